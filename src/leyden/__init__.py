@@ -1,0 +1,1 @@
+"""A modular Bitcoin Lightning library and node."""
