@@ -1,0 +1,1 @@
+"""Bitcoin itself, as values: transactions, scripts, addresses, keys, blocks; mirrors the BIPs."""
