@@ -1,0 +1,65 @@
+# Every target first makes .venv from the lock when it is missing or older than the lock. Nothing is installed outside .venv.
+# Needs Python 3.11 or newer, a C compiler and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix bench profile lock clean
+
+help:
+	@echo 'make demo     three real nodes and a chain: open, pay, crash, close, account (JSON=1 for a program)'
+	@echo 'make test     the default tests'
+	@echo 'make check    format, lint, types, layers, tidiness, requirements table'
+	@echo 'make fix      format and fix what can be fixed'
+	@echo 'make bench    how fast and how big; make profile: where the time goes'
+	@echo 'make lock     pin requirements/*.in again; make clean: remove what was made'
+
+# Two stamps: a changed lock makes the environment anew, a changed pyproject.toml only installs leyden again.
+$(VENV)/locked: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "leyden needs Python 3.11 or newer; say which with make PYTHON=python3.11")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/installed: $(VENV)/locked pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python -m tools.demo $(if $(JSON),--json)
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q -p no:xdist tests/test_tidy.py
+	$(BIN)/python tools/check_requirements.py
+
+fix: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks
+
+profile: $(VENV)/installed
+	$(BIN)/python -m benchmarks --profile
+
+COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+lock: $(VENV)/installed
+	for name in base dev fuzz; do \
+		(cd requirements && CUSTOM_COMPILE_COMMAND='make lock' ../$(BIN)/$(COMPILE) --output-file $$name.txt $$name.in) || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
