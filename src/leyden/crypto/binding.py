@@ -9,13 +9,11 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final
 
-from coincurve.context import GLOBAL_CONTEXT
-
 _module: Final[Any] = import_module("coincurve._libsecp256k1")
 
 ffi: Final[Any] = _module.ffi
 lib: Final[Any] = _module.lib
-context: Final[Any] = GLOBAL_CONTEXT.ctx
+context: Final[Any] = import_module("coincurve.context").GLOBAL_CONTEXT.ctx
 """Randomised once against side channels, then only read."""
 
 NULL: Final[Any] = ffi.NULL

@@ -87,7 +87,7 @@ def is_valid_secret(secret: bytes) -> bool:
 
 
 def is_valid_point(point: bytes) -> bool:
-    """Say whether the bytes are a compressed point (33 bytes) of the curve; the parsed form is kept for its next use."""
+    """Say whether the bytes are a compressed point (33 bytes) of the curve; its parsed form is kept."""
     try:
         parsed_point(point)
     except ValueError:

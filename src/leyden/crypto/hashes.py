@@ -7,6 +7,7 @@
 import hashlib
 from functools import lru_cache
 from hmac import digest as _hmac_digest
+from typing import Any
 
 from leyden.crypto.ripemd import ripemd160_pure
 
@@ -71,7 +72,7 @@ def hkdf_sha256(salt: bytes, ikm: bytes, info: bytes, length: int) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _tag_midstate(tag: str) -> "hashlib._Hash":
+def _tag_midstate(tag: str) -> Any:
     name = _sha256(tag.encode()).digest()
     return _sha256(name + name)
 
@@ -80,4 +81,4 @@ def tagged_hash(tag: str, data: bytes) -> bytes:
     """Return the tagged hash (32 bytes) of `data`. Spec: BIP 340, "Design"."""
     state = _tag_midstate(tag).copy()
     state.update(data)
-    return state.digest()
+    return bytes(state.digest())

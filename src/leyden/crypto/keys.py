@@ -41,9 +41,7 @@ def revocation_public_key(revocation_basepoint: bytes, per_commitment_point: byt
     """
     base_weight = _sha256(revocation_basepoint + per_commitment_point).digest()
     commitment_weight = _sha256(per_commitment_point + revocation_basepoint).digest()
-    return point_add(
-        point_mul(revocation_basepoint, base_weight), point_mul(per_commitment_point, commitment_weight)
-    )
+    return point_add(point_mul(revocation_basepoint, base_weight), point_mul(per_commitment_point, commitment_weight))
 
 
 def revocation_secret_key(revocation_base_secret: bytes, per_commitment_secret: bytes) -> bytes:
