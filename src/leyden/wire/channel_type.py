@@ -27,7 +27,7 @@ class ChannelType(msgspec.Struct, frozen=True, gc=False):
     @property
     def features(self) -> tuple[Feature, ...]:
         """The features of the type, in ascending order of bits; all are set as mandatory."""
-        features = self.commitment_format.value
+        features: tuple[Feature, ...] = self.commitment_format.value
         if self.scid_alias:
             features += (Feature.OPTION_SCID_ALIAS,)
         if self.zeroconf:

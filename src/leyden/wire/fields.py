@@ -190,27 +190,6 @@ class Truncated:
 
 
 @final
-class Repeated:
-    """A TLV value that is an array of one fixed-size kind: a tuple."""
-
-    absent = None
-
-    def __init__(self, element: Fixed) -> None:
-        self.element = element
-
-    def decode(self, value: bytes) -> tuple[Any, ...]:
-        """Decode. Raises: DecodeError when the value is no whole number of elements."""
-        size = self.element.size
-        if len(value) % size:
-            raise DecodeError(f"{len(value)} bytes are no multiple of {size}", offset=0)
-        return tuple(self.element.decode(value[at : at + size]) for at in range(0, len(value), size))
-
-    def encode(self, decoded: Any) -> bytes:
-        """Encode. Raises: ValueError when an element does not fit."""
-        return b"".join(self.element.encode(element) for element in decoded)
-
-
-@final
 class Composite(Generic[S]):
     """A TLV value of several fixed-size fields: an instance of `cls`, built from them in order."""
 
@@ -235,6 +214,27 @@ class Composite(Generic[S]):
     def encode(self, decoded: Any) -> bytes:
         """Encode. Raises: ValueError when an element does not fit."""
         return b"".join(element.encode(getattr(decoded, name)) for name, element in self.elements.items())
+
+
+@final
+class Repeated:
+    """A TLV value that is an array of one fixed-size kind: a tuple."""
+
+    absent = None
+
+    def __init__(self, element: Fixed | Composite[Any]) -> None:
+        self.element = element
+
+    def decode(self, value: bytes) -> tuple[Any, ...]:
+        """Decode. Raises: DecodeError when the value is no whole number of elements."""
+        size = self.element.size
+        if len(value) % size:
+            raise DecodeError(f"{len(value)} bytes are no multiple of {size}", offset=0)
+        return tuple(self.element.decode(value[at : at + size]) for at in range(0, len(value), size))
+
+    def encode(self, decoded: Any) -> bytes:
+        """Encode. Raises: ValueError when an element does not fit."""
+        return b"".join(self.element.encode(element) for element in decoded)
 
 
 @final

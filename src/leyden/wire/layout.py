@@ -5,6 +5,7 @@ what the hot path carries, is decoded by one unpack and one constructor call.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeAlias, final
 
 import msgspec
@@ -41,7 +42,7 @@ def field_kinds(cls: type[msgspec.Struct]) -> dict[str, object]:
 class _FixedRun:
     """Consecutive fixed-size fields, the first of which has index `first` in the message."""
 
-    __slots__ = ("checks", "count", "fields", "pack", "points", "size", "stop", "unpack_from", "first")
+    __slots__ = ("checks", "count", "fields", "first", "pack", "points", "size", "stop", "unpack_from")
 
     def __init__(self, fields: dict[str, Fixed], first: int) -> None:
         compiled = struct.Struct("!" + "".join(kind.format for kind in fields.values()))
@@ -102,12 +103,10 @@ class MessageCodec:
     """Encodes and decodes the messages of one class; `raw` and results include the two bytes of the type."""
 
     __slots__ = (
-        "_cls",
+        "_build",
         "_head",
         "_head_end",
-        "_head_pack",
         "_no_tail",
-        "_tail_start",
         "_steps",
         "_stream",
         "_type_bytes",
@@ -115,10 +114,10 @@ class MessageCodec:
 
     def __init__(self, cls: type[Message]) -> None:
         kinds = field_kinds(cls)
-        self._cls: Final = cls
+        self._build: Final[Callable[..., Message]] = cls
         self._type_bytes: Final = cls.TYPE.to_bytes(2, "big")
-        self._steps, self._tail_start = _compile_steps(kinds)
-        tail = list(kinds.items())[self._tail_start :]
+        self._steps, tail_start = _compile_steps(kinds)
+        tail = list(kinds.items())[tail_start:]
         self._stream = None if isinstance(tail[-1][1], Rest) else _compile_stream(cls, tail)
         self._no_tail: tuple[Any, ...] = (b"",) if self._stream is None else (*self._stream.absent, ())
         self._head: _FixedRun | None = None
@@ -131,7 +130,7 @@ class MessageCodec:
         if len(raw) == self._head_end:
             assert self._head is not None
             # The tail's fields take their defaults.
-            return self._cls(*self._head.read(raw, 2))
+            return self._build(*self._head.read(raw, 2))
         values: list[Any] = []
         offset = 2
         for step in self._steps:
@@ -146,11 +145,11 @@ class MessageCodec:
                 raise DecodeError(error.what, offset=error.offset, field=name) from None
             values.append(value)
         if offset == len(raw):
-            return self._cls(*values)
+            return self._build(*values)
         if self._stream is None:
-            return self._cls(*values, raw[offset:])
+            return self._build(*values, raw[offset:])
         known, unknown = self._stream.decode(raw, offset)
-        return self._cls(*values, *known, unknown)
+        return self._build(*values, *known, unknown)
 
     def encode(self, message: Message) -> bytes:
         """Encode, type included. Raises: ValueError when a field has a wrong length or range, or all is too long."""

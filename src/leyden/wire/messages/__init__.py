@@ -8,7 +8,34 @@ from leyden.base.errors import DecodeError
 from leyden.wire.codec import MESSAGE_SIZE_MAX
 from leyden.wire.layout import Message, MessageCodec
 from leyden.wire.messages.close import ClosingComplete, ClosingSig, ClosingSigned, FeeRange, Shutdown
+from leyden.wire.messages.gossip import (
+    AnnouncementSignatures,
+    ChannelAnnouncement,
+    ChannelUpdate,
+    NodeAnnouncement,
+)
+from leyden.wire.messages.interactive import (
+    TxAbort,
+    TxAckRbf,
+    TxAddInput,
+    TxAddOutput,
+    TxComplete,
+    TxInitRbf,
+    TxRemoveInput,
+    TxRemoveOutput,
+    TxSignatures,
+)
+from leyden.wire.messages.onion import OnionMessage
 from leyden.wire.messages.open import AcceptChannel, ChannelReady, FundingCreated, FundingSigned, OpenChannel
+from leyden.wire.messages.open2 import AcceptChannel2, OpenChannel2
+from leyden.wire.messages.query import (
+    ChannelUpdateChecksums,
+    GossipTimestampFilter,
+    QueryChannelRange,
+    QueryShortChannelIds,
+    ReplyChannelRange,
+    ReplyShortChannelIdsEnd,
+)
 from leyden.wire.messages.setup import (
     ErrorMessage,
     Init,
@@ -18,6 +45,7 @@ from leyden.wire.messages.setup import (
     Pong,
     WarningMessage,
 )
+from leyden.wire.messages.splice import SpliceAck, SpliceInit, SpliceLocked, Stfu
 from leyden.wire.messages.update import (
     ChannelReestablish,
     CommitmentSigned,
@@ -34,6 +62,7 @@ from leyden.wire.messages.update import (
 
 MESSAGE_CLASSES: Final[tuple[type[Message], ...]] = (
     WarningMessage,
+    Stfu,
     PeerStorage,
     PeerStorageRetrieval,
     Init,
@@ -49,6 +78,20 @@ MESSAGE_CLASSES: Final[tuple[type[Message], ...]] = (
     ClosingSigned,
     ClosingComplete,
     ClosingSig,
+    OpenChannel2,
+    AcceptChannel2,
+    TxAddInput,
+    TxAddOutput,
+    TxRemoveInput,
+    TxRemoveOutput,
+    TxComplete,
+    TxSignatures,
+    TxInitRbf,
+    TxAckRbf,
+    TxAbort,
+    SpliceLocked,
+    SpliceInit,
+    SpliceAck,
     StartBatch,
     UpdateAddHtlc,
     UpdateFulfillHtlc,
@@ -58,6 +101,16 @@ MESSAGE_CLASSES: Final[tuple[type[Message], ...]] = (
     UpdateFee,
     UpdateFailMalformedHtlc,
     ChannelReestablish,
+    ChannelAnnouncement,
+    NodeAnnouncement,
+    ChannelUpdate,
+    AnnouncementSignatures,
+    QueryShortChannelIds,
+    ReplyShortChannelIdsEnd,
+    QueryChannelRange,
+    ReplyChannelRange,
+    GossipTimestampFilter,
+    OnionMessage,
 )
 """Every class, in ascending order of type."""
 
@@ -117,8 +170,13 @@ def decode(raw: bytes) -> Message | UnknownMessage:
 __all__ = [
     "MESSAGE_CLASSES",
     "AcceptChannel",
+    "AcceptChannel2",
+    "AnnouncementSignatures",
+    "ChannelAnnouncement",
     "ChannelReady",
     "ChannelReestablish",
+    "ChannelUpdate",
+    "ChannelUpdateChecksums",
     "ClosingComplete",
     "ClosingSig",
     "ClosingSigned",
@@ -127,18 +185,39 @@ __all__ = [
     "FeeRange",
     "FundingCreated",
     "FundingSigned",
+    "GossipTimestampFilter",
     "Init",
     "Message",
     "MyCurrentFundingLocked",
     "NextFunding",
+    "NodeAnnouncement",
+    "OnionMessage",
     "OpenChannel",
+    "OpenChannel2",
     "PeerStorage",
     "PeerStorageRetrieval",
     "Ping",
     "Pong",
+    "QueryChannelRange",
+    "QueryShortChannelIds",
+    "ReplyChannelRange",
+    "ReplyShortChannelIdsEnd",
     "RevokeAndAck",
     "Shutdown",
+    "SpliceAck",
+    "SpliceInit",
+    "SpliceLocked",
     "StartBatch",
+    "Stfu",
+    "TxAbort",
+    "TxAckRbf",
+    "TxAddInput",
+    "TxAddOutput",
+    "TxComplete",
+    "TxInitRbf",
+    "TxRemoveInput",
+    "TxRemoveOutput",
+    "TxSignatures",
     "UnknownMessage",
     "UpdateAddHtlc",
     "UpdateFailHtlc",

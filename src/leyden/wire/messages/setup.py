@@ -5,11 +5,11 @@ from typing import Annotated, ClassVar
 from leyden.wire.fields import (
     HASH32,
     REST,
+    U16,
     Bytes32,
     PrefixedBytes,
     Repeated,
     Tlv,
-    U16,
     UnknownTlvs,
 )
 from leyden.wire.layout import Message
