@@ -5,7 +5,7 @@ bits, so each of its 30 bits is the parity of that number under a mask; the mask
 end, so one set of masks serves every shorter string.
 """
 
-from functools import lru_cache
+from functools import cache
 
 from leyden.base.errors import DecodeError
 
@@ -40,7 +40,7 @@ def _step(state: int) -> int:
     return state
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parity_masks(symbols: int) -> tuple[int, ...]:
     """Return the 30 masks (highest checksum bit first) for strings of up to `symbols` symbols."""
     # column[k] = effect on the checksum of bit k of the number, counted from its end.

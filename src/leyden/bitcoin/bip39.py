@@ -2,10 +2,10 @@
 
 import hashlib
 import unicodedata
-from functools import lru_cache
+from functools import cache
 
 from leyden.base.errors import DecodeError
-from leyden.bitcoin.bip39_english import WORDS
+from leyden.bitcoin.bip39_english import WORD_LINES
 from leyden.crypto.hashes import sha256
 
 _WORD_COUNTS = (12, 15, 18, 21, 24)
@@ -14,11 +14,18 @@ _WORD_LIST_HASH = "2f5eed53a4727b4bf8880d8f3f199efc90e58503646d9ff8eff3a2ed3b24d
 _PBKDF2_ROUNDS = 2048
 
 
-@lru_cache(maxsize=None)
-def _word_indices() -> dict[str, int]:
+@cache
+def english_words() -> tuple[str, ...]:
+    """Return the 2048 words in their order."""
+    words = tuple(WORD_LINES.split())
     # A damaged list would make words that no other wallet can read.
-    assert sha256("".join(word + "\n" for word in WORDS).encode()).hex() == _WORD_LIST_HASH
-    return {word: index for index, word in enumerate(WORDS)}
+    assert sha256("".join(word + "\n" for word in words).encode()).hex() == _WORD_LIST_HASH
+    return words
+
+
+@cache
+def _word_indices() -> dict[str, int]:
+    return {word: index for index, word in enumerate(english_words())}
 
 
 def mnemonic_from_entropy(entropy: bytes) -> str:
@@ -29,11 +36,11 @@ def mnemonic_from_entropy(entropy: bytes) -> str:
     """
     if len(entropy) not in _ENTROPY_LENGTHS:
         raise ValueError("entropy must have 16, 20, 24, 28 or 32 bytes")
-    _word_indices()
+    words = english_words()
     checksum_bits = len(entropy) // 4
     number = int.from_bytes(entropy, "big") << checksum_bits | sha256(entropy)[0] >> (8 - checksum_bits)
     count = 3 * len(entropy) // 4
-    return " ".join([WORDS[number >> shift & 2047] for shift in range(11 * (count - 1), -1, -11)])
+    return " ".join([words[number >> shift & 2047] for shift in range(11 * (count - 1), -1, -11)])
 
 
 def entropy_from_mnemonic(mnemonic: str) -> bytes:

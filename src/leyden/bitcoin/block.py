@@ -1,8 +1,7 @@
 """Blocks, headers, merkle trees and the witness commitment (BIP 141)."""
 
+import struct
 from collections.abc import Sequence
-from struct import Struct
-from struct import error as StructError
 
 import msgspec
 
@@ -13,7 +12,7 @@ from leyden.crypto.hashes import sha256d
 HEADER_LENGTH = 80
 WITNESS_COMMITMENT_PREFIX = bytes.fromhex("6a24aa21a9ed")
 
-_HEADER = Struct("<I32s32sIII")
+_HEADER = struct.Struct("<I32s32sIII")
 
 
 class BlockHeader(msgspec.Struct, frozen=True, gc=False):
@@ -78,7 +77,7 @@ class Block(msgspec.Struct, frozen=True, gc=False):
         """
         try:
             header = BlockHeader(*_HEADER.unpack_from(raw, 0))
-        except StructError:
+        except struct.error:
             raise DecodeError("input ends inside the header", offset=len(raw), field="header") from None
         count, offset = read_compact_size(raw, HEADER_LENGTH)
         transactions: list[Transaction] = []

@@ -5,8 +5,7 @@ A parsed transaction is well-formed, not valid: consensus rules live in the chai
 21 million bitcoin are refused all the same, so no sum downstream can be poisoned by an unconfirmed transaction.
 """
 
-from struct import Struct
-from struct import error as StructError
+import struct
 
 import msgspec
 
@@ -20,10 +19,10 @@ SEQUENCE_FINAL = 0xFFFFFFFF
 # Core refuses longer vectors anywhere in a message; it also keeps offsets small enough to index with.
 _MAX_SIZE = 0x02000000
 
-_U16 = Struct("<H")
-_U32 = Struct("<I")
-_U64 = Struct("<Q")
-_OUTPOINT = Struct("<32sI")
+_U16 = struct.Struct("<H")
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_OUTPOINT = struct.Struct("<32sI")
 _pack_u32 = _U32.pack
 _pack_u64 = _U64.pack
 _read_u32 = _U32.unpack_from
@@ -55,7 +54,7 @@ def read_compact_size(raw: bytes, offset: int) -> tuple[int, int]:
         if first < 0xFD:
             return first, offset + 1
         return _read_long_size(raw, offset)
-    except (IndexError, StructError):
+    except (IndexError, struct.error):
         raise DecodeError("input ends inside a compact size", offset=offset) from None
 
 
@@ -157,7 +156,7 @@ class Transaction(msgspec.Struct, frozen=True, gc=False):
         """Decode the transaction that starts at `offset`; return it and the offset after it. Raises as `parse`."""
         try:
             return _parse_at(raw, offset)
-        except (IndexError, StructError):
+        except (IndexError, struct.error):
             raise DecodeError("input ends inside a transaction", offset=len(raw)) from None
 
     @staticmethod
@@ -167,7 +166,7 @@ class Transaction(msgspec.Struct, frozen=True, gc=False):
             inputs, offset = _read_inputs(raw, 4)
             outputs, offset = _read_outputs(raw, offset)
             version, locktime = _read_u32(raw, 0)[0], _read_u32(raw, offset)[0]
-        except (IndexError, StructError):
+        except (IndexError, struct.error):
             raise DecodeError("input ends inside a transaction", offset=len(raw)) from None
         if offset + 4 != len(raw):
             raise DecodeError("bytes follow the transaction", offset=offset + 4)
