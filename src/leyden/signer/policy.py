@@ -1,0 +1,54 @@
+"""What a signer refuses whoever asks: the last guard against publishing a revoked commitment.
+
+It remembers one life only. Across restarts the journal keeps the same promise (DESIGN: no own commitment leaves
+without a durable `Closing` record, and after it no secret is released).
+"""
+
+from typing import final
+
+
+class SignerRefused(AssertionError):
+    """The core asked for a signature or secret that would lose money: a bug of ours, so the channel halts.
+
+    Args:
+        what: which request, and what it contradicts; never a secret.
+    """
+
+
+@final
+class RevocationPolicy:
+    """Per channel: the highest commitment whose secret was released, the lowest that was signed for publication."""
+
+    __slots__ = ("highest_revoked", "lowest_signed")
+
+    def __init__(self) -> None:
+        self.highest_revoked: int | None = None
+        self.lowest_signed: int | None = None
+
+    def holder_commitment_signed(self, commitment_number: int) -> None:
+        """Allow and note a signature on our own commitment.
+
+        Raises: SignerRefused when its secret is out: whoever published it would lose everything in the channel.
+        """
+        if self.highest_revoked is not None and commitment_number <= self.highest_revoked:
+            raise SignerRefused(
+                f"holder commitment {commitment_number} is revoked (highest revoked is {self.highest_revoked})"
+            )
+        if self.lowest_signed is None or commitment_number < self.lowest_signed:
+            self.lowest_signed = commitment_number
+
+    def secret_released(self, commitment_number: int) -> None:
+        """Allow and note the release of a secret: the same one as last (a retransmission) or the next.
+
+        Raises: SignerRefused for an older one, which no protocol flow needs; for one that skips a commitment; and for
+                one at or above a commitment that was signed for publication.
+        """
+        highest = self.highest_revoked
+        if highest is not None and not highest <= commitment_number <= highest + 1:
+            raise SignerRefused(f"secret {commitment_number} is out of order (highest released is {highest})")
+        if self.lowest_signed is not None and commitment_number >= self.lowest_signed:
+            raise SignerRefused(
+                f"secret {commitment_number} belongs to a commitment that may be published "
+                f"(number {self.lowest_signed} was signed)"
+            )
+        self.highest_revoked = commitment_number
