@@ -14,10 +14,10 @@ from leyden.base.errors import CommandRejected, DecodeError
 from leyden.bitcoin.tx import Transaction, TxOut
 
 if TYPE_CHECKING:
-    from btclib.script.sig_hash import ValidSigHashType
     from btclib_wallet.bip32 import BIP32KeyOrigin
     from btclib_wallet.psbt import Psbt as LibraryPsbt
     from btclib_wallet.psbt import PsbtIn
+    from btclib_wallet.psbt.psbt_in import ValidSigHashType
 
 PSBT_MAX_BYTES = 8 * 1024 * 1024
 """Longer PSBTs are refused unread; two blocks full of previous transactions fit."""
