@@ -1,0 +1,1 @@
+"""Drivers of the `Store` port: SQLite for nodes, memory for simulations, and stores that are late or refuse."""

@@ -1,0 +1,88 @@
+"""`SwitchableStore`: a store that hangs or refuses while it is told to; for tests and drills of a node's owner."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from leyden.base.errors import StorageFailed
+from leyden.base.ids import JournalId
+from leyden.ports.store import Append, Completion, Snapshot, Store, StoredJournal
+
+
+class SwitchableStore:
+    """`Store` in front of `inner` with a switch.
+
+    It passes calls on (the start), refuses each with an error (`refuse`: a full disk, a lost lease), or keeps them
+    waiting (`hold`: a store that hangs). Refused calls never reach the inner store.
+    """
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self._failure: StorageFailed | None = None
+        self._holding = False
+        self._held: deque[tuple[Completion, Callable[[], None]]] = deque()
+
+    def refuse(self, failure: StorageFailed) -> None:
+        """Answer every call from now on, held ones included, with `failure`."""
+        self._failure = failure
+        self._holding = False
+        while self._held:
+            self._answer(self._held.popleft()[0], failure)
+
+    def hold(self) -> None:
+        """Keep calls from now on waiting, in order."""
+        self._holding = True
+
+    def accept(self) -> None:
+        """Pass calls on, held ones first."""
+        self._failure = None
+        self._holding = False
+        while self._held:
+            self._held.popleft()[1]()
+
+    def held(self) -> int:
+        """Return how many calls wait."""
+        return len(self._held)
+
+    async def open(self) -> int:
+        """Open the inner store, or raise the error it was told to refuse with."""
+        if self._failure is not None:
+            raise self._failure
+        return await self._inner.open()
+
+    def load(self) -> Iterator[StoredJournal]:
+        """Load from the inner store."""
+        return self._inner.load()
+
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
+        """Pass on, refuse or hold."""
+        self._pass(on_durable, lambda: self._inner.append(epoch, batch, on_durable))
+
+    def snapshot(self, epoch: int, snapshots: Sequence[Snapshot], on_durable: Completion) -> None:
+        """Pass on, refuse or hold."""
+        self._pass(on_durable, lambda: self._inner.snapshot(epoch, snapshots, on_durable))
+
+    def drop(self, epoch: int, journal: JournalId, on_durable: Completion) -> None:
+        """Pass on, refuse or hold."""
+        self._pass(on_durable, lambda: self._inner.drop(epoch, journal, on_durable))
+
+    def penalty_rows(self, journal: JournalId) -> bytes:
+        """Read from the inner store."""
+        return self._inner.penalty_rows(journal)
+
+    async def close(self) -> None:
+        """Close the inner store; held calls are lost, as in a crash."""
+        self._held.clear()
+        await self._inner.close()
+
+    def _pass(self, on_durable: Completion, call: Callable[[], None]) -> None:
+        if self._failure is not None:
+            self._answer(on_durable, self._failure)
+        elif self._holding:
+            self._held.append((on_durable, call))
+        else:
+            call()
+
+    @staticmethod
+    def _answer(on_durable: Completion, failure: StorageFailed) -> None:
+        asyncio.get_running_loop().call_soon(on_durable, failure)
