@@ -1,0 +1,1 @@
+"""Programs that check, demonstrate and measure the project; not installed with it."""
