@@ -1,0 +1,78 @@
+"""MutualClose, ForceClosing, Stale, Spent, Closed: the ends of a channel.
+
+Guaranteed: an own commitment leaves only behind a durable `Closing` record, and after that record no secret of this channel is
+revealed, in this life or another (invariant B1). A channel that was proven stale never gets such a record.
+"""
+
+from leyden.base.errors import CommandRejected
+from leyden.base.transition import Decision
+from leyden.channel import limits
+from leyden.channel.effects import (
+    AddRefused,
+    Effect,
+    EventsRaised,
+    FailPeer,
+    PublishClose,
+    PublishCommitment,
+    SendMessage,
+    SignClosing,
+)
+from leyden.channel.env import ChannelEnv
+from leyden.channel.inputs import ClosingSignature, Commit, ForceClose, Learn
+from leyden.channel.session import ClosingWanted
+from leyden.channel.states import NOTHING, ChannelDecision, LiveState
+from leyden.journal.records import Closing
+from leyden.wire.messages import ClosingSigned, encode
+
+
+def on_force_close(state: LiveState, event: ForceClose, _env: ChannelEnv) -> ChannelDecision:
+    """Decide to publish our latest commitment: first the record, then the transaction (BOLT 5, "Failing a Channel")."""
+    effects: list[Effect] = [AddRefused(add, limits.CLOSING) for add in state.session.queued_adds]
+    effects += [FailPeer(event.reason), PublishCommitment()]
+    return Decision((Closing(state.core.local.number, event.reason),), (), tuple(effects))
+
+
+def refuse_force_close(_state: LiveState, _event: ForceClose, _env: ChannelEnv) -> ChannelDecision:
+    """After data loss our newest commitment may be a revoked one: publishing it would lose everything."""
+    raise CommandRejected(
+        "this channel has lost data: only the peer can close it safely; stay connected to it", code="data_loss"
+    )
+
+
+def already_closing(_state: LiveState, _event: object, _env: ChannelEnv) -> ChannelDecision:
+    """The channel is on its way already."""
+    return NOTHING
+
+
+def on_learn(_state: LiveState, event: Learn, _env: ChannelEnv) -> ChannelDecision:
+    """Append a fact that was found outside: on the chain, or in another journal."""
+    return Decision((event.record,), (), (EventsRaised(),))
+
+
+def on_commit_after_agreement(state: LiveState, _event: Commit, _env: ChannelEnv) -> ChannelDecision:
+    """A peer that missed our last `closing_signed` gets it again on a new connection."""
+    agreed = state.core.close_agreed
+    assert agreed is not None
+    if not state.session.reestablished or state.session.closing_wanted_satoshis is not None:
+        return NOTHING
+    if not state.core.opened.is_opener:
+        return NOTHING
+    return Decision((), (ClosingWanted(agreed.fee_satoshis),), (SignClosing(agreed.fee_satoshis, 0),))
+
+
+def on_closing_signed_after_agreement(state: LiveState, msg: ClosingSigned, _env: ChannelEnv) -> ChannelDecision:
+    """The peer negotiates again after a reconnection: insist on the fee that both have signed."""
+    agreed = state.core.close_agreed
+    assert agreed is not None
+    effects: tuple[Effect, ...] = (PublishClose(),)
+    if state.session.closing_wanted_satoshis is None or msg.fee_satoshis != agreed.fee_satoshis:
+        effects = (SignClosing(agreed.fee_satoshis, 0), PublishClose())
+    return Decision((), (ClosingWanted(agreed.fee_satoshis),), effects)
+
+
+def on_closing_signature_after_agreement(
+    state: LiveState, event: ClosingSignature, _env: ChannelEnv
+) -> ChannelDecision:
+    """Send our signature for the agreed fee again."""
+    message = ClosingSigned(state.core.opened.channel_id, event.fee_satoshis, event.signature)
+    return Decision((), (), (SendMessage(encode(message)),))

@@ -1,0 +1,134 @@
+"""Negotiating: both `shutdown` are exchanged and no HTLC is left; the fee of the closing transaction is agreed.
+
+Means: the balances are final. The opener pays and speaks first.
+Guaranteed: any closing transaction that we sign pays us our balance (less the fee, when we are the opener).
+Leaves by: a fee both have signed (MutualClose), force-close, or a spend seen on chain. A reconnection starts it afresh.
+"""
+
+from leyden.base.transition import Decision
+from leyden.channel.build import closing_parameters
+from leyden.channel.effects import PublishClose, SendMessage, SignClosing
+from leyden.channel.env import ChannelEnv
+from leyden.channel.errors import InvalidClosing, UnexpectedMessage
+from leyden.channel.inputs import ClosingSignature, Commit
+from leyden.channel.session import ClosingFeeReceived, ClosingOffered, ClosingWanted
+from leyden.channel.states import NOTHING, ChannelDecision, LiveState
+from leyden.crypto import ec
+from leyden.journal.records import CloseAgreed
+from leyden.transactions.closing import ClosingParty, ClosingTransaction, closing_candidates, closing_weight
+from leyden.wire.messages import ClosingSigned, FeeRange, encode
+
+MIN_CLOSING_FEERATE_PER_KW = 253
+
+
+def _fee_bounds(state: LiveState, env: ChannelEnv) -> tuple[int, int, int]:
+    """Return (ideal, least, most) fee in satoshi that we would sign."""
+    core = state.core
+    parameters = closing_parameters(core, state.keys)
+    weight = closing_weight(parameters.funder_script_pubkey, parameters.fundee_script_pubkey)
+    feerate = core.closing_feerate_per_kw or env.closing_feerate_per_kw
+    least = weight * MIN_CLOSING_FEERATE_PER_KW // 1000
+    ideal = max(least, weight * feerate // 1000)
+    funds = parameters.funder_msat // 1000
+    if core.opened.is_opener:
+        return min(ideal, funds), min(max(least, ideal // 2), funds), min(ideal * 3, funds)
+    # The opener pays: any fee that relays is fine with us.
+    return min(ideal, funds), min(least, funds), funds
+
+
+def on_commit(state: LiveState, _event: Commit, env: ChannelEnv) -> ChannelDecision:
+    """The opener speaks first, once on each connection."""
+    session = state.session
+    if not state.core.opened.is_opener or not session.reestablished or session.closing_wanted_satoshis is not None:
+        return NOTHING
+    ideal, _least, _most = _fee_bounds(state, env)
+    return Decision((), (ClosingWanted(ideal),), (SignClosing(ideal, 0),))
+
+
+def on_closing_signature(state: LiveState, event: ClosingSignature, env: ChannelEnv) -> ChannelDecision:
+    """Our signature for a fee is ready: offer it, or finish when it is the fee that the peer has signed."""
+    session, core = state.session, state.core
+    fee = event.fee_satoshis
+    if session.closing_wanted_satoshis != fee or not session.reestablished:
+        return NOTHING
+    _ideal, least, most = _fee_bounds(state, env)
+    offer = SendMessage(
+        encode(ClosingSigned(core.opened.channel_id, fee, event.signature, FeeRange(min(least, fee), max(most, fee))))
+    )
+    peer = session.peer_closing
+    if peer is not None and peer.fee_satoshis == fee and peer.form == event.form:
+        transaction = _signed(state, peer, event.signature)
+        return Decision((CloseAgreed(transaction, fee),), (), (offer, PublishClose()))
+    return Decision((), (ClosingOffered(fee, event.signature),), (offer,))
+
+
+def on_closing_signed(state: LiveState, msg: ClosingSigned, env: ChannelEnv) -> ChannelDecision:
+    """Check the peer's signature; agree, or answer with another fee.
+
+    Raises: InvalidClosing, UnexpectedMessage.
+    Spec:   BOLT 2, "Legacy Closing Negotiation: `closing_signed`".
+    """
+    session, core = state.session, state.core
+    if not session.reestablished:
+        raise UnexpectedMessage("closing_signed before channel_reestablish")
+    if core.opened.is_opener and session.closing_wanted_satoshis is None:
+        raise UnexpectedMessage("the opener offers the first closing fee")
+    if msg.fee_satoshis > closing_parameters(core, state.keys).funder_msat // 1000:
+        raise InvalidClosing("the opener cannot pay this fee")
+    received = ClosingFeeReceived(msg.fee_satoshis, msg.signature, _signed_form(state, msg))
+    if session.closing_fee_satoshis == msg.fee_satoshis and received.form == 0:
+        transaction = _signed(state, received, session.closing_signature)
+        return Decision((CloseAgreed(transaction, msg.fee_satoshis),), (received,), (PublishClose(),))
+    fee = _answer(state, msg, env)
+    form = received.form if fee == msg.fee_satoshis else 0
+    return Decision((), (received, ClosingWanted(fee)), (SignClosing(fee, form),))
+
+
+def _answer(state: LiveState, msg: ClosingSigned, env: ChannelEnv) -> int:
+    """Return the fee to answer with (BOLT 2, "Legacy Closing Negotiation: `closing_signed`")."""
+    ideal, least, most = _fee_bounds(state, env)
+    session = state.session
+    if least <= msg.fee_satoshis <= most:
+        return msg.fee_satoshis
+    if msg.fee_range is not None:
+        low, high = max(least, msg.fee_range.min_fee_satoshis), min(most, msg.fee_range.max_fee_satoshis)
+        if low > high:
+            raise InvalidClosing(
+                f"no fee is acceptable to both: {least}..{most} and "
+                f"{msg.fee_range.min_fee_satoshis}..{msg.fee_range.max_fee_satoshis}"
+            )
+        return min(max(ideal, low), high)
+    own = session.closing_fee_satoshis
+    if own is None:
+        return ideal
+    # Without ranges each answer lies strictly between the last two.
+    between = (own + msg.fee_satoshis) // 2
+    if between in (own, msg.fee_satoshis):
+        return msg.fee_satoshis
+    return between
+
+
+def closing_form(state: LiveState, fee_satoshis: int, form: int) -> ClosingTransaction:
+    """Return the closing transaction of this fee: form 0 as both would build it, form 1 without the peer's own output."""
+    sender = ClosingParty.FUNDEE if state.core.opened.is_opener else ClosingParty.FUNDER
+    return closing_candidates(closing_parameters(state.core, state.keys), fee_satoshis, sender)[form]
+
+
+def _signed_form(state: LiveState, msg: ClosingSigned) -> int:
+    """Return which form the peer signed; it may leave out its own output (BOLT 3, "Legacy Closing Transaction")."""
+    opened = state.core.opened
+    sender = ClosingParty.FUNDEE if opened.is_opener else ClosingParty.FUNDER
+    candidates = closing_candidates(closing_parameters(state.core, state.keys), msg.fee_satoshis, sender)
+    for form, closing in enumerate(candidates):
+        if closing.parties and ec.verify_ecdsa(opened.remote.funding_pubkey, closing.digest(), msg.signature):
+            return form
+    raise InvalidClosing("signature does not sign the closing transaction with this fee")
+
+
+def _signed(state: LiveState, peer: ClosingFeeReceived, own_signature: bytes) -> bytes:
+    """Return the closing transaction with both signatures."""
+    opened = state.core.opened
+    signed = closing_form(state, peer.fee_satoshis, peer.form).signed_transaction(
+        (opened.local.funding_pubkey, own_signature), (opened.remote.funding_pubkey, peer.signature)
+    )
+    return signed.serialize()
