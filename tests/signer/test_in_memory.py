@@ -1,0 +1,180 @@
+"""The in-memory signer: what it signs verifies against the channel's keys, and what must not leave does not."""
+
+import pytest
+
+from leyden.bitcoin.networks import REGTEST
+from leyden.bitcoin.sighash import SIGHASH_ALL, Bip143Midstate, sighash_v0
+from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
+from leyden.crypto.ec import ecdh, public_key, recover, verify_ecdsa, verify_ecdsa_many
+from leyden.crypto.hashes import sha256
+from leyden.signer.in_memory import InMemorySigner
+from leyden.signer.policy import SignerRefused
+from leyden.signer.requests import (
+    ReleaseCommitmentSecret,
+    Request,
+    SignAnnouncement,
+    SignClosing,
+    SignCounterpartyCommitment,
+    SignHolderCommitment,
+    SignHolderHtlc,
+)
+from leyden.transactions.closing import ClosingParameters, ClosingTransaction, build_closing
+from tests.signer.two_signers import FUNDING_VALUE_SAT, KEYS_ID, PEER_KEYS_ID, commitment, peer_signer, signer
+
+
+def closing() -> ClosingTransaction:
+    """Return a closing transaction of the channel."""
+    params = commitment(0, ours=True).parameters
+    return build_closing(
+        ClosingParameters(
+            params.funding_outpoint, FUNDING_VALUE_SAT, params.funding_script, 500_000_000, 500_000_000,
+            signer().shutdown_script_pubkey(), peer_signer().shutdown_script_pubkey(), 354,
+        ),
+        300,
+    )  # fmt: skip
+
+
+def test_same_seed_is_the_same_node_and_another_is_not() -> None:
+    """A restart must sign with the same keys."""
+    assert signer().node_id == signer().node_id
+    assert signer().channel_basepoints(KEYS_ID) == signer().channel_basepoints(KEYS_ID)
+    assert signer().node_id != peer_signer().node_id
+    assert signer().channel_basepoints(KEYS_ID) != signer().channel_basepoints(PEER_KEYS_ID)
+
+
+def test_node_key_signs_gossip_and_invoices_and_agrees_on_secrets() -> None:
+    """Peers and payers know the node by this key only."""
+    us, digest = signer(), sha256(b"message")
+    assert verify_ecdsa(us.node_id, digest, us.sign_node(digest))
+    assert recover(us.sign_invoice(digest), digest) == us.node_id
+    other_secret = sha256(b"other")
+    assert us.ecdh(public_key(other_secret)) == ecdh(other_secret, us.node_id)
+
+
+@pytest.mark.parametrize("anchors", [False, True])
+@pytest.mark.parametrize("htlcs", [0, 4])
+def test_peer_can_verify_and_publish_what_we_countersign(anchors: bool, htlcs: int) -> None:
+    """`commitment_signed` with one wrong signature ends the channel."""
+    theirs = commitment(5, ours=False, anchors=anchors, htlcs=htlcs)
+    signature, htlc_signatures = signer().sign_counterparty_commitment(KEYS_ID, theirs)
+    assert verify_ecdsa(theirs.keys.countersignatory_funding_public_key, theirs.digest(), signature)
+    digests = theirs.htlc_digests(theirs.htlc_sighash_type)
+    assert len(htlc_signatures) == htlcs
+    assert verify_ecdsa_many(theirs.keys.countersignatory_htlc_public_key, digests, htlc_signatures) is None
+    own = peer_signer().sign_holder_commitment(PEER_KEYS_ID, theirs)
+    assert theirs.signed_transaction(own, signature).txid() == theirs.txid
+
+
+def test_holder_htlc_is_signed_whole_with_the_inputs_that_pay_its_fee() -> None:
+    """With anchors the fee comes from inputs added at publication; our signature covers them."""
+    ours = commitment(5, ours=True)
+    for position in range(len(ours.htlcs)):
+        bare = ours.htlc_transaction(position).transaction
+        fee_input = TxIn(OutPoint(b"\x33" * 32, 0), b"", 0)
+        change = TxOut(1000, b"\x51")
+        full = Transaction(2, (fee_input, *bare.inputs), (change, *bare.outputs), bare.locktime)
+        signature = signer().sign_holder_htlc(KEYS_ID, ours, position, full, 1)
+        index = ours.htlcs[position][0]
+        digest = sighash_v0(
+            full, 1, ours.witness_script(index), ours.output_value_sat(index), SIGHASH_ALL, Bip143Midstate(full)
+        )
+        assert verify_ecdsa(ours.keys.broadcaster_htlc_public_key, digest, signature)
+        with pytest.raises(SignerRefused, match="does not spend"):
+            signer().sign_holder_htlc(KEYS_ID, ours, position, full, 0)
+
+
+def test_closing_and_announcement_are_signed_with_the_funding_key() -> None:
+    """Both prove control of the funding output."""
+    us = signer()
+    funding_key = us.channel_basepoints(KEYS_ID).funding_public_key
+    assert verify_ecdsa(funding_key, closing().digest(), us.sign_closing(KEYS_ID, closing()))
+    node_signature, bitcoin_signature = us.sign_announcement(KEYS_ID, sha256(b"announcement"))
+    assert verify_ecdsa(us.node_id, sha256(b"announcement"), node_signature)
+    assert verify_ecdsa(funding_key, sha256(b"announcement"), bitcoin_signature)
+
+
+def test_revoked_holder_commitment_is_not_signed() -> None:
+    """The guard must hold for the whole transaction and for its HTLCs."""
+    us, ours = signer(), commitment(5, ours=True)
+    secret = us.release_commitment_secret(KEYS_ID, 5)
+    assert public_key(secret) == us.per_commitment_point(KEYS_ID, 5)
+    with pytest.raises(SignerRefused, match="is revoked"):
+        us.sign_holder_commitment(KEYS_ID, ours)
+    with pytest.raises(SignerRefused, match="is revoked"):
+        us.sign_holder_htlc(KEYS_ID, ours, 0, ours.htlc_transaction(0).transaction, 0)
+    us.sign_holder_commitment(KEYS_ID, commitment(6, ours=True))
+    with pytest.raises(SignerRefused, match="may be published"):
+        us.release_commitment_secret(KEYS_ID, 6)
+
+
+def test_policy_is_kept_per_channel() -> None:
+    """One channel that closes must not stop another."""
+    us = signer()
+    us.sign_holder_commitment(KEYS_ID, commitment(0, ours=True))
+    assert us.release_commitment_secret(PEER_KEYS_ID, 0)
+
+
+def test_commitments_of_others_are_not_signed() -> None:
+    """Sides mixed up would sign what can be published against us."""
+    us = signer()
+    with pytest.raises(SignerRefused, match="our keys"):
+        us.sign_holder_commitment(KEYS_ID, commitment(5, ours=False))
+    with pytest.raises(SignerRefused, match="our funding key"):
+        us.sign_counterparty_commitment(KEYS_ID, commitment(5, ours=True))
+
+
+def test_answers_carry_what_the_operations_return() -> None:
+    """The core speaks in requests; both ways must lead to the same bytes."""
+    us, ours, theirs = signer(), commitment(5, ours=True), commitment(8, ours=False)
+    asked = us.answer(SignCounterpartyCommitment(1, KEYS_ID, theirs))
+    signature, htlc_signatures = us.sign_counterparty_commitment(KEYS_ID, theirs)
+    assert (asked.request_id, asked.keys_id, asked.commitment_txid) == (1, KEYS_ID, theirs.txid)
+    assert (asked.signature, asked.htlc_signatures) == (signature, tuple(htlc_signatures))
+
+    released = us.answer(ReleaseCommitmentSecret(2, KEYS_ID, 4))
+    assert (released.request_id, released.commitment_number) == (2, 4)
+    assert released.per_commitment_secret == signer().release_commitment_secret(KEYS_ID, 4)
+    assert released.next_per_commitment_point == us.per_commitment_point(KEYS_ID, 6)
+
+    signed = us.answer(SignHolderCommitment(3, KEYS_ID, ours))
+    assert signed.signature == us.sign_holder_commitment(KEYS_ID, ours)
+    htlc_tx = ours.htlc_transaction(1).transaction
+    htlc_signed = us.answer(SignHolderHtlc(4, KEYS_ID, ours, 1, htlc_tx, 0))
+    assert (htlc_signed.position, htlc_signed.commitment_txid) == (1, ours.txid)
+    assert htlc_signed.signature == us.sign_holder_htlc(KEYS_ID, ours, 1, htlc_tx, 0)
+    closed = us.answer(SignClosing(5, KEYS_ID, closing()))
+    assert (closed.fee_sat, closed.signature) == (300, us.sign_closing(KEYS_ID, closing()))
+    assert closed.closing_txid == closing().transaction.txid()
+    announced = us.answer(SignAnnouncement(6, KEYS_ID, bytes(32)))
+    assert (announced.node_signature, announced.bitcoin_signature) == us.sign_announcement(KEYS_ID, bytes(32))
+
+
+def test_refusal_comes_through_requests_too() -> None:
+    """A guard on one door only is none."""
+    us = signer()
+    us.answer(ReleaseCommitmentSecret(1, KEYS_ID, 5))
+    refused: list[Request] = [
+        SignHolderCommitment(2, KEYS_ID, commitment(5, ours=True)),
+        ReleaseCommitmentSecret(3, KEYS_ID, 7),
+    ]
+    for request in refused:
+        with pytest.raises(SignerRefused):
+            us.answer(request)
+
+
+def test_inbound_payments_open_with_the_same_seed_only() -> None:
+    """Invoices outlive a restart, and nobody else's payments are taken for ours."""
+    payment = signer().new_inbound_payment(bytes(16), b"terms of 15 bytes"[:15])
+    opened = signer().open_inbound_payment(payment.payment_hash, payment.payment_secret)
+    assert opened is not None
+    assert peer_signer().open_inbound_payment(payment.payment_hash, payment.payment_secret) is None
+    foreign = signer().inbound_payment_secret(bytes(32), bytes(15))
+    assert signer().open_inbound_payment(bytes(32), foreign) is not None
+
+
+def test_repr_shows_the_node_and_no_secret() -> None:
+    """What is printed ends up in logs and reports."""
+    seed = b"\x01" * 32
+    us = InMemorySigner(seed, REGTEST)
+    us.channel_basepoints(KEYS_ID)
+    assert repr(us) == f"InMemorySigner(node_id={us.node_id.hex()})"
