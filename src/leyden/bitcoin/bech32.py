@@ -28,7 +28,7 @@ _PREFIX_HIGH = bytes([_DIGITS[c >> 5 & 31] for c in range(256)])
 _PREFIX_LOW = bytes([_DIGITS[c & 31] for c in range(256)])
 
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
-_MASK_SIZES = (256, 1024, 8192)
+_MASK_SIZES = (128, 640, 2048, 8192)
 
 
 def _step(state: int) -> int:
