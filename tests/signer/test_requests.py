@@ -1,6 +1,11 @@
 """Requests and answers as values."""
 
-from leyden.signer.requests import CommitmentSecretReleased, ReleaseCommitmentSecret, SignCounterpartyCommitment
+from leyden.signer.requests import (
+    CommitmentSecretReleased,
+    ReleaseCommitmentSecret,
+    Request,
+    SignCounterpartyCommitment,
+)
 from tests.signer.two_signers import KEYS_ID, commitment
 
 
@@ -11,7 +16,8 @@ def test_equal_requests_are_equal_values() -> None:
     assert one == same
     assert hash(one) == hash(same)
     assert one != SignCounterpartyCommitment(7, KEYS_ID, commitment(4, ours=False))
-    assert one != ReleaseCommitmentSecret(7, KEYS_ID, 3)
+    other: Request = ReleaseCommitmentSecret(7, KEYS_ID, 3)
+    assert one != other
 
 
 def test_released_secret_is_not_shown() -> None:

@@ -52,6 +52,8 @@ def test_equal_amounts_are_sorted_by_script() -> None:
     """Two equal halves are common after a test payment."""
     closing = build_closing(with_balances(500_000_000, 499_000_000), 1000)
     assert closing.parties == (ClosingParty.FUNDER, ClosingParty.FUNDEE)
+    swapped = msgspec.structs.replace(closing.parameters, funder_script_pubkey=FUNDEE, fundee_script_pubkey=FUNDER)
+    assert build_closing(swapped, 1000).parties == (ClosingParty.FUNDEE, ClosingParty.FUNDER)
 
 
 @pytest.mark.parametrize(

@@ -292,13 +292,29 @@ def test_opener_without_money_pays_with_all_it_has() -> None:
     assert [o.value_sat for o in commitment.transaction().outputs] == [9_999_300]
 
 
+@pytest.mark.parametrize("opener", [True, False])
+def test_main_output_of_exactly_the_dust_limit_stays(opener: bool) -> None:
+    """The rule says below, not at: one satoshi decides whether both sides build the same transaction."""
+    base = msgspec.structs.replace(parameters(anchors=False, dust_limit_sat=546), opener_is_broadcaster=opener)
+    for kind, broadcaster_msat in (
+        (OutputKind.TO_BROADCASTER, 546_000),
+        (OutputKind.TO_COUNTERSIGNATORY, 10_000_000_000 - 546_000),
+    ):
+        for missing_msat in (0, 1):
+            balances = [broadcaster_msat, 10_000_000_000 - broadcaster_msat]
+            balances[0 if kind is OutputKind.TO_BROADCASTER else 1] -= missing_msat
+            commitment = build_commitment(base, KEYS, 0, 0, balances[0], balances[1], [])
+            assert (commitment.output_index(kind) is None) == bool(missing_msat)
+
+
 def test_commitment_number_beyond_48_bits_is_refused() -> None:
     """It would not fit into locktime and sequence, and would come back as another number."""
     base = parameters(anchors=True, dust_limit_sat=546)
     for number in (-1, 1 << 48):
         with pytest.raises(ValueError, match="48 bits"):
             build_commitment(base, KEYS, number, 253, 5_000_000_000, 5_000_000_000, [])
-    assert build_commitment(base, KEYS, (1 << 48) - 1, 253, 5_000_000_000, 5_000_000_000, [])
+    highest = build_commitment(base, KEYS, (1 << 48) - 1, 253, 5_000_000_000, 5_000_000_000, [])
+    assert highest.commitment_number == (1 << 48) - 1
 
 
 def test_htlcs_are_signed_with_two_sighash_types_only() -> None:

@@ -117,7 +117,7 @@ class InMemorySigner:
         """Return our signature (64 bytes) and those of the HTLCs, in output order, on the counterparty's commitment.
 
         Raises: SignerRefused when the commitment is not one that we countersign.
-        Spec:   BOLT 2, "Committing Updates So Far".
+        Spec:   BOLT 2, "Committing Updates So Far: commitment_signed".
         """
         keys = self._channel(keys_id)
         if commitment.keys.countersignatory_funding_public_key != keys.basepoints.funding_public_key:

@@ -7,7 +7,7 @@ with the payment. Two kinds, told apart by a byte inside:
   the payment hash proves that the secret is ours;
 - *foreign hash*: `tag 16 | encrypted(kind, metadata)`; the tag is an HMAC of payment hash and metadata.
 
-The secret is unguessable by anyone who has not seen the invoice (BOLT 4, "payment_secret").
+Whoever has not seen the invoice cannot guess the secret, which is what payment_secret is for (BOLT 4).
 """
 
 import hmac

@@ -1,7 +1,7 @@
 """What a signer refuses whoever asks: the last guard against publishing a revoked commitment.
 
-It remembers one life only. Across restarts the journal keeps the same promise (DESIGN: no own commitment leaves
-without a durable `Closing` record, and after it no secret is released).
+It remembers one life only. Across restarts the journal keeps the same promise: no own commitment leaves without a
+durable `Closing` record, and after that record no secret of the channel is released.
 """
 
 from typing import final

@@ -140,7 +140,7 @@ def closing_candidates(
 
     The second leaves out the sender's own output, which it MAY do; it is missing when the first has no such output.
 
-    Spec: BOLT 3, "Legacy Closing Transaction"; BOLT 2, "Closing Negotiation: closing_signed".
+    Spec: BOLT 3, "Legacy Closing Transaction"; BOLT 2, "Legacy Closing Negotiation: closing_signed".
     """
     likely = build_closing(parameters, fee_sat)
     if sender not in likely.parties:

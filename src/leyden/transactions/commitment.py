@@ -215,7 +215,7 @@ class Commitment:
 
         Args:   sighash_type: `htlc_sighash_type` for what the countersignatory signs, or SIGHASH_ALL.
         Raises: ValueError for any other sighash type.
-        Spec:   BIP 143, "Specification"; BOLT 2, "Committing Updates So Far".
+        Spec:   BIP 143, "Specification"; BOLT 2, "Committing Updates So Far: commitment_signed".
         """
         if sighash_type not in (SIGHASH_ALL, SIGHASH_SINGLE_ANYONECANPAY):
             raise ValueError("HTLC transactions are signed with ALL or SINGLE|ANYONECANPAY")
@@ -408,9 +408,10 @@ def build_commitment(
     to_broadcaster_sat = to_broadcaster_msat // 1000
     to_countersignatory_sat = to_countersignatory_msat // 1000
     if parameters.opener_is_broadcaster:
-        to_broadcaster_sat = max(0, to_broadcaster_sat - cost_sat)
+        to_broadcaster_sat -= cost_sat
     else:
-        to_countersignatory_sat = max(0, to_countersignatory_sat - cost_sat)
+        to_countersignatory_sat -= cost_sat
+    # An opener that cannot pay everything is below zero here and has no output: its whole balance is the fee.
     has_broadcaster = to_broadcaster_sat >= parameters.dust_limit_sat
     has_countersignatory = to_countersignatory_sat >= parameters.dust_limit_sat
     if has_broadcaster:
