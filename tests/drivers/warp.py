@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps: when nothing is ready it goes straight to the next timer instead of waiting for it."""
+"""An event loop whose clock jumps: when nothing is ready it goes to the next timer instead of waiting for it."""
 
 import asyncio
 import selectors

@@ -152,6 +152,8 @@ def prepare_for_writing(connection: Database) -> None:
     connection.execute("pragma query_only = 0")
     connection.execute(f"pragma page_size = {PAGE_SIZE}")
     connection.execute("pragma auto_vacuum = incremental")
+    # The switch to WAL deletes a rollback journal; `extra` syncs the directory too, so that it cannot come back.
+    connection.execute("pragma synchronous = extra")
     if connection.execute("pragma journal_mode = wal").get != "wal":
         raise apsw.CantOpenError("the file system has no support for a write-ahead log")
     connection.execute("pragma synchronous = full")
@@ -161,6 +163,10 @@ def prepare_for_writing(connection: Database) -> None:
 
 
 def create(connection: Database) -> None:
-    """Make the tables of an empty file in one transaction."""
+    """Make the tables of an empty file in one transaction, and have them in the file itself.
+
+    From then on a file without tables is one that never worked, not one that lost its write-ahead log.
+    """
     marks = f"pragma application_id = {APPLICATION_ID}; pragma user_version = {FORMAT_VERSION};"
     connection.execute(f"begin immediate; {_TABLES} {marks} commit")
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

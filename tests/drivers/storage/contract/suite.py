@@ -1,4 +1,4 @@
-"""What every `Store` owes its callers, as one suite: subclass `StoreContract`, name the class `Test…`, give it `disk`."""
+"""What every `Store` owes its callers: subclass `StoreContract`, name the class `Test…`, give it `disk`."""
 
 import asyncio
 from abc import ABC, abstractmethod
