@@ -12,9 +12,14 @@ from leyden.wire.layout import Message, MessageCodec
 from leyden.wire.messages import (
     MESSAGE_CLASSES,
     ChannelAnnouncement,
+    ChannelReestablish,
+    CommitmentSigned,
+    RevokeAndAck,
     Shutdown,
     UnknownMessage,
+    UpdateFailHtlc,
     UpdateFee,
+    UpdateFulfillHtlc,
     decode,
     encode,
 )
@@ -140,6 +145,22 @@ def test_fields_that_do_not_fit_are_not_encoded(message: Message) -> None:
     """Our bug must stop here and not become a valid message with another meaning."""
     with pytest.raises(ValueError, match=r"bytes|argument|format|twice"):
         encode(message)
+
+
+def test_a_message_shows_itself_without_secrets_and_long_bytes() -> None:
+    """Messages are logged; a preimage in a log is money, and an onion fills the screen."""
+    secret = b"\xab" * 32
+    for message in (
+        UpdateFulfillHtlc(CHANNEL_ID, 7, secret),
+        RevokeAndAck(CHANNEL_ID, secret, b"\x02" + CHANNEL_ID),
+        ChannelReestablish(CHANNEL_ID, 1, 0, secret, b"\x02" + CHANNEL_ID),
+    ):
+        assert "abab" not in repr(message)
+        assert "abab" not in str(message.__rich_repr__())
+        assert f"channel_id={CHANNEL_ID.hex()}" in repr(message)
+    assert repr(UpdateFailHtlc(CHANNEL_ID, 7, bytes(292))).endswith("id=7, reason=0000000000000000...<292 bytes>)")
+    signed = CommitmentSigned(CHANNEL_ID, bytes(64), (bytes(64),), unknown_tlvs=((3, b""),))
+    assert repr(signed).endswith("htlc_signatures=<1 signatures>, unknown_tlvs=((3, b''),))")
 
 
 def test_error_names_the_truncated_field() -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 
 class Context(Flag):
-    """Where a feature may appear. BOLT 9, "Assigned Feature Flags"."""
+    """Where a feature may appear. BOLT 9, "Requirements"."""
 
     INIT = auto()
     NODE = auto()

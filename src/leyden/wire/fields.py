@@ -21,8 +21,9 @@ class Fixed:
 
     absent = None
 
-    def __init__(self, element_format: str, *, is_point: bool = False) -> None:
+    def __init__(self, element_format: str, *, is_point: bool = False, is_secret: bool = False) -> None:
         self.format = element_format
+        self.is_secret = is_secret
         self.is_bytes = element_format.endswith("s")
         self.is_point = is_point
         self._struct = struct.Struct("!" + element_format)
@@ -262,6 +263,7 @@ U64 = Annotated[int, Fixed("Q")]
 S64 = Annotated[int, Fixed("q")]
 Bytes3 = Annotated[bytes, Fixed("3s")]
 Bytes32 = Annotated[bytes, HASH32]
+Secret32 = Annotated[bytes, Fixed("32s", is_secret=True)]
 Signature = Annotated[bytes, SIGNATURE]
 Point = Annotated[bytes, POINT]
 Bytes1366 = Annotated[bytes, Fixed("1366s")]

@@ -25,6 +25,29 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     TYPE: ClassVar[int]
 
+    def __repr__(self) -> str:
+        """Show the fields that differ from their defaults, long bytes shortened, secrets and preimages hidden."""
+        return f"{type(self).__name__}({', '.join(f'{name}={shown}' for name, shown in _shown(self).items())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same, for rich."""
+        return list(_shown(self).items())
+
+
+def _shown(message: Message) -> dict[str, str]:
+    shown: dict[str, str] = {}
+    for name, kind in field_kinds(type(message)).items():
+        value: object = getattr(message, name)
+        if isinstance(kind, Fixed) and kind.is_secret:
+            shown[name] = "<hidden>"
+        elif isinstance(value, bytes):
+            shown[name] = value.hex() if len(value) <= 64 else f"{value[:8].hex()}...<{len(value)} bytes>"
+        elif isinstance(kind, CountedSignatures):
+            shown[name] = f"<{len(getattr(message, name))} signatures>"
+        elif value is not None and value is not False and value != ():
+            shown[name] = repr(value)
+    return shown
+
 
 def field_kinds(cls: type[msgspec.Struct]) -> dict[str, object]:
     """Return what each field's annotation is marked with (a kind of `leyden.wire.fields`), in order of the fields."""

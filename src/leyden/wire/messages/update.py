@@ -17,6 +17,7 @@ from leyden.wire.fields import (
     Fixed,
     Point,
     PrefixedBytes,
+    Secret32,
     Signature,
     Signatures,
     Tlv,
@@ -55,7 +56,7 @@ class UpdateFulfillHtlc(Message, frozen=True, gc=False):
     TYPE: ClassVar[int] = 130
     channel_id: Bytes32
     id: U64
-    payment_preimage: Bytes32
+    payment_preimage: Secret32
     attribution_data: Annotated[bytes | None, Tlv(1, _ATTRIBUTION_DATA)] = None
     fulfillment_payload: Annotated[bytes | None, Tlv(3, REST)] = None
     unknown_tlvs: UnknownTlvs = ()
@@ -116,7 +117,7 @@ class RevokeAndAck(Message, frozen=True, gc=False):
 
     TYPE: ClassVar[int] = 133
     channel_id: Bytes32
-    per_commitment_secret: Bytes32
+    per_commitment_secret: Secret32
     next_per_commitment_point: Point
     unknown_tlvs: UnknownTlvs = ()
 
@@ -157,7 +158,7 @@ class ChannelReestablish(Message, frozen=True, gc=False):
     channel_id: Bytes32
     next_commitment_number: U64
     next_revocation_number: U64
-    your_last_per_commitment_secret: Bytes32
+    your_last_per_commitment_secret: Secret32
     my_current_per_commitment_point: Point
     next_funding: Annotated[NextFunding | None, Tlv(1, _NEXT_FUNDING)] = None
     my_current_funding_locked: Annotated[MyCurrentFundingLocked | None, Tlv(5, _FUNDING_LOCKED)] = None
