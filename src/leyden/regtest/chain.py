@@ -59,6 +59,7 @@ class BlockTree:
         self._entries: dict[bytes, BlockEntry] = {genesis.hash: genesis}
         self._children: dict[bytes, list[bytes]] = {}
         self._active: list[BlockEntry] = [genesis]
+        self._was_active: dict[bytes, None] = {}
         self.invalid: dict[bytes, str] = {}
         """Blocks found or declared invalid, with the reason; their descendants are invalid too but not listed."""
 
@@ -122,6 +123,10 @@ class BlockTree:
         """Tell whether the block lies on the active branch."""
         return entry.height < len(self._active) and self._active[entry.height].hash == entry.hash
 
+    def was_active(self, entry: BlockEntry) -> bool:
+        """Tell whether the block has been on the active branch in this life of the service."""
+        return entry.hash in self._was_active
+
     def entries(self) -> Iterator[BlockEntry]:
         """Yield every known block, parents before children."""
         yield from self._entries.values()
@@ -168,3 +173,4 @@ class BlockTree:
         """Step from the tip to one of its children."""
         assert entry.header.previous_hash == self.tip.hash, "a block is entered from its parent"
         self._active.append(entry)
+        self._was_active[entry.hash] = None
