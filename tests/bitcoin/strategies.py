@@ -11,9 +11,7 @@ _hashes = st.binary(min_size=32, max_size=32)
 _scripts = st.one_of(st.binary(max_size=40), st.integers(250, 260).map(bytes))
 
 _outputs = st.builds(TxOut, st.integers(0, MAX_MONEY_SAT), _scripts)
-_inputs = st.builds(
-    TxIn, st.builds(OutPoint, _hashes, _u32), _scripts, _u32, st.lists(_scripts, max_size=3).map(tuple)
-)
+_inputs = st.builds(TxIn, st.builds(OutPoint, _hashes, _u32), _scripts, _u32, st.lists(_scripts, max_size=3).map(tuple))
 
 
 def transactions() -> st.SearchStrategy[Transaction]:

@@ -58,7 +58,11 @@ def test_invalid_address_is_refused_on_every_network(case: dict[str, str]) -> No
 @pytest.mark.parametrize(
     ("address", "network", "expected"),
     [
-        ("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", MAINNET, script.p2pkh(bytes.fromhex("62e907b15cbf27d5425399ebf6f0fb50ebb88f18"))),
+        (
+            "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+            MAINNET,
+            script.p2pkh(bytes.fromhex("62e907b15cbf27d5425399ebf6f0fb50ebb88f18")),
+        ),
         ("39bgKC7RFbpoCRbtD5KEdkYKtNyhpsNa3Z", MAINNET, None),
         ("mpXwg4jMtRhuSpVq4xS3HFHmCmWp9NyGKt", TESTNET, None),
         ("2MzQwSSnBHWHqSAqtTVQ6v47XtaisrJa1Vc", REGTEST, None),
@@ -103,7 +107,9 @@ def test_script_without_address_has_none(raw: bytes) -> None:
     assert encode_address(raw, MAINNET) is None
 
 
-@given(st.one_of(st.text(max_size=100), st.text("bc1tqpzry9x8gf2tvdw0s3jn54khce6mua7l", max_size=80).map("bc1".__add__)))
+@given(
+    st.one_of(st.text(max_size=100), st.text("bc1tqpzry9x8gf2tvdw0s3jn54khce6mua7l", max_size=80).map("bc1".__add__))
+)
 def test_any_text_raises_nothing_but_decode_error(text: str) -> None:
     """A typing error is never more than that."""
     for network in NETWORKS:

@@ -1,5 +1,6 @@
 """Bech32 and bech32m: typing errors must be caught, and only these strings accepted."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -95,13 +96,13 @@ def test_up_to_four_wrong_symbols_are_caught(hrp: str, symbols: bytes, constant:
 @given(st.text(max_size=120))
 def test_any_text_raises_nothing_but_decode_error(text: str) -> None:
     """Addresses and invoices are pasted by people."""
-    try:
+    with contextlib.suppress(DecodeError):
         bech32.decode(text)
-    except DecodeError:
-        pass
 
 
-@pytest.mark.parametrize("text", ["ſ1" + "q" * 6, "K1" + "q" * 6, "a1\ud800" + "q" * 6, "٣1qqqqqqq", "é1qqqqqq"])
+@pytest.mark.parametrize(
+    "text", ["\u017f1" + "q" * 6, "\u212a1" + "q" * 6, "a1\ud800" + "q" * 6, "٣1qqqqqqq", "é1qqqqqq"]
+)
 def test_text_that_lowers_into_ascii_is_refused(text: str) -> None:
     """The Kelvin sign lowers to k: accepted, it would make two texts of one invoice."""
     with pytest.raises(DecodeError):

@@ -126,7 +126,9 @@ def test_secret_is_not_in_the_repr() -> None:
     assert MASTER.fingerprint() == MASTER.neuter().fingerprint()
 
 
-@pytest.mark.parametrize("text", ["", "84'", "m/", "m/x", "m/-1", "m/2147483648", "m/1''", "m/٣", "m/ 1", "n/1", "m//1", "m/1_0"])
+@pytest.mark.parametrize(
+    "text", ["", "84'", "m/", "m/x", "m/-1", "m/2147483648", "m/1''", "m/٣", "m/ 1", "n/1", "m//1", "m/1_0"]
+)
 def test_malformed_path_is_refused(text: str) -> None:
     """A path misread leads to keys that nobody finds again."""
     with pytest.raises(DecodeError):

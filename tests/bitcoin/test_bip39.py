@@ -56,7 +56,11 @@ GOOD = mnemonic_from_entropy(bytes(16))
 
 def test_wrong_words_are_refused_without_being_shown() -> None:
     """An error with the words in it would carry the wallet into a log."""
-    for bad, offset in ((GOOD.replace("about", "abouts"), 11), (GOOD.replace("about", "zoo"), -1), (GOOD + " about", -1)):
+    for bad, offset in (
+        (GOOD.replace("about", "abouts"), 11),
+        (GOOD.replace("about", "zoo"), -1),
+        (GOOD + " about", -1),
+    ):
         with pytest.raises(DecodeError) as error:
             entropy_from_mnemonic(bad)
         assert error.value.offset == offset

@@ -35,7 +35,8 @@ def test_script_number_round_trips(n: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "raw"), [(0, ""), (1, "01"), (-1, "81"), (127, "7f"), (128, "8000"), (-255, "ff80"), (144, "9000"), (65536, "000001")]
+    ("n", "raw"),
+    [(0, ""), (1, "01"), (-1, "81"), (127, "7f"), (128, "8000"), (-255, "ff80"), (144, "9000"), (65536, "000001")],
 )
 def test_script_number_bytes(n: int, raw: str) -> None:
     """The sign bit costs an extra byte at 128; a to_self_delay of 144 shows it."""

@@ -147,7 +147,9 @@ def test_compact_size_round_trips(n: int) -> None:
     assert read_compact_size(compact_size(n), 0) == (n, len(compact_size(n)))
 
 
-@pytest.mark.parametrize("raw", ["fdfc00", "fe0000ffff"[:10], "fefeff0000", "ff" + "ff" * 4 + "00" * 4, "fd", "fe0102", ""])
+@pytest.mark.parametrize(
+    "raw", ["fdfc00", "fe0000ffff"[:10], "fefeff0000", "ff" + "ff" * 4 + "00" * 4, "fd", "fe0102", ""]
+)
 def test_compact_size_refuses_long_forms_and_ends(raw: str) -> None:
     """A second encoding of the same length would make transactions malleable; an end inside must not raise else."""
     with pytest.raises(DecodeError):

@@ -8,8 +8,8 @@ from leyden.bitcoin.tx import MAX_MONEY_SAT
 
 _BY_PREFIX = {network.bolt11_prefix: network for network in NETWORKS}
 # The longest prefix first: `lnbcrt` begins with `lnbc`.
-_PREFIX = re.compile("(" + "|".join(sorted(_BY_PREFIX, key=len, reverse=True)) + ")(?=[0-9]|$)")
-_AMOUNT = re.compile("([1-9][0-9]{0,18})([munp]?)")
+_PREFIX = re.compile("(" + "|".join(sorted(_BY_PREFIX, key=len, reverse=True)) + ")(?=[0-9]|\\Z)")
+_AMOUNT = re.compile("([1-9][0-9]{0,20})([munp]?)")
 
 _MSAT_PER_BITCOIN = 100_000_000_000
 _MAX_AMOUNT_MSAT = 1000 * MAX_MONEY_SAT
