@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 
-class HtlcSource(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class HtlcSource(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """Why we offered an HTLC: the one thing that names its owner.
 
     origin: the channel_id of the inbound channel (forward) or the payment_id (own payment), 32 bytes.
@@ -24,7 +24,7 @@ class HtlcSource(msgspec.Struct, frozen=True, gc=False, array_like=True):
     forwarded: bool
 
 
-class AddedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class AddedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """An `update_add_htlc`, in either direction. `source` is None for HTLCs that the peer offered.
 
     onion_routing_packet: 1366 bytes. `fee_msat` is what a forward earns, 0 otherwise.
@@ -39,7 +39,7 @@ class AddedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True):
     fee_msat: int
 
 
-class RemovedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class RemovedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """How the peer removed one of our HTLCs: with its preimage, or a failure packet, or as malformed (failure_code not 0).
 
     reason: the failure onion, or for a malformed one the sha256_of_onion. attribution_data: 920 bytes or empty.
@@ -52,13 +52,13 @@ class RemovedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True):
     attribution_data: bytes
 
 
-class FeeUpdate(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class FeeUpdate(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """A new feerate, by `update_fee`."""
 
     feerate_per_kw: int
 
 
-class SideParameters(msgspec.Struct, frozen=True, array_like=True):
+class SideParameters(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What one side asked for in `open_channel` or `accept_channel`. Fields as in BOLT 2."""
 
     funding_pubkey: bytes
@@ -75,7 +75,7 @@ class SideParameters(msgspec.Struct, frozen=True, array_like=True):
     upfront_shutdown_script: bytes
 
 
-class ForwardingPolicy(msgspec.Struct, frozen=True, array_like=True):
+class ForwardingPolicy(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What we ask for forwarding out of a channel (BOLT 7, "HTLC Fees")."""
 
     fee_base_msat: int
@@ -84,7 +84,7 @@ class ForwardingPolicy(msgspec.Struct, frozen=True, array_like=True):
     htlc_minimum_msat: int
 
 
-class ChannelOpened(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class ChannelOpened(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1):
     """Birth: we hold the peer's signature on our first commitment.
 
     The fundee's journal begins before `funding_signed` leaves, the funder's before the funding transaction is broadcast.
@@ -117,7 +117,7 @@ class ChannelOpened(msgspec.Struct, frozen=True, array_like=True, tag=1):
     user_channel_id: bytes
 
 
-class FundingConfirmed(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class FundingConfirmed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2):
     """The funding output is in a block. short_channel_id as in BOLT 7."""
 
     height: int
@@ -125,26 +125,26 @@ class FundingConfirmed(msgspec.Struct, frozen=True, array_like=True, tag=2):
     short_channel_id: int
 
 
-class FundingDisconnected(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class FundingDisconnected(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=3):
     """The block that held the funding transaction left the best chain."""
 
     fork_height: int
 
 
-class LocalReady(msgspec.Struct, frozen=True, array_like=True, tag=4):
+class LocalReady(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=4):
     """We consider the channel usable and say so with `channel_ready` and this alias."""
 
     alias: int
 
 
-class RemoteReady(msgspec.Struct, frozen=True, array_like=True, tag=5):
+class RemoteReady(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=5):
     """The peer's `channel_ready`: its point for commitment 1, and the alias it gave (0: none)."""
 
     second_per_commitment_point: bytes
     alias: int
 
 
-class SentCommitment(msgspec.Struct, frozen=True, array_like=True, tag=6):
+class SentCommitment(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=6):
     """We signed the peer's commitment `number`: all that it adds to the one before from our side, in the order of sending.
 
     adds: HTLCs we offer. removals: htlc_ids that we remove as decided. feerate_per_kw: 0 when unchanged.
@@ -157,7 +157,7 @@ class SentCommitment(msgspec.Struct, frozen=True, array_like=True, tag=6):
     feerate_per_kw: int
 
 
-class ReceivedCommitment(msgspec.Struct, frozen=True, array_like=True, tag=7):
+class ReceivedCommitment(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=7):
     """The peer signed our commitment `number`, and we revoke the one before.
 
     updates: the peer's updates that it covers, in the order received. htlc_signatures: 64 bytes each, joined, in output order.
@@ -171,7 +171,7 @@ class ReceivedCommitment(msgspec.Struct, frozen=True, array_like=True, tag=7):
     feerate_per_kw: int
 
 
-class ReceivedRevocation(msgspec.Struct, frozen=True, array_like=True, tag=8):
+class ReceivedRevocation(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=8):
     """The peer revoked its commitment `number` (BOLT 2, "Completing the Transition to the Updated State")."""
 
     number: int
@@ -179,7 +179,7 @@ class ReceivedRevocation(msgspec.Struct, frozen=True, array_like=True, tag=8):
     next_per_commitment_point: bytes
 
 
-class ClaimPart(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class ClaimPart(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """One HTLC of a payment that is being claimed."""
 
     channel_id: bytes
@@ -187,7 +187,7 @@ class ClaimPart(msgspec.Struct, frozen=True, gc=False, array_like=True):
     amount_msat: int
 
 
-class Claim(msgspec.Struct, frozen=True, array_like=True):
+class Claim(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A payment that is being claimed: everything needed to claim all parts and to tell the user (DESIGN section 2, "Claim").
 
     claim_id: 32 bytes, made of the parts, so that equal hashes stay different payments.
@@ -204,7 +204,7 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     custom_records: list[tuple[int, bytes]]
 
 
-class FailedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class FailedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """The decision to fail an inbound HTLC, byte for byte as it will be sent, at every connection.
 
     failure_code not 0: `update_fail_malformed_htlc` with `reason` as sha256_of_onion.
@@ -216,7 +216,7 @@ class FailedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True):
     attribution_data: bytes
 
 
-class ForwardedPayment(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class ForwardedPayment(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """An inbound HTLC to be claimed because the HTLC it was forwarded to was fulfilled."""
 
     htlc_id: int
@@ -227,7 +227,7 @@ class ForwardedPayment(msgspec.Struct, frozen=True, gc=False, array_like=True):
     attribution_data: bytes
 
 
-class HtlcsDecided(msgspec.Struct, frozen=True, array_like=True, tag=9):
+class HtlcsDecided(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=9):
     """What becomes of inbound HTLCs that are irrevocably committed: promises, though no signature covers them yet."""
 
     forwarded: list[ForwardedPayment]
@@ -235,7 +235,7 @@ class HtlcsDecided(msgspec.Struct, frozen=True, array_like=True, tag=9):
     claims: list[Claim]
 
 
-class HtlcsShown(msgspec.Struct, frozen=True, array_like=True, tag=10):
+class HtlcsShown(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=10):
     """The verdict that these HTLCs are parts of a payment that the user is asked about; never judged again.
 
     set_id: 32 bytes, names the set. deadline_height: at this height the set fails unless it was claimed.
@@ -252,7 +252,7 @@ class HtlcsShown(msgspec.Struct, frozen=True, array_like=True, tag=10):
     custom_records: list[tuple[int, bytes]]
 
 
-class Acknowledged(msgspec.Struct, frozen=True, array_like=True, tag=11):
+class Acknowledged(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=11):
     """Facts that others have acted on, durably; each may be forgotten here.
 
     handed_off: (htlc_id, shared secret) of inbound HTLCs that another journal owns now.
@@ -266,14 +266,14 @@ class Acknowledged(msgspec.Struct, frozen=True, array_like=True, tag=11):
     events: list[str]
 
 
-class ShutdownStarted(msgspec.Struct, frozen=True, array_like=True, tag=12):
+class ShutdownStarted(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=12):
     """We send `shutdown` with this script, at every connection until the channel is closed."""
 
     scriptpubkey: bytes
     feerate_per_kw: int
 
 
-class ShutdownReceived(msgspec.Struct, frozen=True, array_like=True, tag=13):
+class ShutdownReceived(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=13):
     """The peer's `shutdown`, and our script if we answer with one (empty when we had started)."""
 
     scriptpubkey: bytes
@@ -281,14 +281,14 @@ class ShutdownReceived(msgspec.Struct, frozen=True, array_like=True, tag=13):
     feerate_per_kw: int
 
 
-class CloseAgreed(msgspec.Struct, frozen=True, array_like=True, tag=14):
+class CloseAgreed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=14):
     """Both signatures on a cooperative closing transaction are in our hands. fee_satoshis is what the opener pays."""
 
     transaction: bytes
     fee_satoshis: int
 
 
-class Closing(msgspec.Struct, frozen=True, array_like=True, tag=15):
+class Closing(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=15):
     """We publish our own commitment `number`; after this no secret of this channel is revealed (invariant B1).
 
     reason: short sentence for the user.
@@ -298,7 +298,7 @@ class Closing(msgspec.Struct, frozen=True, array_like=True, tag=15):
     reason: str
 
 
-class FundingSpent(msgspec.Struct, frozen=True, array_like=True, tag=16):
+class FundingSpent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=16):
     """A transaction in a block spends the funding output."""
 
     transaction: bytes
@@ -306,25 +306,25 @@ class FundingSpent(msgspec.Struct, frozen=True, array_like=True, tag=16):
     block_hash: bytes
 
 
-class SpendDisconnected(msgspec.Struct, frozen=True, array_like=True, tag=17):
+class SpendDisconnected(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=17):
     """The block of the spending transaction left the best chain."""
 
     fork_height: int
 
 
-class ChannelClosed(msgspec.Struct, frozen=True, array_like=True, tag=18):
+class ChannelClosed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=18):
     """The spend of the funding output is as deep as asked: the channel's off-chain life is over."""
 
     height: int
 
 
-class ProvenStale(msgspec.Struct, frozen=True, array_like=True, tag=19):
+class ProvenStale(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=19):
     """The peer proved that it has seen a newer state of ours. Never publish a commitment of our own from here."""
 
     peer_commitment_number: int
 
 
-class PeerPolicy(msgspec.Struct, frozen=True, array_like=True, tag=20):
+class PeerPolicy(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=20):
     """The peer's `channel_update` for forwarding towards us: what an invoice's route hint says."""
 
     short_channel_id: int
@@ -337,20 +337,20 @@ class PeerPolicy(msgspec.Struct, frozen=True, array_like=True, tag=20):
     disabled: bool
 
 
-class PolicyChanged(msgspec.Struct, frozen=True, array_like=True, tag=21):
+class PolicyChanged(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=21):
     """Our policy for forwarding out of this channel."""
 
     policy: ForwardingPolicy
     timestamp: int
 
 
-class ClaimAbandoned(msgspec.Struct, frozen=True, array_like=True, tag=22):
+class ClaimAbandoned(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=22):
     """A claim whose parts did not all become durable before a deadline; nothing of it has left the node."""
 
     claim_id: bytes
 
 
-class FundingAbandoned(msgspec.Struct, frozen=True, array_like=True, tag=23):
+class FundingAbandoned(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=23):
     """The funding transaction can no longer confirm, or never showed up in time; nothing was ever at stake."""
 
     reason: str
