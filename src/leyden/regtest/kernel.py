@@ -133,6 +133,7 @@ class Kernel:
 
     def __init__(self, directory: Path) -> None:
         self._thread = threading.get_ident()
+        self._directory = directory
         self._checked: list[tuple[bytes, int]] = []
         self._reasons: list[tuple[bytes, str]] = []
         self._fatal: list[str] = []
@@ -161,11 +162,12 @@ class Kernel:
         return pbk.ChainstateManager(manager_options)
 
     def close(self) -> None:
-        """Free the library's memory; the object is of no more use. May be called twice."""
+        """Free the library's memory and its files; the object is of no more use. May be called twice."""
         manager, self._manager = self._manager, None
         if manager is not None:
             with _PROCESS_LOCK:
                 manager.__del__()
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def _live(self) -> pbk.ChainstateManager:
         assert threading.get_ident() == self._thread, "a kernel belongs to the thread that made it"

@@ -17,7 +17,7 @@ from leyden.regtest.rpc_errors import INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_E
 Call = Callable[[str, object], Awaitable[object]]
 
 BATCH_MAX: Final = 10_000
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, final
 
-from leyden.base.errors import CommandRejected, DriverError, LeydenError
+from leyden.base.errors import CommandRejected, LeydenError
 from leyden.regtest import rpc_chain, rpc_mempool, rpc_mining, rpc_node
 from leyden.regtest.backend import Backend
 from leyden.regtest.http_server import HttpServer
@@ -54,10 +54,11 @@ class RegtestService:
         self.cookie_path = directory / ".cookie"
         self.port = 0
         self.stopped = asyncio.Event()
-        self.failure: LeydenError | None = None
+        self.failure: Exception | None = None
         self._executor = executor
         self._backend = backend
         self._waiters = TipWaiters()
+        self._announced = b""
         self._http: HttpServer | None = None
 
     @staticmethod
@@ -161,27 +162,35 @@ class RegtestService:
         return await self._in_chain_thread(lambda: method.run(self._backend, bound))
 
     async def _in_chain_thread(self, work: Callable[[], _T]) -> _T:
-        """Run work in the thread that owns the chain, then wake who waits for a new tip."""
+        """Run work in the thread that owns the chain; who waits for a tip is woken, even when the caller is gone."""
         if self.failure is not None:
-            raise RpcError(DATABASE_ERROR, f"the chain service has failed: {self.failure}")
+            raise self._failed(self.failure)
         loop = asyncio.get_running_loop()
 
-        def run() -> tuple[_T, tuple[int, bytes]]:
-            result = work()
-            tip = self._backend.chain.tree.tip
-            return result, (tip.height, tip.hash)
+        def run() -> _T:
+            try:
+                return work()
+            finally:
+                tip = self._backend.chain.tree.tip
+                if tip.hash != self._announced:
+                    self._announced = tip.hash
+                    loop.call_soon_threadsafe(self._waiters.on_tip, tip.height, tip.hash)
 
         try:
-            result, tip = await loop.run_in_executor(self._executor, run)
-        except DriverError as error:
-            # What the library knows and what the journal knows may differ now: only a new start puts that right.
-            self.failure = error
-            self.stopped.set()
-            raise RpcError(DATABASE_ERROR, f"the chain service has failed: {error}") from None
+            return await loop.run_in_executor(self._executor, run)
+        except RpcError:
+            raise
         except CommandRejected as error:
             raise RpcError(MISC_ERROR, error.what) from None
-        self._waiters.on_tip(*tip)
-        return result
+        except Exception as error:
+            # The run loop of this service, so every error ends here: what the library, the journal and the index
+            # know may differ now, and only a new start puts that right.
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> RpcError:
+        self.failure = error
+        self.stopped.set()
+        return RpcError(DATABASE_ERROR, f"the chain service has failed: {str(error) or type(error).__name__}")
 
     async def _generate(self, name: str, params: object) -> object:
         to_address = name == "generatetoaddress"
