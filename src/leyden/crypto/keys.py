@@ -15,8 +15,8 @@ def derive_public_key(basepoint: bytes, per_commitment_point: bytes) -> bytes:
 
     Args:   both 33 bytes.
     Raises: ValueError for an invalid point.
-    Spec:   BOLT 3, "localpubkey, local_htlcpubkey, remote_htlcpubkey, local_delayedpubkey, and
-            remote_delayedpubkey Derivation".
+    Spec:   BOLT 3, "`localpubkey`, `local_htlcpubkey`, `remote_htlcpubkey`, `local_delayedpubkey`, and
+            `remote_delayedpubkey` Derivation".
     """
     return point_add_scalar(basepoint, _sha256(per_commitment_point + basepoint).digest())
 
@@ -26,8 +26,8 @@ def derive_secret_key(base_secret: bytes, per_commitment_point: bytes) -> bytes:
 
     Args:   base_secret: 32 bytes; per_commitment_point: 33 bytes.
     Raises: ValueError for an invalid secret.
-    Spec:   BOLT 3, "localpubkey, local_htlcpubkey, remote_htlcpubkey, local_delayedpubkey, and
-            remote_delayedpubkey Derivation".
+    Spec:   BOLT 3, "`localpubkey`, `local_htlcpubkey`, `remote_htlcpubkey`, `local_delayedpubkey`, and
+            `remote_delayedpubkey` Derivation".
     """
     return secret_add(base_secret, _sha256(per_commitment_point + public_key(base_secret)).digest())
 
@@ -37,7 +37,7 @@ def revocation_public_key(revocation_basepoint: bytes, per_commitment_point: byt
 
     Args:   both 33 bytes.
     Raises: ValueError for an invalid point.
-    Spec:   BOLT 3, "revocationpubkey Derivation".
+    Spec:   BOLT 3, "`revocationpubkey` Derivation".
     """
     base_weight = _sha256(revocation_basepoint + per_commitment_point).digest()
     commitment_weight = _sha256(per_commitment_point + revocation_basepoint).digest()
@@ -49,7 +49,7 @@ def revocation_secret_key(revocation_base_secret: bytes, per_commitment_secret: 
 
     Args:   both 32 bytes.
     Raises: ValueError for an invalid secret.
-    Spec:   BOLT 3, "revocationpubkey Derivation".
+    Spec:   BOLT 3, "`revocationpubkey` Derivation".
     """
     revocation_basepoint = public_key(revocation_base_secret)
     per_commitment_point = public_key(per_commitment_secret)

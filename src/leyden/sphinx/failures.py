@@ -442,6 +442,6 @@ def failure_of_malformed(failure_code: int, sha256_of_onion: bytes) -> FailureMe
     """Return the failure that update_fail_malformed_htlc of the next hop stands for.
 
     Args: failure_code: 16 bits, BADONION set (the caller has checked); sha256_of_onion: 32 bytes.
-    Spec: BOLT 2, "Removing an HTLC: update_fulfill_htlc, update_fail_htlc, and update_fail_malformed_htlc".
+    Spec: BOLT 2, "Removing an HTLC: `update_fulfill_htlc`, `update_fail_htlc`, and `update_fail_malformed_htlc`".
     """
     return decode_failure(failure_code.to_bytes(2, "big") + sha256_of_onion)

@@ -3,8 +3,7 @@
 The final node encrypts the payload under its own key, which authenticates it; the nodes on the way XOR their `ammag`
 stream over it and cover it with their attribution HMACs. The final node's HMACs cover no payload.
 
-Spec: BOLT 2, "Removing an HTLC: update_fulfill_htlc, update_fail_htlc, and update_fail_malformed_htlc"; BOLT 4,
-"Initialization of `attribution_data`".
+Spec: BOLT 4, "Hold times for successful payments" and "Initialization of `attribution_data`".
 """
 
 from collections.abc import Sequence
@@ -51,7 +50,7 @@ def pad_fulfillment_records(records: TlvRecords) -> bytes:
 
     Args:   records: type (2 or above) and value.
     Raises: ValueError if a type occurs twice or is the padding's.
-    Spec:   BOLT 4, "Returning Errors".
+    Spec:   BOLT 4, "Hold times for successful payments".
     """
     length = len(join_records(records))
     if length and length % _PADDED_TO == 0:
@@ -72,7 +71,7 @@ def create_fulfillment(shared_secret: bytes, plaintext: bytes | None, hold_time:
     Args:   shared_secret: 32 bytes, of the peeled onion; plaintext: a TLV stream for the sender (see
             `pad_fulfillment_records`) or None; hold_time: in units of 100 ms.
     Raises: ValueError if the plaintext is too long, or the hold time is negative.
-    Spec:   BOLT 4, "Initialization of `attribution_data`".
+    Spec:   BOLT 4, "Hold times for successful payments".
     """
     attribution = wrap_attribution(shared_secret, b"", None, hold_time)
     if plaintext is None:
@@ -90,7 +89,7 @@ def wrap_fulfillment(
     Args:   shared_secret: 32 bytes, of the onion we peeled; attribution_data: 920 bytes as received, or None;
             fulfillment_payload: as received, or None; hold_time: in units of 100 ms.
     Raises: FulfillmentPayloadTooLong; ValueError for a negative hold time.
-    Spec:   BOLT 4, "Transformation of `attribution_data`".
+    Spec:   BOLT 4, "Hold times for successful payments".
     """
     if fulfillment_payload is None:
         return ReturnedFulfillment(wrap_attribution(shared_secret, b"", attribution_data, hold_time), None)

@@ -3,7 +3,7 @@
 Decoding checks what each value by itself must be; `require_forward` and `require_final` check what must be there for
 the role that the onion gives us. Both raise `OnionError` with invalid_onion_payload, ready to be sent back.
 
-Spec: BOLT 4, "payload format".
+Spec: BOLT 4, "`payload` format".
 """
 
 from collections.abc import Callable
@@ -157,7 +157,7 @@ def decode_payload(raw: bytes) -> HopPayload:
 
     Raises: OnionError with invalid_onion_payload (type and offset of the record) if the stream is malformed or not
             strictly increasing, an even type is unknown, or a value is not what its type demands.
-    Spec:   BOLT 4, "payload format"; BOLT 1, "Type-Length-Value Format".
+    Spec:   BOLT 4, "`payload` format"; BOLT 1, "Type-Length-Value Format".
     """
     end = len(raw)
     offset = 0
@@ -206,7 +206,7 @@ def encode_payload(payload: HopPayload) -> bytes:
     """Return the TLV stream of a payload, without its length prefix.
 
     Raises: ValueError if a value does not fit its field, a type is used twice, or a custom record is below 65536.
-    Spec:   BOLT 4, "payload format".
+    Spec:   BOLT 4, "`payload` format".
     """
     if _has_rare_records(payload):
         return join_records(_records(payload))
@@ -256,7 +256,7 @@ def require_forward(payload: HopPayload) -> None:
     """Check that a hop that is not the last is told what it needs, and in a blinded path nothing else.
 
     Raises: OnionError with invalid_onion_payload (the missing or surplus type, offset 0).
-    Spec:   BOLT 4, "payload format".
+    Spec:   BOLT 4, "`payload` format".
     """
     if payload.encrypted_recipient_data is None:
         _require(payload, (AMT_TO_FORWARD, OUTGOING_CLTV_VALUE, SHORT_CHANNEL_ID))
@@ -268,7 +268,7 @@ def require_final(payload: HopPayload) -> None:
     """Check that the last hop is told what it needs, and at the end of a blinded path nothing else.
 
     Raises: OnionError with invalid_onion_payload (the missing or surplus type, offset 0).
-    Spec:   BOLT 4, "payload format".
+    Spec:   BOLT 4, "`payload` format".
     """
     if payload.encrypted_recipient_data is None:
         _require(payload, (AMT_TO_FORWARD, OUTGOING_CLTV_VALUE))
