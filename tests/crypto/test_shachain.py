@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leyden.crypto.shachain import FIRST_INDEX, Shachain, per_commitment_secret
+from leyden.crypto.shachain import FIRST_INDEX, Shachain, index_of_commitment, per_commitment_secret
 
 FILE = Path(__file__).parent.parent / "vectors" / "bolt03" / "appendix-d-per-commitment-secrets.json"
 VECTORS = json.loads(FILE.read_text())
@@ -99,3 +99,8 @@ def test_bad_arguments_are_refused() -> None:
     for seed, index in ((SEED, -1), (SEED, 1 << 48), (b"", 0)):
         with pytest.raises(ValueError, match=r"48 bits|32 bytes"):
             per_commitment_secret(seed, index)
+
+
+def test_commitment_numbers_count_the_other_way() -> None:
+    """An off-by-one here would reveal the secret of the commitment that is still valid."""
+    assert [index_of_commitment(number) for number in (0, 1, FIRST_INDEX)] == [FIRST_INDEX, FIRST_INDEX - 1, 0]

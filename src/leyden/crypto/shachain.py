@@ -107,3 +107,11 @@ class Shachain(msgspec.Struct, frozen=True):
             if _trailing_zeros(index) != bucket or len(secret) != 32:
                 raise ValueError("not the entries of a secret store")
         return cls(tuple((index, secret) for index, secret in entries))
+
+
+def index_of_commitment(commitment_number: int) -> int:
+    """Return the index of the secret of a commitment: numbers count up from 0, indexes down from 2^48 - 1.
+
+    Spec: BOLT 3, "Per-commitment Secret Requirements".
+    """
+    return FIRST_INDEX - commitment_number
