@@ -1,7 +1,7 @@
 """Keep docs/requirements.md true: every row names a BOLT section that exists, code that exists and a test that exists.
 
 Usage: python tools/check_requirements.py [--no-open]
-A row is `done` (code and test are there), `open` (not yet; counted) or `later` (the code column says with what feature).
+A row is `done` (code and test are there), `open` (not yet; counted) or `later` (the code cell says with what feature).
 """
 
 import ast
