@@ -159,7 +159,7 @@ class ChainSource(Protocol):
     def follow(self, from_height: int, from_hash: bytes) -> AsyncIterator[ChainEvent]:
         """Yield what happened to the best chain since the block that the caller knows, in order, for ever.
 
-        From a block off the best chain the first event is one `BlocksDisconnected` to the fork, of any depth. Few blocks
+        From a block off the best chain the first event is a `BlocksDisconnected` to the fork, of any depth. Few blocks
         are fetched ahead, so a slow caller slows the source. While the service is away, behind the caller, or talks
         nonsense, nothing is yielded, the status callback knows why, and it goes on by itself.
 
@@ -167,8 +167,8 @@ class ChainSource(Protocol):
             from_height, from_hash: the caller's best block (0 and the genesis hash when it has none).
 
         Raises:
-            CommandRejected: a block that is needed was pruned away (code `block_pruned`); another network, or
-                credentials refused, as `check_network`.
+            CommandRejected: a block that is needed was pruned away (code `block_pruned`), or another network is served
+                now (`wrong_network`).
         """
         ...
 
@@ -188,7 +188,7 @@ class ChainSource(Protocol):
         ...
 
     async def estimate_fee(self, target_blocks: int) -> FeeEstimate:
-        """Return a feerate to confirm within `target_blocks` (1 to 1008), bounded on both sides, and where it is from."""
+        """Return a feerate to confirm within `target_blocks` (1 to 1008), bounded both ways, and where it is from."""
         ...
 
     async def broadcast(self, raw_tx: bytes) -> BroadcastResult:

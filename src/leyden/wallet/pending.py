@@ -1,0 +1,124 @@
+"""Transactions on their way: made by the wallet, or given to it (fundings of channels, claims from closed ones).
+
+Volatile. What the wallet made comes back from its own records, what belongs to a channel from that channel's journal.
+A transaction that settled stays for a while, so that a reorganisation puts it on its way again.
+"""
+
+from collections.abc import Iterator
+from typing import final
+
+import msgspec
+
+from leyden.bitcoin.tx import OutPoint, Transaction
+from leyden.wallet.state import Coin
+
+MAX_UNCONFIRMED_ANCESTORS = 20
+"""Mempools limit chains of unconfirmed transactions (to 25 of old, 64 in a cluster now); stay clear of it."""
+
+
+class PendingTransaction(msgspec.Struct):
+    """A transaction and what it pays to us. settled_height: of the block that holds or excludes it, 0 before."""
+
+    txid: bytes
+    transaction: Transaction
+    coins: list[Coin]
+    settled_height: int
+
+
+@final
+class PendingTransactions:
+    """See the module. Kept in the order of arrival, so parents come before children."""
+
+    __slots__ = ("_entries", "_spenders")
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, PendingTransaction] = {}
+        self._spenders: dict[OutPoint, dict[bytes, None]] = {}
+
+    def add(self, entry: PendingTransaction) -> None:
+        """Take a transaction in; one that is known already is left alone."""
+        if entry.txid in self._entries:
+            return
+        self._entries[entry.txid] = entry
+        for tx_in in entry.transaction.inputs:
+            self._spenders.setdefault(tx_in.prevout, {})[entry.txid] = None
+
+    def remove(self, txid: bytes) -> None:
+        """Forget a transaction (32-byte txid); unknown ones are ignored."""
+        entry = self._entries.pop(txid, None)
+        if entry is None:
+            return
+        for tx_in in entry.transaction.inputs:
+            spenders = self._spenders[tx_in.prevout]
+            del spenders[txid]
+            if not spenders:
+                del self._spenders[tx_in.prevout]
+
+    def get(self, txid: bytes) -> PendingTransaction | None:
+        """Return a transaction that has not settled, or None."""
+        entry = self._entries.get(txid)
+        return entry if entry is not None and not entry.settled_height else None
+
+    def live(self) -> Iterator[PendingTransaction]:
+        """Yield what has not settled, parents before children."""
+        return (entry for entry in self._entries.values() if not entry.settled_height)
+
+    def count(self) -> int:
+        """Return how many transactions are kept, settled ones included."""
+        return len(self._entries)
+
+    def spenders(self, outpoint: OutPoint) -> list[bytes]:
+        """Return the txids of those on their way that spend an output."""
+        return [txid for txid in self._spenders.get(outpoint, ()) if not self._entries[txid].settled_height]
+
+    def is_spent(self, outpoint: OutPoint) -> bool:
+        """Tell whether a transaction on its way spends an output."""
+        return bool(self.spenders(outpoint))
+
+    def descendants(self, txid: bytes) -> list[bytes]:
+        """Return the txids on their way that spend from `txid`, at any distance."""
+        found: dict[bytes, None] = {}
+        waiting = [txid]
+        while waiting:
+            parent = waiting.pop()
+            for vout in range(len(self._entries[parent].transaction.outputs)):
+                fresh = [child for child in self.spenders(OutPoint(parent, vout)) if child not in found]
+                found.update(dict.fromkeys(fresh))
+                waiting.extend(fresh)
+        return list(found)
+
+    def ancestors(self, txid: bytes) -> int:
+        """Count the transactions on their way that `txid` rests on, itself included; stops above the limit."""
+        found: dict[bytes, None] = {txid: None}
+        waiting = [txid]
+        while waiting and len(found) <= MAX_UNCONFIRMED_ANCESTORS:
+            entry = self.get(waiting.pop())
+            if entry is None:
+                continue
+            for tx_in in entry.transaction.inputs:
+                parent = tx_in.prevout.txid
+                if parent not in found and self.get(parent) is not None:
+                    found[parent] = None
+                    waiting.append(parent)
+        return len(found)
+
+    def coins(self) -> list[Coin]:
+        """Return what those on their way pay to us and none of them spends."""
+        return [coin for entry in self.live() for coin in entry.coins if not self.is_spent(coin.outpoint)]
+
+    def settle(self, txid: bytes, height: int) -> None:
+        """Note that a block at `height` holds or excludes a transaction; unknown ones are ignored."""
+        entry = self._entries.get(txid)
+        if entry is not None:
+            entry.settled_height = height
+
+    def undo_above(self, fork_height: int) -> None:
+        """Put what settled above `fork_height` on its way again."""
+        for entry in self._entries.values():
+            if entry.settled_height > fork_height:
+                entry.settled_height = 0
+
+    def forget(self, height: int) -> None:
+        """Let go of what settled at `height` or below."""
+        for txid in [e.txid for e in self._entries.values() if 0 < e.settled_height <= height]:
+            self.remove(txid)

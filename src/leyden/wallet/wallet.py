@@ -1,0 +1,429 @@
+"""The wallet as the node uses it.
+
+Every method that changes something durable returns the record that says so and changes nothing yet: append the record
+to the `node` journal and give it to `fold`, before anything else is asked of the wallet. Volatile are the height, the
+locks, and transactions of others (`pending_transaction`), which their owners bring again after a restart.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import final
+
+import msgspec
+
+from leyden.base.errors import CommandRejected
+from leyden.bitcoin.address import encode_address
+from leyden.bitcoin.networks import Network
+from leyden.bitcoin.tx import OutPoint, Transaction, TxOut
+from leyden.journal.wallet_records import (
+    AddressIssued,
+    CoinsChanged,
+    RescanFinished,
+    TransactionAbandoned,
+    TransactionSent,
+    WalletCreated,
+    WalletDisconnected,
+    WalletRecord,
+)
+from leyden.wallet import state as durable
+from leyden.wallet.blocks import changes_of_block, find_outputs
+from leyden.wallet.building import Draft, SpendTerms, build, build_all, sign
+from leyden.wallet.checks import check_feerate, check_output
+from leyden.wallet.keys import (
+    CHANGE_P2WPKH,
+    GAP_LIMIT,
+    KEYCHAINS,
+    RECEIVE_P2TR,
+    RECEIVE_P2WPKH,
+    Keychain,
+    Keyring,
+    WalletSigner,
+)
+from leyden.wallet.pending import MAX_UNCONFIRMED_ANCESTORS, PendingTransaction, PendingTransactions
+from leyden.wallet.state import Coin, WalletState
+
+COINBASE_MATURITY = 100
+ANCHOR_RESERVE_SAT = 10_000
+"""Kept for each channel with anchors: closing one needs a coin that pays for its commitment's confirmation."""
+
+
+class AddressKind(Enum):
+    """What a new address is: P2WPKH (BIP 84) or P2TR (BIP 86)."""
+
+    P2WPKH = "p2wpkh"
+    P2TR = "p2tr"
+
+
+_RECEIVE = {AddressKind.P2WPKH: RECEIVE_P2WPKH, AddressKind.P2TR: RECEIVE_P2TR}
+
+
+class IssuedAddress(msgspec.Struct, frozen=True):
+    """An address for the user; `record` is None when an older one, which nobody has paid to yet, is given again."""
+
+    address: str
+    script_pubkey: bytes
+    record: AddressIssued | None
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """What the wallet holds, in satoshi. Outputs spent by transactions on their way count nowhere.
+
+    confirmed: in blocks and mature. unconfirmed: own change on its way. immature: coinbase outputs that are too young.
+    locked: the part of the first two that is set aside for fundings in the making.
+    reserved: the part that is kept for channels with anchors; less than `reserve_target` when there is not enough.
+    spendable: what is left to spend, fees included.
+    """
+
+    confirmed_sat: int
+    unconfirmed_sat: int
+    immature_sat: int
+    locked_sat: int
+    reserved_sat: int
+    reserve_target_sat: int
+    spendable_sat: int
+
+
+class _Lock(msgspec.Struct, frozen=True):
+    outpoints: tuple[OutPoint, ...]
+    change_index: int
+
+
+def creation_record(network: Network, signer: WalletSigner, birth_height: int, restored: bool) -> WalletCreated:
+    """Return the first record of a new wallet.
+
+    Args:
+        birth_height: the height of the chain now.
+        restored: the seed may have been paid to before; every block is then to be fed once (`Wallet.rescan_from`).
+    """
+    return WalletCreated(network.name, _account_keys(Keyring(signer)), birth_height, restored)
+
+
+def _account_keys(keyring: Keyring) -> list[bytes]:
+    return [key.public_key for key in keyring.account_keys.values()]
+
+
+@final
+class Wallet:
+    """See the module.
+
+    Args of the constructor:
+        state: the fold of the records, `WalletCreated` first; belongs to the wallet from now on.
+        height: of the node's best block. What the state knows above is undone by `disconnect_blocks(height)`.
+
+    Raises:
+        CommandRejected: the journal belongs to another seed (code `wrong_seed`) or network (`wrong_network`).
+    """
+
+    def __init__(self, network: Network, signer: WalletSigner, state: WalletState, height: int) -> None:
+        created = state.created
+        assert created is not None, "the first record is WalletCreated"
+        if created.network != network.name:
+            what = f"this wallet was made on {created.network}, and the node runs on {network.name}"
+            raise CommandRejected(what, code="wrong_network")
+        self.network = network
+        self.state = state
+        self.height = height
+        self.anchor_channels = 0
+        """How many channels with anchors there are; set by whoever counts them."""
+        self._signer = signer
+        self._keyring = Keyring(signer)
+        self._pending = PendingTransactions()
+        self._locks: dict[bytes, _Lock] = {}
+        if created.account_keys != _account_keys(self._keyring):
+            raise CommandRejected("this data directory belongs to another seed", code="wrong_seed")
+        self._watch()
+        for txid, sent in state.sent.items():
+            self._add_pending(txid, Transaction.parse(sent.transaction), sent.settled_height)
+
+    # ---------------------------------------------------------------------------------------------- durable changes
+
+    def fold(self, record: WalletRecord) -> None:
+        """Take in a record that this wallet returned (or that the journal replays)."""
+        undoes = isinstance(record, CoinsChanged) and self.state.last_height() >= record.height
+        durable.fold(self.state, record)
+        match record:
+            case CoinsChanged():
+                if undoes:
+                    self._pending.undo_above(record.height - 1)
+                for entry in record.settled:
+                    self._pending.settle(entry.txid, record.height)
+                self._pending.forget(record.height - durable.FORGET_DEPTH)
+            case WalletDisconnected(fork_height=fork_height):
+                self._pending.undo_above(fork_height)
+            case TransactionSent(transaction=raw):
+                tx = Transaction.parse(raw)
+                self._add_pending(tx.txid(), tx, 0)
+            case TransactionAbandoned(txids=txids):
+                for txid in txids:
+                    self._pending.remove(txid)
+            case WalletCreated() | AddressIssued() | RescanFinished():
+                pass
+        self._watch()
+
+    def snapshot(self) -> bytes:
+        """Encode the durable state."""
+        return durable.to_snapshot(self.state)
+
+    def _watch(self) -> None:
+        ahead = GAP_LIMIT + self._pending.count() + len(self._locks)
+        for chain in KEYCHAINS:
+            use = self.state.chain(chain)
+            self._keyring.watch(chain, max(use.used_end, use.issued_end) + ahead)
+
+    # ------------------------------------------------------------------------------------------------------- blocks
+
+    def connect_block(
+        self, height: int, block_hash: bytes, transactions: Sequence[Transaction], txids: Sequence[bytes]
+    ) -> CoinsChanged | WalletDisconnected | None:
+        """Take the next block of the best chain; None when it does not touch the wallet or was seen before.
+
+        After `WalletDisconnected` look at `rescan_from`. The wallet's height is that of this block from now on.
+        """
+        self.height = height
+        state = self.state
+        known = state.blocks.get(height)
+        if known is not None and known.block_hash == block_hash:
+            return None
+        changes = changes_of_block(state, self._pending, self._keyring, height, block_hash, transactions, txids)
+        if changes is not None and height > state.forgotten_height:
+            return changes
+        return WalletDisconnected(height - 1) if known is not None or changes is not None else None
+
+    def disconnect_blocks(self, fork_height: int) -> WalletDisconnected | None:
+        """Undo every block above `fork_height`; None when none of them touched the wallet. Then see `rescan_from`."""
+        self.height = min(self.height, fork_height)
+        self._pending.undo_above(fork_height)
+        if max(self.state.last_height(), self.state.forgotten_height) <= fork_height:
+            return None
+        return WalletDisconnected(fork_height)
+
+    @property
+    def rescan_from(self) -> int | None:
+        """The height from which every block up to the best one must be fed again, before new ones; None normally."""
+        return None if self.state.rescan_from == durable.NO_RESCAN else self.state.rescan_from
+
+    def rescan_finished(self) -> RescanFinished:
+        """Say that every block from `rescan_from` to the wallet's height was fed."""
+        return RescanFinished(self.height)
+
+    # ---------------------------------------------------------------------------------------------------- addresses
+
+    def new_address(self, kind: AddressKind) -> IssuedAddress:
+        """Return an address to receive with.
+
+        When as many as the gap limit are unpaid, the oldest of those is given again: a wallet restored from the seed
+        would not look further.
+        """
+        chain = _RECEIVE[kind]
+        use = self.state.chain(chain)
+        again = len(use.unused) >= GAP_LIMIT
+        path = chain.path(use.unused[0] if again else max(use.issued_end, use.used_end))
+        script_pubkey = self._keyring.script_pubkey(path)
+        record = None if again else AddressIssued(path)
+        return IssuedAddress(self.address_of(script_pubkey), script_pubkey, record)
+
+    def address_of(self, script_pubkey: bytes) -> str:
+        """Return the address of one of the wallet's scripts."""
+        address = encode_address(script_pubkey, self.network)
+        assert address is not None, "scripts of the wallet have addresses"
+        return address
+
+    def descriptors(self) -> list[str]:
+        """Return the output descriptors of the wallet's keys, public ones, for other wallets to watch (BIP 380)."""
+        return self._keyring.descriptors(self.network)
+
+    def is_own_script(self, script_pubkey: bytes) -> bool:
+        """Tell whether a script pays to a watched key."""
+        return self._keyring.find(script_pubkey) is not None
+
+    def _next_change(self) -> tuple[Keychain, int]:
+        taken = [self.state.chain(CHANGE_P2WPKH).used_end]
+        on_the_way = (coin for entry in self._pending.live() for coin in entry.coins)
+        taken += [coin.path.index + 1 for coin in on_the_way if CHANGE_P2WPKH.path(coin.path.index) == coin.path]
+        taken += [lock.change_index + 1 for lock in self._locks.values()]
+        return CHANGE_P2WPKH, max(taken)
+
+    # --------------------------------------------------------------------------------------------- coins and balance
+
+    def _is_mature(self, coin: Coin) -> bool:
+        return not coin.is_coinbase or self.height + 1 - coin.height >= COINBASE_MATURITY
+
+    def _confirmed(self) -> list[Coin]:
+        return [
+            coin
+            for outpoint, coin in self.state.coins.items()
+            if not coin.spent_height and not self._pending.is_spent(outpoint)
+        ]
+
+    def coins(self) -> list[Coin]:
+        """Return every unspent coin, confirmed ones first; height 0 means unconfirmed."""
+        return [*self._confirmed(), *self._pending.coins()]
+
+    def _locked(self) -> dict[OutPoint, None]:
+        return {outpoint: None for lock in self._locks.values() for outpoint in lock.outpoints}
+
+    def balance(self) -> Balance:
+        """Return what the wallet holds."""
+        confirmed = self._confirmed()
+        mature_sat = sum(coin.value_sat for coin in confirmed if self._is_mature(coin))
+        immature_sat = sum(coin.value_sat for coin in confirmed) - mature_sat
+        unconfirmed = self._pending.coins()
+        unconfirmed_sat = sum(coin.value_sat for coin in unconfirmed)
+        locked = self._locked()
+        locked_sat = sum(coin.value_sat for coin in [*confirmed, *unconfirmed] if coin.outpoint in locked)
+        target_sat = self.anchor_channels * ANCHOR_RESERVE_SAT
+        free_sat = mature_sat + unconfirmed_sat - locked_sat
+        reserved_sat = min(target_sat, free_sat)
+        return Balance(
+            mature_sat, unconfirmed_sat, immature_sat, locked_sat, reserved_sat, target_sat, free_sat - reserved_sat
+        )
+
+    def _free(self) -> tuple[list[Coin], list[Coin]]:
+        """Return the coins that may be spent now: confirmed ones, and own change on its way."""
+        locked = self._locked()
+        confirmed = [c for c in self._confirmed() if self._is_mature(c) and c.outpoint not in locked]
+        own = [
+            coin
+            for coin in self._pending.coins()
+            if coin.outpoint not in locked and self._pending.ancestors(coin.txid) < MAX_UNCONFIRMED_ANCESTORS
+        ]
+        return confirmed, own
+
+    # ----------------------------------------------------------------------------------------------------- spending
+
+    def build_funding(
+        self, owner: bytes, outputs: Sequence[TxOut], feerate_per_kw: int, new_anchor_channels: int, entropy: bytes
+    ) -> Draft:
+        """Choose coins for a transaction with these outputs and lock them for `owner` (32 bytes, chosen by the caller).
+
+        The lock lasts until `release`, until the signed transaction is given to `pending_transaction`, or until the
+        process ends. A second call for the same owner replaces the first.
+
+        Args:
+            new_anchor_channels: how many of the outputs fund channels with anchors, whose reserve is kept as well.
+            entropy: 32 random bytes.
+
+        Raises:
+            CommandRejected: an output or the feerate is out of range (codes of `checks`), or the wallet does not reach
+                (`insufficient_funds`).
+        """
+        self.release(owner)
+        draft = self._build(outputs, feerate_per_kw, self.anchor_channels + new_anchor_channels, entropy)
+        change_index = draft.change_path.index if draft.change_path is not None else -1
+        self._locks[owner] = _Lock(tuple([coin.outpoint for coin in draft.coins]), change_index)
+        return draft
+
+    def release(self, owner: bytes) -> None:
+        """Give the coins back that `build_funding` locked for `owner`; an unknown owner has none."""
+        self._locks.pop(owner, None)
+
+    def sign(self, draft: Draft) -> Transaction:
+        """Return the draft's transaction, signed."""
+        return sign(draft, self._keyring, self._signer)
+
+    def send(self, script_pubkey: bytes, amount_sat: int, feerate_per_kw: int, entropy: bytes) -> Draft:
+        """Choose coins to pay an amount to a script. Nothing is locked: `sign` and `sent` follow.
+
+        Raises:
+            CommandRejected: as `build_funding`.
+        """
+        return self._build([TxOut(amount_sat, script_pubkey)], feerate_per_kw, self.anchor_channels, entropy)
+
+    def send_all(self, script_pubkey: bytes, feerate_per_kw: int, entropy: bytes) -> Draft:
+        """Choose all coins to pay all but fee and reserve to a script; its amount is that of the first output index.
+
+        Raises:
+            CommandRejected: the feerate is out of range (codes of `checks`), or nothing worth sending is left
+                (`insufficient_funds`).
+        """
+        check_feerate(feerate_per_kw)
+        confirmed, own = self._free()
+        draft = build_all([*confirmed, *own], script_pubkey, self._terms(feerate_per_kw, self.anchor_channels, entropy))
+        if draft is None:
+            raise self._insufficient("there is nothing to send after the fee", 0)
+        return draft
+
+    def sent(self, transaction: Transaction) -> TransactionSent:
+        """Say that this signed transaction is ours to broadcast, behind its record."""
+        return TransactionSent(transaction.serialize())
+
+    def _terms(self, feerate_per_kw: int, anchor_channels: int, entropy: bytes) -> SpendTerms:
+        chain, index = self._next_change()
+        path = chain.path(index)
+        return SpendTerms(
+            feerate_per_kw, path, self._keyring.script_pubkey(path), anchor_channels * ANCHOR_RESERVE_SAT, entropy
+        )
+
+    def _build(self, outputs: Sequence[TxOut], feerate_per_kw: int, anchor_channels: int, entropy: bytes) -> Draft:
+        check_feerate(feerate_per_kw)
+        for out in outputs:
+            check_output(out.value_sat, out.script_pubkey)
+        terms = self._terms(feerate_per_kw, anchor_channels, entropy)
+        confirmed, own = self._free()
+        draft = build(confirmed, outputs, terms)
+        if draft is None and own:
+            draft = build([*confirmed, *own], outputs, terms)
+        if draft is None:
+            amount_sat = sum(out.value_sat for out in outputs)
+            raise self._insufficient(f"{amount_sat} sat and the fee are more than can be spent", anchor_channels)
+        return draft
+
+    def _insufficient(self, what: str, anchor_channels: int) -> CommandRejected:
+        balance = self.balance()
+        reserve_sat = max(anchor_channels, self.anchor_channels) * ANCHOR_RESERVE_SAT
+        spendable_sat = max(balance.spendable_sat + balance.reserved_sat - reserve_sat, 0)
+        parts = [f"{spendable_sat} sat spendable", f"{reserve_sat} sat reserved for channels with anchors"]
+        if balance.immature_sat:
+            parts.append(f"{balance.immature_sat} sat immature")
+        if balance.locked_sat:
+            parts.append(f"{balance.locked_sat} sat locked for fundings")
+        return CommandRejected(f"{what}: {', '.join(parts)}", code="insufficient_funds")
+
+    # --------------------------------------------------------------------------------------- transactions on their way
+
+    def pending_transaction(self, transaction: Transaction) -> None:
+        """Take in a signed transaction of others that spends our coins or pays to us: a funding, a claim.
+
+        Its coins are spent and its change is ours from now on, until it settles or `forget_pending`. Volatile: whoever
+        keeps it durable gives it again after a restart, until it is confirmed. Locks on its inputs end.
+        """
+        txid = transaction.txid()
+        spent = {tx_in.prevout: None for tx_in in transaction.inputs}
+        for owner in [o for o, lock in self._locks.items() if any(outpoint in spent for outpoint in lock.outpoints)]:
+            self.release(owner)
+        heights = [coin.spent_height for outpoint in spent if (coin := self.state.coins.get(outpoint)) is not None]
+        for vout in range(len(transaction.outputs)):
+            coin = self.state.coins.get(OutPoint(txid, vout))
+            heights.append(coin.height if coin is not None else 0)
+        self._add_pending(txid, transaction, max(heights, default=0))
+
+    def forget_pending(self, txid: bytes) -> None:
+        """Let go of a transaction of others (32-byte txid) that will never confirm; its coins are free again."""
+        if txid not in self.state.sent:
+            self._pending.remove(txid)
+
+    def _add_pending(self, txid: bytes, transaction: Transaction, settled_height: int) -> None:
+        ahead = self.state.chain(CHANGE_P2WPKH).used_end + GAP_LIMIT + self._pending.count() + len(self._locks) + 1
+        self._keyring.watch(CHANGE_P2WPKH, ahead)
+        coins = [
+            Coin(
+                txid, new.vout, new.value_sat, new.script_pubkey, new.path, is_coinbase=False, height=0, spent_height=0
+            )
+            for new in find_outputs(self._keyring, [transaction], [txid])
+        ]
+        self._pending.add(PendingTransaction(txid, transaction, coins, settled_height))
+
+    def abandon(self, txid: bytes) -> TransactionAbandoned:
+        """Give up a transaction of ours (32-byte txid) that is not in a block, with those of ours that rest on it.
+
+        Raises:
+            CommandRejected: it is not ours to give up, or settled (code `unknown_transaction`).
+        """
+        sent = self.state.sent.get(txid)
+        if sent is None or sent.settled_height:
+            raise CommandRejected("the wallet has no such transaction on its way", code="unknown_transaction")
+        return TransactionAbandoned([txid, *self._pending.descendants(txid)])
+
+    def unconfirmed_transactions(self) -> list[bytes]:
+        """Return what the wallet made and no block holds yet, serialised, parents first: broadcast at each start."""
+        return [sent.transaction for sent in self.state.sent.values() if not sent.settled_height]
