@@ -289,7 +289,7 @@ class CloseAgreed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
 
 class Closing(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=15):
-    """We publish our own commitment `number`; after this no secret of this channel is revealed (invariant B1).
+    """We publish our own commitment `number`; after this no secret of this channel is revealed (invariant S1).
 
     reason: short sentence for the user.
     """

@@ -1,0 +1,53 @@
+"""What the manager wants done outside: the driver carries these out after the pass. Each was released by the output rule."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from leyden.manager.events import Event
+
+
+class Broadcast(msgspec.Struct, frozen=True, gc=False):
+    """Publish a serialised transaction. what: for the log."""
+
+    transaction: bytes
+    what: str
+
+
+class Disconnect(msgspec.Struct, frozen=True, gc=False):
+    """End the connection to a peer, after what was queued has left."""
+
+    node_id: bytes
+    reason: str
+
+
+class FundChannel(msgspec.Struct, frozen=True, gc=False):
+    """The peer accepts: make a transaction with this output (not broadcast) and call `funding_ready` or `funding_failed`."""
+
+    node_id: bytes
+    temporary_channel_id: bytes
+    script_pubkey: bytes
+    funding_satoshis: int
+    anchors: bool
+
+
+class ReleaseFunding(msgspec.Struct, frozen=True, gc=False):
+    """An opening came to nothing: the coins of its funding transaction are free."""
+
+    transaction: bytes
+
+
+class ShowEvent(msgspec.Struct, frozen=True, gc=False):
+    """Show an event to the user."""
+
+    event: Event
+
+
+class Report(msgspec.Struct, frozen=True, gc=False):
+    """Something for the log. level: `debug`, `info`, `warning`, `error`."""
+
+    level: str
+    text: str
+
+
+Action: TypeAlias = Broadcast | Disconnect | FundChannel | ReleaseFunding | ShowEvent | Report

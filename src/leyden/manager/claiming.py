@@ -1,0 +1,313 @@
+"""Payments to us: sets of parts, the question to the user, and the claim (DESIGN section 2, "Claim").
+
+No fulfil of any part leaves before the claim records of *all* parts are durable. Claims live by their parts (channel, htlc_id),
+never by their hash: a second payment with the same hash is another payment.
+"""
+
+from leyden.base.errors import CommandRejected
+from leyden.channel.htlc import InboundHtlc
+from leyden.channel.inputs import DecideHtlcs, ReleaseClaim, Show
+from leyden.channel.normal import claimed_ids
+from leyden.crypto.hashes import sha256
+from leyden.journal.node_records import PaymentReceived
+from leyden.journal.records import Claim, ClaimAbandoned, ClaimPart, HtlcsShown
+from leyden.manager import events as ev
+from leyden.manager import handoff, receiving
+from leyden.manager.manager import Manager
+from leyden.manager.outbox import Release
+from leyden.manager.state import ClaimableSet, ClaimableStatus, Slot
+from leyden.sphinx.failures import FailureMessage, IncorrectOrUnknownPaymentDetails, MppTimeout
+
+
+def set_id_of(payment_hash: bytes, payment_secret: bytes, first: tuple[bytes, int]) -> bytes:
+    """Name a set by what its parts share, and a spontaneous payment by its one part."""
+    if payment_secret:
+        return sha256(b"set" + payment_hash + payment_secret)
+    return sha256(b"part" + first[0] + first[1].to_bytes(8, "big"))
+
+
+def add_part(  # noqa: PLR0913
+    m: Manager,
+    slot: Slot,
+    htlc: InboundHtlc,
+    payment_secret: bytes,
+    total_msat: int,
+    purpose: str,
+    preimage: bytes,
+    custom_records: list[tuple[int, bytes]],
+) -> None:
+    """A part of a payment to us has arrived; when the set is complete, claim it or ask the user.
+
+    Spec: BOLT 4, "Basic Multi-Part Payments".
+    """
+    add = htlc.add
+    part = (slot.channel_id, add.htlc_id)
+    set_id = set_id_of(add.payment_hash, payment_secret, part)
+    claimable = m.claimables.get(set_id)
+    if claimable is not None and (
+        claimable.status is not ClaimableStatus.INCOMPLETE or claimable.total_msat != total_msat
+    ):
+        # Late, surplus or contradicting parts: what was shown or claimed is never touched again.
+        _fail_part(m, slot, add.htlc_id, _unknown(m, add.amount_msat))
+        return
+    if claimable is None:
+        claimable = m.claimables[set_id] = ClaimableSet(
+            set_id,
+            add.payment_hash,
+            payment_secret,
+            purpose,
+            total_msat,
+            preimage,
+            custom_records,
+            {},
+            add.cltv_expiry,
+            m.now_seconds,
+        )
+    claimable.parts[part] = add.amount_msat
+    claimable.expiry_height = min(claimable.expiry_height, add.cltv_expiry)
+    if claimable.received_msat() < total_msat:
+        return
+    if m.config.auto_claim and preimage:
+        # At the end of the pass: whatever else this pass decides in these channels is written first.
+        claimable.status = ClaimableStatus.CLAIMING
+        m.after_verdicts.append(lambda: start_claim(m, claimable, preimage))
+    else:
+        _show(m, claimable)
+
+
+def _unknown(m: Manager, amount_msat: int) -> FailureMessage:
+    return IncorrectOrUnknownPaymentDetails(htlc_msat=amount_msat, height=m.env.block_height)
+
+
+def _fail_part(m: Manager, slot: Slot, htlc_id: int, failure: FailureMessage) -> None:
+    htlc = slot.state.core.inbound[htlc_id]
+    peeled = slot.peeled.get(htlc_id) or receiving.peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash)
+    receiving.fail(m, slot, htlc_id, peeled, failure)
+
+
+def _show(m: Manager, claimable: ClaimableSet) -> None:
+    """Record the verdict in every part's journal, then ask: it is never judged again, only its deadline passes."""
+    claimable.status = ClaimableStatus.SHOWN
+    deadline = claimable.expiry_height - m.config.claim_deadline_blocks
+    slots = _slots_of(m, claimable)
+    left = len(slots)
+
+    def one_durable() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            ask(m, claimable)
+
+    for slot in slots:
+        ids = [htlc_id for channel_id, htlc_id in claimable.parts if channel_id == slot.channel_id]
+        shown = HtlcsShown(
+            claimable.set_id,
+            ids,
+            claimable.payment_hash,
+            claimable.payment_secret,
+            claimable.purpose,
+            claimable.total_msat,
+            deadline,
+            claimable.preimage,
+            claimable.custom_records,
+        )
+        m.apply(slot, Show(shown))
+        m.outbox.when_durable(slot.tail, one_durable)
+
+
+def ask(m: Manager, claimable: ClaimableSet) -> None:
+    """Ask the user; repeated in every life until the answer is durable."""
+    handoff.show(
+        m,
+        ev.PaymentClaimable(
+            f"claimable/{claimable.set_id.hex()}",
+            claimable.set_id,
+            claimable.payment_hash,
+            claimable.received_msat(),
+            claimable.purpose,
+            tuple(claimable.custom_records),
+            claimable.expiry_height - m.config.claim_deadline_blocks,
+        ),
+    )
+
+
+def _slots_of(m: Manager, claimable: ClaimableSet) -> list[Slot]:
+    return [m.channels[channel_id] for channel_id in dict.fromkeys(channel_id for channel_id, _ in claimable.parts)]
+
+
+def claim_payment(m: Manager, set_id: bytes, preimage: bytes) -> bytes:
+    """The user's answer: take it. preimage: empty when the set's own is known. Returns the claim_id.
+
+    Raises: CommandRejected when the set is not claimable, the preimage is wrong, or it is too late.
+    """
+    claimable = m.claimables.get(set_id)
+    if claimable is None or claimable.status is not ClaimableStatus.SHOWN:
+        raise CommandRejected("no claimable payment has this set_id", code="unknown_claimable")
+    secret = preimage or claimable.preimage
+    if sha256(secret) != claimable.payment_hash:
+        raise CommandRejected("this preimage does not belong to the payment_hash", code="wrong_preimage")
+    if m.env.block_height >= claimable.expiry_height - m.config.claim_deadline_blocks:
+        raise CommandRejected("too close to the expiry of the payment to claim it safely", code="claim_too_late")
+    return start_claim(m, claimable, secret)
+
+
+def fail_payment(m: Manager, set_id: bytes) -> None:
+    """The user's answer: send it back.
+
+    Raises: CommandRejected when the set is not claimable.
+    """
+    claimable = m.claimables.get(set_id)
+    if claimable is None or claimable.status is not ClaimableStatus.SHOWN:
+        raise CommandRejected("no claimable payment has this set_id", code="unknown_claimable")
+    fail_set(m, claimable, None)
+
+
+def fail_set(m: Manager, claimable: ClaimableSet, failure: FailureMessage | None) -> None:
+    """Fail every part of a set that is not being claimed (BOLT 4: *all* parts)."""
+    del m.claimables[claimable.set_id]
+    m.events.pop(f"claimable/{claimable.set_id.hex()}", None)
+    for (channel_id, htlc_id), amount_msat in claimable.parts.items():
+        slot = m.channels.get(channel_id)
+        if slot is not None and htlc_id in slot.state.core.inbound:
+            _fail_part(m, slot, htlc_id, failure or _unknown(m, amount_msat))
+
+
+def start_claim(m: Manager, claimable: ClaimableSet, preimage: bytes) -> bytes:
+    """Write the claim, with all its parts, into the journal of every part. Returns the claim_id."""
+    claimable.status = ClaimableStatus.CLAIMING
+    parts = [
+        ClaimPart(channel_id, htlc_id, amount_msat) for (channel_id, htlc_id), amount_msat in claimable.parts.items()
+    ]
+    claim = Claim(
+        claim_id_of(parts),
+        claimable.payment_hash,
+        preimage,
+        claimable.payment_secret,
+        claimable.purpose,
+        claimable.received_msat(),
+        parts,
+        claimable.custom_records,
+    )
+    write_claim(m, claim)
+    return claim.claim_id
+
+
+def claim_id_of(parts: list[ClaimPart]) -> bytes:
+    """Name a claim by its parts, 32 bytes."""
+    return sha256(b"".join([part.channel_id + part.htlc_id.to_bytes(8, "big") for part in parts]))
+
+
+def write_claim(m: Manager, claim: Claim) -> None:
+    """Write a claim to each part that does not have it, and block its fulfils until all are durable (invariant H2)."""
+    channel_ids = dict.fromkeys([part.channel_id for part in claim.parts])
+    m.claim_blockers[claim.claim_id] = dict.fromkeys(channel_ids)
+    for channel_id in channel_ids:
+        slot = m.channels.get(channel_id)
+        if slot is None:
+            part_durable(m, claim, channel_id)
+            continue
+        m.apply(slot, DecideHtlcs([], [], [claim]))
+        for part in claim.parts:
+            if part.channel_id == channel_id:
+                slot.peeled.pop(part.htlc_id, None)
+        if len(channel_ids) == 1:
+            # All parts are in one journal: the order of its records is enough, nothing has to wait.
+            m.apply(slot, ReleaseClaim(claim.claim_id))
+        m.outbox.when_durable(slot.tail, _part_durable(m, claim, channel_id))
+
+
+def _part_durable(m: Manager, claim: Claim, channel_id: bytes) -> Release:
+    return lambda: part_durable(m, claim, channel_id)
+
+
+def part_durable(m: Manager, claim: Claim, channel_id: bytes) -> None:
+    """The claim is durable in one part's journal; when it is in all, the fulfils may leave and the user is told."""
+    blockers = m.claim_blockers.get(claim.claim_id)
+    if blockers is None:
+        return
+    blockers.pop(channel_id, None)
+    if blockers:
+        return
+    del m.claim_blockers[claim.claim_id]
+    channel_ids = dict.fromkeys([part.channel_id for part in claim.parts])
+    if len(channel_ids) > 1:
+        for part_channel in channel_ids:
+            slot = m.channels.get(part_channel)
+            if slot is not None:
+                m.apply(slot, ReleaseClaim(claim.claim_id))
+    _forget_set(m, claim)
+    if claim.claim_id not in m.node.received:
+        m.record(PaymentReceived(claim.claim_id, claim.payment_hash, claim.amount_msat, m.now_seconds))
+    handoff.show(
+        m,
+        ev.PaymentClaimed(
+            f"claimed/{claim.claim_id.hex()}",
+            claim.claim_id,
+            claim.payment_hash,
+            claim.preimage,
+            claim.amount_msat,
+            claim.purpose,
+            len(claim.parts),
+            tuple(claim.custom_records),
+        ),
+    )
+
+
+def _forget_set(m: Manager, claim: Claim) -> None:
+    first = (claim.parts[0].channel_id, claim.parts[0].htlc_id)
+    set_id = set_id_of(claim.payment_hash, claim.payment_secret, first)
+    m.claimables.pop(set_id, None)
+    m.events.pop(f"claimable/{set_id.hex()}", None)
+
+
+def release_again(m: Manager, slot: Slot) -> None:
+    """After a reconnection: claims whose parts are all durable go on; the others still wait (invariant H2)."""
+    for claim_id in slot.state.core.claims:
+        if claim_id not in m.claim_blockers and claimed_ids(slot.state.core, claim_id):
+            m.apply(slot, ReleaseClaim(claim_id))
+
+
+def on_time(m: Manager) -> None:
+    """Fail incomplete sets that waited too long (BOLT 4, "Basic Multi-Part Payments")."""
+    for claimable in list(m.claimables.values()):
+        if (
+            claimable.status is ClaimableStatus.INCOMPLETE
+            and m.now_seconds >= claimable.since_seconds + m.config.mpp_timeout_seconds
+        ):
+            fail_set(m, claimable, MppTimeout())
+
+
+def on_block(m: Manager) -> None:
+    """At their deadline sets that nobody claimed fail, and claims that are not durable everywhere are abandoned."""
+    for claimable in list(m.claimables.values()):
+        too_late = m.env.block_height >= claimable.expiry_height - m.config.claim_deadline_blocks
+        if too_late and claimable.status is not ClaimableStatus.CLAIMING:
+            fail_set(m, claimable, None)
+    for claim_id in list(m.claim_blockers):
+        _abandon_if_late(m, claim_id)
+
+
+def _abandon_if_late(m: Manager, claim_id: bytes) -> None:
+    """Nothing of a blocked claim has left: at the deadline of its first part it is given up by a record, and told."""
+    holders = [slot for slot in m.channels.values() if claim_id in slot.state.core.claims]
+    if not holders:
+        return
+    claim = holders[0].state.core.claims[claim_id]
+    expiries = [
+        htlc.add.cltv_expiry
+        for slot in holders
+        for htlc in slot.state.core.inbound.values()
+        if htlc.claim_id == claim_id
+    ]
+    if not expiries or m.env.block_height < min(expiries) - 1:
+        return
+    del m.claim_blockers[claim_id]
+    _forget_set(m, claim)
+    for slot in holders:
+        m.learn(slot, ClaimAbandoned(claim_id))
+        for part in claim.parts:
+            if part.channel_id == slot.channel_id and part.htlc_id in slot.state.core.inbound:
+                _fail_part(m, slot, part.htlc_id, _unknown(m, part.amount_msat))
+    handoff.show(
+        m, ev.PaymentClaimAbandoned(f"abandoned/{claim_id.hex()}", claim_id, claim.payment_hash)
+    )

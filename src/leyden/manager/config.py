@@ -1,0 +1,68 @@
+"""What the manager is told once: policy, not state."""
+
+from typing import Protocol
+
+import msgspec
+
+from leyden.bitcoin.networks import Network
+from leyden.channel.env import ChannelLimits
+from leyden.journal.records import ForwardingPolicy
+from leyden.signer.interface import ChannelSigner, KeysManager
+from leyden.wire.messages import OpenChannel
+
+
+class NodeSigner(ChannelSigner, KeysManager, Protocol):
+    """Both halves of the signer; usually one object."""
+
+
+class InboundOpen(msgspec.Struct, frozen=True):
+    """An `open_channel` that the acceptance hook may judge. trusted: the user trusts this peer with zero-conf."""
+
+    counterparty_node_id: bytes
+    message: OpenChannel
+    trusted: bool
+
+
+class AcceptHook(Protocol):
+    """Says whether an inbound channel is wanted: an empty string, or why not (sent to the peer)."""
+
+    def __call__(self, request: InboundOpen, /) -> str:
+        """Judge one request; called in the middle of a pass, so it must not block."""
+        ...
+
+
+def accept_all(_request: InboundOpen, /) -> str:
+    """Accept every inbound channel within the limits."""
+    return ""
+
+
+class ManagerConfig(msgspec.Struct, frozen=True):
+    """Defaults follow PROTOCOL (d), "LDK policy", where the BOLTs leave it open.
+
+    auto_claim: claim whatever pays one of our invoices or is a keysend payment, instead of asking.
+    forward_cltv_expiry_delta: blocks between an incoming and an outgoing HTLC.
+    min_final_cltv_expiry_delta: what our invoices ask for.
+    claim_deadline_blocks: a claim must come this many blocks before the earliest expiry of its parts.
+    mpp_timeout_seconds: how long an incomplete payment is held (BOLT 4, "Basic Multi-Part Payments": at least 60).
+    payment_retention_seconds: how long a finished payment_id stays known.
+    closed_depth: confirmations after which a spend of the funding output counts as the end.
+    unacknowledged_events_max: above it no new HTLCs and channels are taken; claims always.
+    """
+
+    network: Network
+    limits: ChannelLimits = ChannelLimits()
+    policy: ForwardingPolicy = ForwardingPolicy(1000, 100, 72, 1)
+    auto_claim: bool = True
+    accept_keysend: bool = True
+    min_final_cltv_expiry_delta: int = 42
+    claim_deadline_blocks: int = 18
+    cltv_expiry_max_blocks: int = 2016
+    mpp_timeout_seconds: int = 60
+    payment_retention_seconds: int = 7 * 86400
+    closed_depth: int = 6
+    funding_timeout_blocks: int = 2016
+    upfront_shutdown: bool = False
+    unacknowledged_events_max: int = 100_000
+    accept_hook: AcceptHook = accept_all
+    feerate_min_per_kw: int = 253
+    feerate_max_per_kw: int = 250_000

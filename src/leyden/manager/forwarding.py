@@ -1,0 +1,224 @@
+"""Forwarding: never twice, never failed early, never claimed too late.
+
+An inbound HTLC is owned by whatever names it as source. `Manager.forwards` says so from the moment it is queued; after a restart
+it is made again from the outbound HTLCs and the unhandled outcomes of all channels.
+"""
+
+from leyden.base.errors import CommandRejected
+from leyden.channel import effects as fx
+from leyden.channel import limits
+from leyden.channel.core import Outcome
+from leyden.channel.htlc import InboundHtlc
+from leyden.channel.inputs import PendingAdd, QueueAdd
+from leyden.channel.states import Normal
+from leyden.journal.records import FailedHtlc, HtlcSource
+from leyden.manager import receiving
+from leyden.manager.manager import Manager
+from leyden.manager.state import Peeled, Slot
+from leyden.payments.route_fees import fee_msat
+from leyden.sphinx.failures import (
+    AmountBelowMinimum,
+    ExpiryTooFar,
+    ExpiryTooSoon,
+    FailureMessage,
+    FeeInsufficient,
+    IncorrectCltvExpiry,
+    PermanentChannelFailure,
+    TemporaryChannelFailure,
+    TemporaryNodeFailure,
+    UnknownNextPeer,
+    failure_of_malformed,
+)
+from leyden.sphinx.onion_error import create_error, wrap_error
+
+_TEMPORARY = TemporaryChannelFailure(channel_update=b"")
+EXPIRY_GRACE_BLOCKS = 3
+
+
+def forward(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
+    """The inbound HTLCs are durable: offer each on, or decide to fail it."""
+    for htlc_id in htlc_ids:
+        htlc = slot.state.core.inbound.get(htlc_id)
+        if htlc is None or htlc.decided() or (slot.channel_id, htlc_id) in m.forwards:
+            continue
+        peeled = slot.peeled.get(htlc_id)
+        if peeled is None:
+            peeled = slot.peeled[htlc_id] = receiving.peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash)
+        refused = _offer(m, slot, htlc, peeled, ())
+        if refused is not None:
+            receiving.fail(m, slot, htlc_id, peeled, refused)
+
+
+def _offer(
+    m: Manager, slot: Slot, htlc: InboundHtlc, peeled: Peeled, tried: tuple[bytes, ...]
+) -> FailureMessage | None:
+    """Queue the HTLC in the channel that the onion names, or another to the same peer; return why not."""
+    payload = peeled.payload
+    assert payload is not None and payload.short_channel_id is not None
+    assert payload.amt_to_forward is not None and payload.outgoing_cltv_value is not None
+    named = m.channels.get(m.by_short_channel_id.get(payload.short_channel_id, b""))
+    if named is None:
+        return UnknownNextPeer()
+    amount_msat = payload.amt_to_forward
+    outgoing = _choose(m, named, amount_msat, tried)
+    refused = _check_policy(m, named, htlc, amount_msat, payload.outgoing_cltv_value)
+    if refused is not None:
+        return refused
+    if outgoing is None:
+        return _TEMPORARY
+    add = PendingAdd(
+        amount_msat,
+        htlc.add.payment_hash,
+        payload.outgoing_cltv_value,
+        peeled.next_packet,
+        HtlcSource(slot.channel_id, htlc.add.htlc_id, True),
+        htlc.add.amount_msat - amount_msat,
+    )
+    m.forwards[(slot.channel_id, htlc.add.htlc_id)] = outgoing.channel_id
+    m.apply(outgoing, QueueAdd(add))
+    return None
+
+
+def _choose(m: Manager, named: Slot, amount_msat: int, tried: tuple[bytes, ...]) -> Slot | None:
+    """Return the channel to use: the one that was named, else another usable one to the same peer."""
+    others = [one for one in m.channels.values() if one.peer == named.peer and one is not named]
+    for candidate in (named, *others):
+        if candidate.channel_id in tried or candidate.halted:
+            continue
+        state = candidate.state
+        if type(state) is not Normal or not state.session.reestablished:
+            continue
+        queued_msat = state.session.queued_msat
+        if limits.spendable_msat(state.core, queued_msat) >= amount_msat or candidate is named and not others:
+            return candidate
+    return None
+
+
+def _check_policy(
+    m: Manager, outgoing: Slot, htlc: InboundHtlc, amount_msat: int, cltv_expiry: int
+) -> FailureMessage | None:
+    """Check amounts and expiries against our policy (BOLT 4, "Failure Messages"; BOLT 7, "HTLC Fees")."""
+    policy, height = outgoing.state.core.policy, m.env.block_height
+    if len(m.events) >= m.config.unacknowledged_events_max or m.forward_hold:
+        return TemporaryNodeFailure()
+    if type(outgoing.state) is not Normal:
+        return PermanentChannelFailure() if outgoing.state.core.closing or outgoing.state.core.spent else _TEMPORARY
+    if amount_msat < policy.htlc_minimum_msat:
+        return AmountBelowMinimum(htlc_msat=amount_msat, channel_update=b"")
+    fee = fee_msat(amount_msat, policy.fee_base_msat, policy.fee_proportional_millionths)
+    if htlc.add.amount_msat < amount_msat + fee:
+        return FeeInsufficient(htlc_msat=htlc.add.amount_msat, channel_update=b"")
+    if htlc.add.cltv_expiry < cltv_expiry + policy.cltv_expiry_delta:
+        return IncorrectCltvExpiry(cltv_expiry=htlc.add.cltv_expiry, channel_update=b"")
+    if cltv_expiry <= height + EXPIRY_GRACE_BLOCKS:
+        return ExpiryTooSoon(channel_update=b"")
+    if htlc.add.cltv_expiry > height + m.config.cltv_expiry_max_blocks:
+        return ExpiryTooFar()
+    return None
+
+
+def on_refused(m: Manager, slot: Slot, effect: fx.AddRefused) -> None:
+    """An HTLC that was queued was never sent: it may go another way, or it fails back."""
+    source = effect.add.source
+    m.forwards.pop((source.origin, source.index), None)
+    inbound = m.channels.get(source.origin)
+    htlc = None if inbound is None else inbound.state.core.inbound.get(source.index)
+    if inbound is None or htlc is None or htlc.decided():
+        return
+    peeled = inbound.peeled.get(source.index)
+    if peeled is None:
+        peeled = receiving.peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash)
+    refused = _offer(m, inbound, htlc, peeled, (slot.channel_id,))
+    if refused is not None:
+        receiving.fail(m, inbound, source.index, peeled, refused)
+
+
+def on_signed(m: Manager, slot: Slot) -> None:
+    """Adds with a source were signed: once that is durable, their inbound journals may let the onions go."""
+    handed: list[tuple[bytes, int]] = [
+        (source.origin, source.index)
+        for htlc in slot.state.core.own_signed.adds
+        if (source := htlc.add.source) is not None and source.forwarded
+    ]
+    if handed:
+        m.outbox.when_durable(slot.tail, lambda: _acknowledge_handed_off(m, handed))
+
+
+def _acknowledge_handed_off(m: Manager, handed: list[tuple[bytes, int]]) -> None:
+    for channel_id, htlc_id in handed:
+        inbound = m.channels.get(channel_id)
+        if inbound is None:
+            continue
+        peeled = inbound.peeled.pop(htlc_id, None)
+        htlc = inbound.state.core.inbound.get(htlc_id)
+        if htlc is not None and peeled is not None and not htlc.handed_off:
+            inbound.ack_handed_off.append((htlc_id, peeled.shared_secret))
+            m.acks[channel_id] = inbound
+
+
+def is_carried_elsewhere(m: Manager, slot: Slot, outcome: Outcome) -> bool:
+    """Return whether another HTLC of the same source is still open: a failure counts when it is the last."""
+    source = outcome.source
+    for other in m.channels.values():
+        core = other.state.core
+        for htlc in core.outbound.values():
+            if htlc.add.source == source and (other is not slot or htlc.add.htlc_id != outcome.htlc_id):
+                return True
+    return (source.origin, source.index) in m.forwards
+
+
+def fail_back(m: Manager, slot: Slot, outcome: Outcome) -> None:
+    """The last HTLC of a source failed: wrap its failure for the previous hop (BOLT 4, "Returning Errors")."""
+    del slot
+    source = outcome.source
+    inbound = m.channels.get(source.origin)
+    htlc = None if inbound is None else inbound.state.core.inbound.get(source.index)
+    if inbound is None or htlc is None or htlc.decided():
+        return
+    secret = htlc.shared_secret
+    if not secret:
+        peeled = inbound.peeled.get(source.index) or receiving.peel(
+            m, htlc.add.onion_routing_packet, htlc.add.payment_hash
+        )
+        secret = peeled.shared_secret
+    inbound.peeled.pop(source.index, None)
+    removal = outcome.removal
+    if removal.failure_code:
+        malformed = failure_of_malformed(removal.failure_code, removal.reason)
+        packet = create_error(secret, malformed, 0).reason
+    else:
+        packet = wrap_error(secret, removal.reason, None, 0).reason
+    m.decide_fail(source.origin, FailedHtlc(source.index, packet, 0, b""))
+
+
+def judge_again(m: Manager, slot: Slot) -> None:
+    """After a reconnection or at start: inbound HTLCs that are neither decided, owned nor shown (DESIGN section 3, step 5)."""
+    open_ids = tuple(
+        [
+            htlc_id
+            for htlc_id, htlc in slot.state.core.inbound.items()
+            if htlc.committed
+            and not htlc.decided()
+            and not htlc.handed_off
+            and not htlc.set_id
+            and (slot.channel_id, htlc_id) not in m.forwards
+            and not _in_a_set(m, slot.channel_id, htlc_id)
+        ]
+    )
+    if open_ids:
+        receiving.judge(m, slot, open_ids)
+
+
+def _in_a_set(m: Manager, channel_id: bytes, htlc_id: int) -> bool:
+    return any((channel_id, htlc_id) in one.parts for one in m.claimables.values())
+
+
+def require_room(m: Manager) -> None:
+    """Refuse new payments while the application does not acknowledge its events.
+
+    Raises: CommandRejected.
+    """
+    if len(m.events) >= m.config.unacknowledged_events_max:
+        raise CommandRejected(
+            f"{len(m.events)} events wait to be acknowledged; acknowledge some first", code="too_many_events"
+        )

@@ -1,0 +1,171 @@
+"""The hand-off rule between journals (invariant P3): act once the fact is durable, forget once the act is.
+
+An outcome of an outbound HTLC is acted on in the inbound channel that its source names, or in `node`. Acting twice is acting
+once: an act names its HTLC, and what is unknown is done. A preimage may act before its own journal is durable; it is its own
+proof, shows no event by itself, and makes nobody poorer.
+"""
+
+from leyden.channel import effects as fx
+from leyden.channel.core import Outcome
+from leyden.journal.records import ForwardedPayment, RemovedHtlc
+from leyden.manager import events as ev
+from leyden.manager import forwarding, sending
+from leyden.manager.actions import ShowEvent
+from leyden.manager.manager import Manager
+from leyden.manager.outbox import Release
+from leyden.manager.state import Slot
+
+
+def on_preimage(m: Manager, slot: Slot, effect: fx.PreimageLearnt) -> None:
+    """The peer fulfilled an HTLC of ours: settle what it came from at once."""
+    add = slot.state.core.outbound[effect.htlc_id].add
+    source = add.source
+    assert source is not None, "what we offer has a source"
+    if source.forwarded:
+        _fulfil_inbound(m, slot, source.origin, source.index, effect.htlc_id, add.amount_msat, effect.removal)
+    else:
+        sending.on_preimage(m, source.origin, source.index, effect.removal.preimage)
+
+
+def _fulfil_inbound(  # noqa: PLR0913
+    m: Manager, slot: Slot, channel_id: bytes, htlc_id: int, outbound_htlc_id: int, amount_msat: int, removal: RemovedHtlc
+) -> bool:
+    """Promise the fulfil of the inbound HTLC; return whether that channel still has it undecided."""
+    inbound = m.channels.get(channel_id)
+    htlc = None if inbound is None else inbound.state.core.inbound.get(htlc_id)
+    if htlc is None or htlc.preimage:
+        return False
+    m.decide_fulfil(
+        channel_id,
+        ForwardedPayment(htlc_id, removal.preimage, slot.channel_id, outbound_htlc_id, amount_msat, b""),
+    )
+    return True
+
+
+def on_outcomes(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
+    """Outcomes of HTLCs that we offered are durable: make sure that somebody has acted, then forget them."""
+    by_channel: dict[bytes, list[int]] = {}
+    by_node: list[int] = []
+    for htlc_id in htlc_ids:
+        outcome = slot.state.core.outcomes.get(htlc_id)
+        if outcome is None:
+            continue
+        if outcome.source.forwarded:
+            _act_on_forward(m, slot, outcome)
+            by_channel.setdefault(outcome.source.origin, []).append(htlc_id)
+        else:
+            sending.on_outcome(m, slot, outcome)
+            by_node.append(htlc_id)
+    if by_node:
+        m.outbox.when_durable(m.node_tail, lambda: acknowledge_outcomes(m, slot, by_node))
+    if by_channel:
+        # The acts are written at the end of the pass; only then does it make sense to wait for them.
+        m.after_verdicts.append(lambda: _acknowledge_later(m, slot, by_channel))
+
+
+def _act_on_forward(m: Manager, slot: Slot, outcome: Outcome) -> None:
+    source, removal = outcome.source, outcome.removal
+    if m.forwards.get((source.origin, source.index)) == slot.channel_id:
+        del m.forwards[(source.origin, source.index)]
+    if removal.preimage:
+        _fulfil_inbound(
+            m, slot, source.origin, source.index, outcome.htlc_id, outcome.amount_msat, removal
+        )
+    elif not forwarding.is_carried_elsewhere(m, slot, outcome):
+        forwarding.fail_back(m, slot, outcome)
+
+
+def _acknowledge_later(m: Manager, slot: Slot, by_channel: dict[bytes, list[int]]) -> None:
+    for channel_id, ids in by_channel.items():
+        inbound = m.channels.get(channel_id)
+        if inbound is None:
+            acknowledge_outcomes(m, slot, ids)  # archived: unknown means done
+        else:
+            m.outbox.when_durable(inbound.tail, _acknowledging(m, slot, ids))
+
+
+def _acknowledging(m: Manager, slot: Slot, ids: list[int]) -> Release:
+    return lambda: acknowledge_outcomes(m, slot, ids)
+
+
+def acknowledge_outcomes(m: Manager, slot: Slot, htlc_ids: list[int]) -> None:
+    """The acts are durable: the outcomes may be forgotten with the channel's next record."""
+    slot.ack_outcomes.extend(htlc_ids)
+    m.acks[slot.channel_id] = slot
+
+
+def show_channel_events(m: Manager, slot: Slot) -> None:
+    """Show the events that a channel's journal holds, durably, and that were not shown in this life."""
+    core = slot.state.core
+    opened = core.opened
+    shown = slot.state.session.events_shown
+    for event_id, (name, *details) in core.events.items():
+        if event_id in shown:
+            continue
+        shown.add(event_id)
+        match name:
+            case "channel_ready":
+                event: ev.Event = ev.ChannelReady(
+                    event_id, opened.channel_id, opened.counterparty_node_id, opened.user_channel_id
+                )
+            case "channel_closed":
+                event = ev.ChannelClosed(event_id, opened.channel_id, opened.counterparty_node_id, str(details[0]))
+            case "data_loss":
+                event = ev.ChannelDataLoss(event_id, opened.channel_id, opened.counterparty_node_id)
+            case _:
+                raise AssertionError(f"a channel raises no event {name}")
+        show(m, event)
+    for forward in core.forward_events.values():
+        if forward.event_id in shown:
+            continue
+        shown.add(forward.event_id)
+        show(
+            m,
+            ev.PaymentForwarded(
+                forward.event_id,
+                opened.channel_id,
+                forward.outbound_channel_id,
+                forward.inbound_amount_msat,
+                forward.outbound_amount_msat,
+                forward.inbound_amount_msat - forward.outbound_amount_msat,
+            ),
+        )
+
+
+def show(m: Manager, event: ev.Event) -> None:
+    """Show an event whose fact is durable; the same one again is shown once in a life."""
+    if event.event_id not in m.events:
+        m.events[event.event_id] = event
+        m.actions.append(ShowEvent(event))
+
+
+def acknowledge_event(m: Manager, event_id: str) -> None:
+    """The user's handler is done with an event. Unknown ids are fine: they were acknowledged before."""
+    event = m.events.pop(event_id, None)
+    match event:
+        case ev.PaymentSent() | ev.PaymentFailed():
+            m.ack_node_events.append(event_id)
+        case ev.PaymentClaimed():
+            _acknowledge_claim(m, event)
+        case ev.ChannelReady() | ev.ChannelClosed() | ev.ChannelDataLoss():
+            _acknowledge_in_channel(m, event.channel_id, event_id)
+        case ev.PaymentForwarded():
+            _acknowledge_in_channel(m, event.inbound_channel_id, event_id)
+        case ev.PaymentClaimable() | ev.PaymentClaimAbandoned() | ev.OpenRefused() | None:
+            # A question is retired by its durable answer alone; the others live in this life only.
+            pass
+
+
+def _acknowledge_in_channel(m: Manager, channel_id: bytes, event_id: str) -> None:
+    slot = m.channels.get(channel_id)
+    if slot is not None:
+        slot.ack_events.append(event_id)
+        m.acks[channel_id] = slot
+
+
+def _acknowledge_claim(m: Manager, event: ev.PaymentClaimed) -> None:
+    """Every part has the claim durably (the event was shown behind that): now each may forget it (invariant H3)."""
+    for slot in m.channels.values():
+        if event.claim_id in slot.state.core.claims:
+            slot.ack_claims.append(event.claim_id)
+            m.acks[slot.channel_id] = slot

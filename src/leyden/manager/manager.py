@@ -1,0 +1,239 @@
+"""`Manager`: all channels and payments of one node, in memory, driven one input at a time.
+
+One pass is: inputs (`on_message`, commands, blocks), then `flush`, then the driver takes the batch for the store, the requests
+for the signer and the messages that may leave. Nothing here waits, and nothing here is stored: it is rebuilt from the journals.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from leyden.base.errors import PeerViolation, Reaction
+from leyden.base.ids import ChannelId, channel_journal
+from leyden.bitcoin.tx import OutPoint
+from leyden.channel import effects as fx
+from leyden.channel.dispatch import apply, decide, evolve
+from leyden.channel.env import ChannelEnv
+from leyden.channel.inputs import Commit, DecideHtlcs, ForceClose, Learn
+from leyden.channel.states import ChannelState
+from leyden.journal.codec import encode_record
+from leyden.journal.node_codec import encode_node_record
+from leyden.journal.node_records import CoreNodeRecord, EventsAcknowledged
+from leyden.journal.records import Acknowledged, ChannelRecord, FailedHtlc, ForwardedPayment
+from leyden.manager.actions import Action, Disconnect, Report
+from leyden.manager.config import ManagerConfig, NodeSigner
+from leyden.manager.events import Event
+from leyden.manager.outbox import Outbox, Tail
+from leyden.manager.state import ClaimableSet, NodeState, Peer, Slot, Verdict, fold_node
+from leyden.wire.messages import WarningMessage, encode
+
+REASON_LENGTH_MAX = 200
+COMMIT = Commit()
+EffectHandler = Callable[["Manager", Slot, fx.Effect], None]
+
+
+class Manager:
+    """See the module.
+
+    random32: 32 bytes from the driver's entropy; nothing else here is random.
+    forwards: inbound HTLC (channel_id, htlc_id) -> channel that carries it on, from the moment it is queued there.
+    watched: funding outputs whose spend is looked for in every block. forward_hold: the store is behind, take no new forwards.
+    claim_blockers: claim_id -> channels whose claim record is not durable yet; never stored, a replayed claim makes it again.
+    """
+
+    def __init__(
+        self, config: ManagerConfig, signer: NodeSigner, outbox: Outbox, node_tail: Tail, random32: Callable[[], bytes]
+    ) -> None:
+        self.config = config
+        self.random32 = random32
+        self.signer = signer
+        self.outbox = outbox
+        self.node_tail = node_tail
+        self.node = NodeState()
+        self.node_id = signer.node_id
+        self.now_seconds = 0
+        self.channels: dict[bytes, Slot] = {}
+        self.by_short_channel_id: dict[int, bytes] = {}
+        self.peers: dict[bytes, Peer] = {}
+        self.claimables: dict[bytes, ClaimableSet] = {}
+        self.claim_blockers: dict[bytes, dict[bytes, None]] = {}
+        self.forwards: dict[tuple[bytes, int], bytes] = {}
+        self.verdicts: dict[bytes, Verdict] = {}
+        self.dirty: dict[bytes, Slot] = {}
+        self.after_verdicts: list[Callable[[], None]] = []
+        self.events: dict[str, Event] = {}
+        self.acks: dict[bytes, Slot] = {}
+        self.ack_node_events: list[str] = []
+        self.actions: list[Action] = []
+        self.effect_handlers: dict[type, EffectHandler] = {}
+        self.on_signed: Callable[[Manager, Slot], None] = lambda _m, _slot: None
+        self.publish_commitment: Callable[[Manager, Slot], None] = lambda _m, _slot: None
+        self.forward_hold = False
+        self.watched: dict[OutPoint, Slot] = {}
+        self.watched_txids: dict[bytes, Slot] = {}
+        self.env = ChannelEnv(
+            block_height=0,
+            feerate_per_kw=2500,
+            feerate_min_per_kw=config.feerate_min_per_kw,
+            feerate_max_per_kw=config.feerate_max_per_kw,
+            closing_feerate_per_kw=2500,
+            limits=config.limits,
+            point_of=signer.per_commitment_point,
+            shutdown_script_of=lambda _keys_id: signer.shutdown_script_pubkey(),
+        )
+
+    # --- one channel ---------------------------------------------------------------------------------------------
+
+    def add_channel(self, state: ChannelState, position: int) -> Slot:
+        """Take in a channel whose journal holds `position` durable records."""
+        channel_id = state.core.opened.channel_id
+        tail = self.outbox.tail(channel_journal(ChannelId(channel_id)), position)
+        slot = Slot(state, tail, state.core.opened.counterparty_node_id)
+        self.channels[channel_id] = slot
+        self.watched[state.keys.local_parameters.funding_outpoint] = slot
+        self.watched_txids[state.core.opened.funding_txid] = slot
+        self.register_short_channel_ids(slot)
+        return slot
+
+    def register_short_channel_ids(self, slot: Slot) -> None:
+        """Make the channel known under its aliases, and under its real short_channel_id unless the type forbids it."""
+        core = slot.state.core
+        if core.local_alias:
+            self.by_short_channel_id[core.local_alias] = slot.channel_id
+        if core.funding is not None and not core.opened.scid_alias:
+            self.by_short_channel_id[core.funding.short_channel_id] = slot.channel_id
+
+    def apply(self, slot: Slot, event: object) -> None:
+        """Let one channel decide on an input, fold its record, and carry out what it wants.
+
+        Raises: PeerViolation, CommandRejected: nothing has happened.
+        """
+        if slot.halted:
+            return
+        decision = decide(slot.state, event, self.env)
+        for record in decision.records:
+            slot.state = evolve(slot.state, record)
+            self.outbox.append(slot.tail, encode_record(record))
+        state = slot.state
+        for fact in decision.facts:
+            apply(state, fact)
+        if decision.records or decision.facts:
+            self.dirty[slot.channel_id] = slot
+        handlers = self.effect_handlers
+        for effect in decision.effects:
+            handlers[type(effect)](self, slot, effect)
+
+    def learn(self, slot: Slot, record: ChannelRecord) -> None:
+        """Append a record that was decided outside of the channel's own machine."""
+        self.apply(slot, Learn(record))
+
+    def on_violation(self, slot: Slot | None, peer: bytes, violation: PeerViolation) -> None:
+        """The peer broke the protocol: the one place where that has a consequence."""
+        self.report("warning", f"peer {peer.hex()[:16]}: {violation.what}")
+        if violation.reaction is Reaction.FAIL_CHANNEL and slot is not None:
+            self.apply(slot, ForceClose(violation.what))
+            return
+        self.warn_peer(peer, slot, violation.what, disconnect=violation.reaction is not Reaction.WARN)
+
+    def warn_peer(self, peer: bytes, slot: Slot | None, reason: str, *, disconnect: bool) -> None:
+        """Send a `warning`, which closes no channel (BOLT 1, "The `error` and `warning` Messages"); disconnect if asked."""
+        channel_id = bytes(32) if slot is None else slot.channel_id
+        data = reason[:REASON_LENGTH_MAX].encode("ascii", "replace")
+        self.outbox.send_free(peer, encode(WarningMessage(channel_id, data)))
+        if disconnect:
+            self.actions.append(Disconnect(peer, reason))
+
+    # --- verdicts ------------------------------------------------------------------------------------------------
+
+    def decide_fulfil(self, channel_id: bytes, forwarded: ForwardedPayment) -> None:
+        """Promise to fulfil an inbound HTLC that was forwarded; recorded at the end of the pass."""
+        self.verdicts.setdefault(channel_id, Verdict()).forwarded.append(forwarded)
+
+    def decide_fail(self, channel_id: bytes, failed: FailedHtlc) -> None:
+        """Promise to fail an inbound HTLC; recorded at the end of the pass."""
+        self.verdicts.setdefault(channel_id, Verdict()).failed.append(failed)
+
+    # --- the node journal ------------------------------------------------------------------------------------------
+
+    def record(self, record: CoreNodeRecord) -> None:
+        """Fold and append one record of the node journal."""
+        fold_node(self.node, record)
+        self.outbox.append(self.node_tail, encode_node_record(record))
+
+    # --- the end of a pass -----------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Finish a pass: record verdicts, sign what is queued, run what became free, until nothing moves."""
+        while True:
+            moved = self.outbox.run_released()
+            moved |= self._record_verdicts()
+            moved |= self._commit()
+            if not moved:
+                break
+        self._write_acknowledgements(forced=False)
+
+    def _record_verdicts(self) -> bool:
+        if not self.verdicts and not self.after_verdicts:
+            return False
+        verdicts, self.verdicts = self.verdicts, {}
+        for channel_id, verdict in verdicts.items():
+            slot = self.channels.get(channel_id)
+            if slot is not None:
+                self.apply(slot, DecideHtlcs(verdict.forwarded, verdict.failed, []))
+        later, self.after_verdicts = self.after_verdicts, []
+        for run in later:
+            run()
+        return True
+
+    def _commit(self) -> bool:
+        if not self.dirty:
+            return False
+        dirty, self.dirty = self.dirty, {}
+        for slot in dirty.values():
+            before = slot.state.core.remote.number
+            self.guarded(slot, COMMIT)
+            if slot.state.core.remote.number != before:
+                self.on_signed(self, slot)
+        return bool(self.dirty or self.verdicts)
+
+    def guarded(self, slot: Slot, event: object) -> None:
+        """Apply an input of our own; a bug halts this channel and nothing else."""
+        try:
+            self.apply(slot, event)
+        except PeerViolation as violation:
+            self.on_violation(slot, slot.peer, violation)
+
+    def halt(self, slot: Slot, why: str) -> None:
+        """A bug of ours: this channel writes and sends nothing more in this life; everything else goes on."""
+        slot.halted = why
+        self.report("error", f"channel {slot.channel_id.hex()[:16]} halted: {why}")
+
+    def write_acknowledgements(self) -> None:
+        """Write every acknowledgement that waits; the driver calls this now and then."""
+        self._write_acknowledgements(forced=True)
+
+    def _write_acknowledgements(self, *, forced: bool) -> None:
+        for channel_id, slot in list(self.acks.items()):
+            if slot.halted or not (forced or slot.tail.records):
+                continue
+            del self.acks[channel_id]
+            record = Acknowledged(slot.ack_handed_off, slot.ack_outcomes, slot.ack_claims, slot.ack_events)
+            slot.ack_handed_off, slot.ack_outcomes, slot.ack_claims, slot.ack_events = [], [], [], []
+            slot.state = evolve(slot.state, record)
+            self.outbox.append(slot.tail, encode_record(record))
+        if self.ack_node_events and (forced or self.node_tail.records):
+            acknowledged, self.ack_node_events = self.ack_node_events, []
+            self.record(EventsAcknowledged(acknowledged))
+
+    def take_actions(self) -> list[Action]:
+        """Return what is to be done outside, in order."""
+        actions, self.actions = self.actions, []
+        return actions
+
+    def report(self, level: str, text: str) -> None:
+        """Say something to whoever reads the log."""
+        self.actions.append(Report(level, text))
+
+    def set_env(self, **changes: int) -> None:
+        """Take a new snapshot of the world: height, feerates."""
+        self.env = msgspec.structs.replace(self.env, **changes)

@@ -1,0 +1,261 @@
+"""Opening channels (v1): the volatile part before a journal exists, and the birth itself."""
+
+from leyden.base.errors import CommandRejected, PeerViolation
+from leyden.bitcoin.script import p2wsh_of_script
+from leyden.bitcoin.tx import Transaction
+from leyden.channel import open_checks, opening_v1
+from leyden.channel.build import channel_keys, remote_commitment
+from leyden.channel.core import new_core
+from leyden.channel.errors import InvalidOpen
+from leyden.channel.opening_v1 import (
+    AcceptRequest,
+    AwaitingAccept,
+    AwaitingCreated,
+    AwaitingFunding,
+    AwaitingSigned,
+    Opening,
+    OpenRequest,
+)
+from leyden.channel.inputs import BecomeReady
+from leyden.channel.session import ConnectionOpened, ReestablishPassed
+from leyden.channel.dispatch import apply
+from leyden.journal.codec import encode_record
+from leyden.journal.records import ChannelOpened
+from leyden.manager import events as ev
+from leyden.manager.actions import Broadcast, FundChannel, ReleaseFunding, ShowEvent
+from leyden.manager.config import InboundOpen
+from leyden.manager.manager import Manager
+from leyden.manager.state import Peer, Slot
+from leyden.signer import requests
+from leyden.signer.requests import Answer
+from leyden.wire.channel_type import channel_type_from_bytes
+from leyden.wire.features import Feature
+from leyden.wire.messages import (
+    AcceptChannel,
+    ErrorMessage,
+    FundingCreated,
+    FundingSigned,
+    OpenChannel,
+    encode,
+)
+
+REFUSAL_LENGTH_MAX = 200
+
+
+def open_channel(m: Manager, request: OpenRequest) -> None:
+    """Begin to open a channel to a connected peer.
+
+    Raises: CommandRejected: not connected, the peer cannot have this type, amounts that make no sense.
+    """
+    peer = m.peers.get(request.counterparty_node_id)
+    if peer is None or peer.features is None:
+        raise CommandRejected("not connected to this peer; connect first", code="not_connected")
+    limits = m.config.limits
+    if not limits.funding_satoshis_min <= request.funding_satoshis <= limits.funding_satoshis_max:
+        raise CommandRejected(
+            f"a channel holds {limits.funding_satoshis_min} to {limits.funding_satoshis_max} sat", code="bad_amount"
+        )
+    large = request.funding_satoshis > open_checks.FUNDING_SATOSHIS_WITHOUT_LARGE_CHANNEL_MAX
+    if large and not peer.features.supports(Feature.OPTION_SUPPORT_LARGE_CHANNEL):
+        raise CommandRejected("the peer does not take channels this large", code="peer_lacks_feature")
+    if not request.channel_type.is_supported_by(peer.features):
+        raise CommandRejected("the peer does not know this channel type", code="peer_lacks_feature")
+    if not 0 <= request.push_msat <= request.funding_satoshis * 1000:
+        raise CommandRejected("push_msat is more than the channel holds", code="bad_amount")
+    points = m.signer.channel_basepoints(request.channel_keys_id)
+    state = opening_v1.start_opening(request, points, m.env)
+    peer.openings[request.temporary_channel_id] = state
+    m.outbox.send(peer.node_id, encode(state.sent), m.node_tail)
+
+
+def on_accept_channel(m: Manager, peer: Peer, message: AcceptChannel) -> None:
+    """The peer accepts: ask the wallet for the funding transaction."""
+    state = peer.openings.get(message.temporary_channel_id)
+    if not isinstance(state, AwaitingAccept):
+        raise PeerViolation("accept_channel for no open_channel of ours")
+    try:
+        accepted = opening_v1.on_accept_channel(state, message, m.env)
+    except InvalidOpen as refused:
+        _refuse(m, peer, message.temporary_channel_id, refused.what)
+        return
+    peer.openings[message.temporary_channel_id] = accepted
+    m.actions.append(
+        FundChannel(
+            peer.node_id,
+            message.temporary_channel_id,
+            p2wsh_of_script(accepted.funding_script()),
+            state.request.funding_satoshis,
+            state.sent.channel_type != b"\x10\x00",
+        )
+    )
+
+
+def funding_ready(
+    m: Manager, node_id: bytes, temporary_channel_id: bytes, transaction: Transaction, output_index: int
+) -> bool:
+    """The wallet made the funding transaction: sign the peer's first commitment. False when the opening is gone."""
+    peer = m.peers.get(node_id)
+    state = None if peer is None else peer.openings.get(temporary_channel_id)
+    if peer is None or not isinstance(state, AwaitingFunding):
+        return False
+    signed = opening_v1.on_funding_transaction(state, transaction, output_index, m.env.block_height)
+    birth = signed.birth
+    del peer.openings[temporary_channel_id]
+    peer.openings[birth.channel_id] = signed
+
+    def complete(answer: Answer) -> bytes | None:
+        if not isinstance(answer, requests.CounterpartyCommitmentSigned):
+            return None
+        return encode(
+            FundingCreated(temporary_channel_id, birth.funding_txid, birth.funding_output_index, answer.signature)
+        )
+
+    m.outbox.send_signed(node_id, m.node_tail, _sign_first(m, birth), complete)
+    return True
+
+
+def funding_failed(m: Manager, node_id: bytes, temporary_channel_id: bytes, reason: str) -> None:
+    """The wallet could not make the transaction."""
+    peer = m.peers.get(node_id)
+    if peer is not None and temporary_channel_id in peer.openings:
+        _refuse(m, peer, temporary_channel_id, reason)
+
+
+def _sign_first(m: Manager, birth: ChannelOpened) -> requests.SignCounterpartyCommitment:
+    core = new_core(birth)
+    commitment = remote_commitment(channel_keys(birth), core.remote, core.remote_point)
+    return requests.SignCounterpartyCommitment(m.outbox.next_request_id(), birth.channel_keys_id, commitment)
+
+
+def on_funding_signed(m: Manager, peer: Peer, message: FundingSigned) -> None:
+    """The peer's signature makes our money safe: the channel is born, then its funding is published."""
+    state = peer.openings.get(message.channel_id)
+    if not isinstance(state, AwaitingSigned):
+        raise PeerViolation("funding_signed for no funding_created of ours")
+    try:
+        opened = opening_v1.on_funding_signed(state, message, m.env)
+    except InvalidOpen as refused:
+        _refuse(m, peer, message.channel_id, refused.what)
+        return
+    del peer.openings[message.channel_id]
+    slot = _born(m, opened)
+    m.outbox.when_durable(slot.tail, lambda: m.actions.append(Broadcast(opened.funding_transaction, "funding")))
+
+
+def on_open_channel(m: Manager, peer: Peer, message: OpenChannel) -> None:
+    """A peer wants to open a channel: check, ask the hook, accept."""
+    temporary_id = message.temporary_channel_id
+    if message.chain_hash != m.config.network.chain_hash:
+        _refuse(m, peer, temporary_id, "unknown chain")
+        return
+    unfunded = [one for one in peer.openings.values() if isinstance(one, AwaitingCreated)]
+    waiting = sum(
+        [one.peer == peer.node_id and one.state.core.funding is None for one in m.channels.values()]
+    )
+    replaced = isinstance(peer.openings.get(temporary_id), AwaitingCreated)
+    if len(unfunded) + waiting - replaced >= m.config.limits.unfunded_channels_per_peer:
+        _refuse(m, peer, temporary_id, "too many channels of yours wait for their funding")
+        return
+    known = m.node.peers.get(peer.node_id)
+    trusted = known is not None and known.trusted
+    refusal = m.config.accept_hook(InboundOpen(peer.node_id, message, trusted))
+    if refusal or len(m.events) >= m.config.unacknowledged_events_max:
+        _refuse(m, peer, temporary_id, refusal or "this node takes no new channels now")
+        return
+    try:
+        state = _accept(m, peer, message, trusted=trusted)
+    except InvalidOpen as invalid:
+        _refuse(m, peer, temporary_id, invalid.what)
+        return
+    peer.openings[temporary_id] = state
+    m.outbox.send(peer.node_id, encode(state.sent), m.node_tail)
+
+
+def _accept(m: Manager, peer: Peer, message: OpenChannel, *, trusted: bool) -> AwaitingCreated:
+    assert peer.features is not None
+    channel_type = channel_type_from_bytes(message.channel_type or b"")
+    if channel_type is not None and not channel_type.is_supported_by(peer.features):
+        raise InvalidOpen("channel_type needs features that your init does not offer")
+    large = message.funding_satoshis > open_checks.FUNDING_SATOSHIS_WITHOUT_LARGE_CHANNEL_MAX
+    if large and not peer.features.supports(Feature.OPTION_SUPPORT_LARGE_CHANNEL):
+        raise InvalidOpen("funding_satoshis needs option_support_large_channel")
+    keys_id = m.random32()
+    zero_conf = trusted and channel_type is not None and channel_type.zeroconf
+    request = AcceptRequest(
+        minimum_depth=0 if zero_conf else m.config.limits.minimum_depth,
+        channel_keys_id=keys_id,
+        user_channel_id=keys_id[:16],
+        upfront_shutdown_script=m.signer.shutdown_script_pubkey() if m.config.upfront_shutdown else b"",
+        policy=m.config.policy,
+    )
+    return opening_v1.accept_opening(
+        peer.node_id, message, request, m.signer.channel_basepoints(keys_id), m.env
+    )
+
+
+def on_funding_created(m: Manager, peer: Peer, message: FundingCreated) -> None:
+    """The opener names the funding output and signs our first commitment: the channel is born before we answer."""
+    state = peer.openings.get(message.temporary_channel_id)
+    if not isinstance(state, AwaitingCreated):
+        raise PeerViolation("funding_created for no accept_channel of ours")
+    try:
+        opened = opening_v1.on_funding_created(state, message, m.env.block_height, m.env)
+    except InvalidOpen as refused:
+        _refuse(m, peer, message.temporary_channel_id, refused.what)
+        return
+    del peer.openings[message.temporary_channel_id]
+    if opened.channel_id in m.channels:
+        raise PeerViolation("funding_created names the funding output of another channel")
+    slot = _born(m, opened)
+
+    def complete(answer: Answer) -> bytes | None:
+        if not isinstance(answer, requests.CounterpartyCommitmentSigned):
+            return None
+        return encode(FundingSigned(opened.channel_id, answer.signature))
+
+    m.outbox.send_signed(peer.node_id, slot.tail, _sign_first(m, opened), complete)
+
+
+def _born(m: Manager, opened: ChannelOpened) -> Slot:
+    """The first record of a journal."""
+    state = opening_v1.born(opened)
+    slot = m.add_channel(state, 0)
+    apply(state, ConnectionOpened())
+    apply(state, ReestablishPassed())
+    m.outbox.append(slot.tail, encode_record(opened))
+    if opened.minimum_depth == 0:
+        m.after_verdicts.append(lambda: m.guarded(slot, BecomeReady(new_alias(m))))
+    return slot
+
+
+def new_alias(m: Manager) -> int:
+    """Return a random alias that looks like no real short_channel_id: its block is before any Lightning channel."""
+    while True:
+        alias = int.from_bytes(m.random32()[:8], "big") & ((1 << 58) - 1)
+        if alias and alias not in m.by_short_channel_id:
+            return alias
+
+
+def _refuse(m: Manager, peer: Peer, channel_id: bytes, reason: str) -> None:
+    """Tell the peer why with `error`, which ends this opening only."""
+    data = reason[:REFUSAL_LENGTH_MAX].encode("ascii", "replace")
+    m.outbox.send_free(peer.node_id, encode(ErrorMessage(channel_id, data)))
+    pending = peer.openings.get(channel_id)
+    if pending is not None:
+        end(m, peer, pending, reason)
+
+
+def end(m: Manager, peer: Peer, pending: Opening, reason: str) -> None:
+    """Forget an opening that came to nothing; nothing was at stake. If it was ours, tell the user."""
+    for key, value in list(peer.openings.items()):
+        if value is pending:
+            del peer.openings[key]
+    match pending:
+        case AwaitingAccept() | AwaitingFunding():
+            user_channel_id = pending.request.user_channel_id
+        case AwaitingSigned():
+            user_channel_id = pending.birth.user_channel_id
+            m.actions.append(ReleaseFunding(pending.birth.funding_transaction))
+        case AwaitingCreated():
+            return
+    m.actions.append(ShowEvent(ev.OpenRefused(f"refused/{user_channel_id.hex()}", user_channel_id, reason)))

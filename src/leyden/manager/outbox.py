@@ -1,0 +1,281 @@
+"""The output rule: nothing leaves before every record its journal held when it was decided is durable (invariant P1).
+
+Two queues do it. Messages of one connection leave in the order they were decided, each behind a position of the journal that
+decided it; everything else waits in the journal's own queue. No task, future or callback object stands behind an entry.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from leyden.journal.batch import Append
+from leyden.signer.requests import Answer, Request
+
+Complete: TypeAlias = Callable[[Answer], bytes | None]
+"""From the signer's answer to the message it completes; None drops the entry."""
+
+Release: TypeAlias = Callable[[], None]
+"""What runs when records are durable. One for a batch of facts, never one for an HTLC."""
+
+
+class Tail(msgspec.Struct, gc=False):
+    """The end of one journal: its name, how many records it holds, how many of them are durable, and what waits."""
+
+    journal: str
+    position: int
+    durable: int
+    records: list[bytes] = []
+    waiting: deque[tuple[int, Release]] = msgspec.field(default_factory=deque)
+    queued_bytes: int = 0
+
+
+class Entry(msgspec.Struct, gc=False):
+    """A message of one connection. `message` is empty while the signer has not answered."""
+
+    tail: Tail
+    position: int
+    message: bytes
+    dropped: bool = False
+
+
+class Line(msgspec.Struct, gc=False):
+    """The outgoing messages of one connection. `ready`: free to be written, in order."""
+
+    peer: bytes
+    entries: deque[Entry] = msgspec.field(default_factory=deque)
+    ready: list[bytes] = []
+    open: bool = True
+
+
+class Signing(msgspec.Struct, gc=False):
+    """A request to the signer, and the entry that waits for it (None: the answer goes elsewhere)."""
+
+    request: Request
+    entry: Entry | None
+    line: Line | None
+    complete: Complete
+
+
+class Outbox:
+    """All queues of one node. The driver takes batches from it and tells it what became durable."""
+
+    def __init__(self) -> None:
+        self.tails: dict[str, Tail] = {}
+        self.lines: dict[bytes, Line] = {}
+        self._dirty: dict[str, Tail] = {}
+        self._touched: dict[bytes, Line] = {}
+        self._to_sign: list[Signing] = []
+        self._waiting_signer: dict[int, Signing] = {}
+        self._free: deque[Release] = deque()
+        self._early: dict[str, list[tuple[int, int]]] = {}
+        self._next_request = 0
+        self.queued_bytes = 0
+
+    # --- records -------------------------------------------------------------------------------------------------
+
+    def tail(self, journal: str, position: int = 0) -> Tail:
+        """Return the tail of a journal; a new one starts durable at `position` (what the store holds)."""
+        tail = self.tails.get(journal)
+        if tail is None:
+            tail = self.tails[journal] = Tail(journal, position, position)
+        return tail
+
+    def append(self, tail: Tail, encoded: bytes) -> None:
+        """Append one encoded record."""
+        tail.position += 1
+        tail.records.append(encoded)
+        tail.queued_bytes += len(encoded)
+        self.queued_bytes += len(encoded)
+        self._dirty[tail.journal] = tail
+
+    def take_batch(self) -> list[Append]:
+        """Return all records appended since the last call, for the store."""
+        batch = [
+            Append(tail.journal, tail.position - len(tail.records) + 1, tail.records) for tail in self._dirty.values()
+        ]
+        for tail in self._dirty.values():
+            tail.records = []
+        self._dirty = {}
+        return batch
+
+    def on_durable(self, batch: Iterable[Append]) -> None:
+        """The store has made `batch` durable. Batches of one journal may be reported in any order.
+
+        A journal's durable position moves only over a prefix without gaps.
+        """
+        for append in batch:
+            tail = self.tails[append.journal]
+            last = append.first + len(append.records) - 1
+            size = sum(map(len, append.records))
+            tail.queued_bytes -= size
+            self.queued_bytes -= size
+            if append.first > tail.durable + 1:
+                self._early.setdefault(append.journal, []).append((append.first, last))
+                continue
+            tail.durable = max(tail.durable, last)
+            self._close_gaps(tail)
+            waiting = tail.waiting
+            while waiting and waiting[0][0] <= tail.durable:
+                self._free.append(waiting.popleft()[1])
+        for line in self.lines.values():
+            if line.entries:
+                self._drain(line)
+
+    def _close_gaps(self, tail: Tail) -> None:
+        early = self._early.get(tail.journal)
+        if not early:
+            return
+        early.sort()
+        while early and early[0][0] <= tail.durable + 1:
+            tail.durable = max(tail.durable, early.pop(0)[1])
+
+    def when_durable(self, tail: Tail, release: Release) -> None:
+        """Run `release` once every record that `tail` holds now is durable."""
+        if tail.durable >= tail.position:
+            self._free.append(release)
+        else:
+            tail.waiting.append((tail.position, release))
+
+    def when_all_durable(self, release: Release) -> None:
+        """Run `release` once every record that any journal holds now is durable (answers of the API, invariant P1)."""
+        behind = [tail for tail in self.tails.values() if tail.durable < tail.position]
+        if not behind:
+            self._free.append(release)
+            return
+        left = len(behind)
+
+        def one() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                release()
+
+        for tail in behind:
+            tail.waiting.append((tail.position, one))
+
+    def run_released(self) -> bool:
+        """Run what is free; return whether anything ran. What it appends may free more only after the next commit."""
+        ran = False
+        while self._free:
+            ran = True
+            self._free.popleft()()
+        return ran
+
+    # --- messages ------------------------------------------------------------------------------------------------
+
+    def open_line(self, peer: bytes) -> Line:
+        """A connection to `peer` (node_id) begins; messages of an older one die."""
+        self.close_line(peer)
+        line = self.lines[peer] = Line(peer)
+        return line
+
+    def close_line(self, peer: bytes) -> None:
+        """The connection is gone, and every message decided in it (DESIGN section 2, "Output rule")."""
+        line = self.lines.pop(peer, None)
+        self._touched.pop(peer, None)
+        if line is None:
+            return
+        line.open = False
+        line.entries.clear()
+        line.ready = []
+        for request_id in [key for key, signing in self._waiting_signer.items() if signing.line is line]:
+            del self._waiting_signer[request_id]
+
+    def send(self, peer: bytes, message: bytes, tail: Tail) -> None:
+        """Queue a message that a journal decided."""
+        line = self.lines.get(peer)
+        if line is None:
+            return
+        if not line.entries and tail.durable >= tail.position:
+            line.ready.append(message)
+            self._touched[peer] = line
+        else:
+            line.entries.append(Entry(tail, tail.position, message))
+
+    def send_free(self, peer: bytes, message: bytes) -> None:
+        """Send a message that rests on no record and may overtake: pings, pongs, `init`, gossip of others."""
+        line = self.lines.get(peer)
+        if line is not None:
+            line.ready.append(message)
+            self._touched[peer] = line
+
+    def send_signed(self, peer: bytes, tail: Tail, request: Request, complete: Complete) -> None:
+        """Queue a message that the signer completes; later messages of the connection wait behind it."""
+        line = self.lines.get(peer)
+        if line is None:
+            return
+        entry = Entry(tail, tail.position, b"")
+        line.entries.append(entry)
+        self._to_sign.append(Signing(request, entry, line, complete))
+
+    def ask_signer(self, request: Request, complete: Complete, line_of: bytes | None = None) -> None:
+        """Ask the signer for something that is no message; the answer dies with the connection of `line_of`."""
+        line = None if line_of is None else self.lines.get(line_of)
+        self._to_sign.append(Signing(request, None, line, complete))
+
+    def next_request_id(self) -> int:
+        """Return an id for a request to the signer."""
+        self._next_request += 1
+        return self._next_request
+
+    def take_requests(self) -> Sequence[Signing]:
+        """Return the requests to be put to the signer, in order. They are put while the store is at work."""
+        requests, self._to_sign = self._to_sign, []
+        return requests
+
+    def wait_for_signer(self, signing: Signing) -> None:
+        """The signer answers later."""
+        self._waiting_signer[signing.request.request_id] = signing
+
+    def on_late_answer(self, request_id: int, answer: Answer) -> None:
+        """The signer's late answer; dropped when nothing waits for it."""
+        signing = self._waiting_signer.pop(request_id, None)
+        if signing is not None:
+            self.on_answer(signing, answer)
+
+    def on_answer(self, signing: Signing, answer: Answer) -> None:
+        """Complete what waited for the signer."""
+        if signing.line is not None and not signing.line.open:
+            return
+        message = signing.complete(answer)
+        entry, line = signing.entry, signing.line
+        if entry is None or line is None:
+            return
+        entry.message = message or b""
+        entry.dropped = message is None
+        self._drain(line)
+
+    def _drain(self, line: Line) -> None:
+        entries, ready = line.entries, line.ready
+        while entries:
+            entry = entries[0]
+            if entry.tail.durable < entry.position or not (entry.message or entry.dropped):
+                break
+            entries.popleft()
+            if not entry.dropped:
+                ready.append(entry.message)
+        if ready:
+            self._touched[line.peer] = line
+
+    def take_messages(self) -> list[tuple[bytes, list[bytes]]]:
+        """Return what may be written now, per peer, in order."""
+        if not self._touched:
+            return []
+        out: list[tuple[bytes, list[bytes]]] = []
+        for peer, line in self._touched.items():
+            if line.ready:
+                out.append((peer, line.ready))
+                line.ready = []
+        self._touched = {}
+        return out
+
+    def is_idle(self) -> bool:
+        """Return whether nothing waits for the store."""
+        return all(tail.durable >= tail.position for tail in self.tails.values())
+
+    def drop_journal(self, journal: str) -> None:
+        """Forget the tail of an archived journal."""
+        tail = self.tails.pop(journal)
+        assert tail.durable == tail.position and not tail.waiting, "an archived journal waits for nothing"

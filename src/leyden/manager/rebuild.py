@@ -1,0 +1,206 @@
+"""From journals to a running manager (DESIGN section 3): a pure function of the journals and the chain.
+
+`load` folds; `start` runs once the chain is at the tip. Both append nothing that is not needed again after a crash in the middle:
+doing it twice changes nothing.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from leyden.base.errors import DecodeError
+from leyden.base.ids import NODE_JOURNAL
+from leyden.channel.build import channel_keys
+from leyden.channel.core import ChannelCore, new_core
+from leyden.channel.fold import fold
+from leyden.channel.session import Session
+from leyden.channel.snapshot import decode_core
+from leyden.channel.states import AwaitingReady, ChannelState, state_of
+from leyden.journal.batch import StoredJournal
+from leyden.journal.codec import decode_record
+from leyden.journal.node_codec import NodeRecord, decode_node_record
+from leyden.journal.records import ChannelOpened
+from leyden.journal.wallet_records import WalletRecord
+from leyden.manager import chain, claiming, forwarding, handoff, sending
+from leyden.manager.config import ManagerConfig, NodeSigner
+from leyden.manager.manager import Manager
+from leyden.manager.node_snapshot import decode_node_snapshot
+from leyden.manager.outbox import Outbox
+from leyden.manager.state import ClaimableSet, ClaimableStatus, NodeState, Slot, fold_node
+from leyden.payments.outbound import OutboundPayment, Part
+
+
+class Folded(msgspec.Struct):
+    """What the journals say. wallet: the wallet's records and snapshot, for whoever folds them."""
+
+    node: NodeState
+    node_position: int
+    wallet_snapshot: bytes
+    wallet_records: list[WalletRecord]
+    channels: list[ChannelState]
+
+
+def fold_journals(journals: Iterable[StoredJournal]) -> Folded:
+    """Fold every journal.
+
+    Raises: DecodeError naming the journal that is damaged or newer than this program; nothing was changed.
+    """
+    folded = Folded(NodeState(), 0, b"", [], [])
+    for stored in journals:
+        try:
+            if stored.journal == NODE_JOURNAL:
+                _fold_node_journal(folded, stored)
+            else:
+                folded.channels.append(live_state(fold_channel(stored)))
+        except (DecodeError, AssertionError, KeyError) as error:
+            raise DecodeError(f"journal {stored.journal} cannot be read: {error}") from error
+    return folded
+
+
+def _fold_node_journal(folded: Folded, stored: StoredJournal) -> None:
+    records: list[NodeRecord] = []
+    if stored.state:
+        records, folded.wallet_snapshot = decode_node_snapshot(stored.state)
+    records.extend([decode_node_record(raw) for raw in stored.records])
+    for record in records:
+        if isinstance(record, WalletRecord):
+            folded.wallet_records.append(record)
+        else:
+            fold_node(folded.node, record)
+    folded.node_position = stored.position + len(stored.records)
+
+
+def fold_channel(stored: StoredJournal) -> ChannelCore:
+    """Fold one channel's journal."""
+    raw = stored.records
+    if stored.state:
+        core = decode_core(stored.state)
+    else:
+        birth = decode_record(raw[0])
+        if not isinstance(birth, ChannelOpened):
+            raise DecodeError("a channel's journal begins with its birth", field="records")
+        core, raw = new_core(birth), raw[1:]
+    for encoded in raw:
+        fold(core, decode_record(encoded))
+    return core
+
+
+def live_state(core: ChannelCore) -> ChannelState:
+    """Return the state of a folded channel, disconnected."""
+    return state_of(AwaitingReady(core, Session(), channel_keys(core.opened)))
+
+
+def load(
+    config: ManagerConfig, signer: NodeSigner, outbox: Outbox, folded: Folded, random32: Callable[[], bytes]
+) -> Manager:
+    """Make a manager of what was folded. Nothing is decided yet."""
+    tail = outbox.tail(NODE_JOURNAL, folded.node_position)
+    m = Manager(config, signer, outbox, tail, random32)
+    m.node = folded.node
+    for state in folded.channels:
+        m.add_channel(state, state.core.position)
+    if m.node.best is not None:
+        m.set_env(block_height=m.node.best.height)
+    return m
+
+
+def start(m: Manager) -> None:
+    """The chain is at the tip: index what is owned, carry on what was decided, judge the rest, ask and tell again."""
+    _check_lost_journals(m)
+    _index(m)
+    for slot in list(m.channels.values()):
+        _restore_shown(m, slot)
+    for claim in list({claim_id: claim for slot in m.channels.values() for claim_id, claim in slot.state.core.claims.items()}.values()):
+        claiming.write_claim(m, claim)
+    for slot in list(m.channels.values()):
+        outcomes = tuple(slot.state.core.outcomes)
+        if outcomes:
+            handoff.on_outcomes(m, slot, outcomes)
+        handoff.show_channel_events(m, slot)
+    for slot in list(m.channels.values()):
+        if slot.state.core.spent is None and not slot.state.core.closed_height:
+            forwarding.judge_again(m, slot)
+    for claimable in list(m.claimables.values()):
+        if claimable.status is ClaimableStatus.SHOWN:
+            claiming.ask(m, claimable)
+    for payment in list(m.node.ledger.payments.values()):
+        _restore_payment(m, payment)
+    chain.rebroadcast(m)
+
+
+def _check_lost_journals(m: Manager) -> None:
+    """A journal that a source or a claim names must be there or archived (DESIGN section 4, "Archive")."""
+    for slot in m.channels.values():
+        core = slot.state.core
+        named = [htlc.add.source.origin for htlc in core.outbound.values() if htlc.add.source and htlc.add.source.forwarded]
+        named += [part.channel_id for claim in core.claims.values() for part in claim.parts]
+        for channel_id in named:
+            if channel_id not in m.channels and f"channel/{channel_id.hex()}" not in m.node.archived:
+                raise DecodeError(
+                    f"journal channel/{channel_id.hex()} is missing, and channel/{slot.channel_id.hex()} needs it; "
+                    "restore the whole data directory"
+                )
+
+
+def _index(m: Manager) -> None:
+    """Whoever names an HTLC as source owns it."""
+    for slot in m.channels.values():
+        core = slot.state.core
+        for htlc in core.outbound.values():
+            source = htlc.add.source
+            assert source is not None
+            if source.forwarded:
+                m.forwards[(source.origin, source.index)] = slot.channel_id
+            else:
+                _restore_part(m, slot, source.origin, source.index, htlc.add.amount_msat)
+        for outcome in core.outcomes.values():
+            if outcome.source.forwarded:
+                m.forwards.setdefault((outcome.source.origin, outcome.source.index), slot.channel_id)
+            else:
+                _restore_part(m, slot, outcome.source.origin, outcome.source.index, outcome.amount_msat)
+
+
+def _restore_part(m: Manager, slot: Slot, payment_id: bytes, number: int, amount_msat: int) -> None:
+    payment = m.node.ledger.payments.get(payment_id)
+    if payment is None:
+        return
+    nodes = tuple(payment.hops.get(number, (slot.peer,)))
+    # What it delivers is not stored apart; counting its fee too errs on the side of offering less.
+    payment.parts[number] = Part(slot.channel_id, (slot.channel_id, -1), amount_msat, 0, nodes)
+    payment.next_part = max(payment.next_part, number + 1)
+
+
+def _restore_shown(m: Manager, slot: Slot) -> None:
+    """HTLCs that were shown go back to their set, unjudged (DESIGN section 7, reading 4)."""
+    core = slot.state.core
+    for shown in core.shown.values():
+        claimable = m.claimables.get(shown.set_id)
+        if claimable is None:
+            claimable = m.claimables[shown.set_id] = ClaimableSet(
+                shown.set_id,
+                shown.payment_hash,
+                shown.payment_secret,
+                shown.purpose,
+                shown.total_msat,
+                shown.preimage,
+                shown.custom_records,
+                {},
+                shown.deadline_height + m.config.claim_deadline_blocks,
+                m.now_seconds,
+                ClaimableStatus.SHOWN,
+            )
+        for htlc_id in shown.htlc_ids:
+            if htlc_id in core.inbound:
+                claimable.parts[(slot.channel_id, htlc_id)] = core.inbound[htlc_id].add.amount_msat
+
+
+def _restore_payment(m: Manager, payment: OutboundPayment) -> None:
+    """What is live goes on; what ended and was not acknowledged is told again."""
+    payment.durable = True
+    payment_id = payment.started.payment_id.hex()
+    if payment.sent is not None and f"sent/{payment_id}" in m.node.unacknowledged:
+        sending.show_sent(m, payment)
+    elif payment.failed is not None and f"failed/{payment_id}" in m.node.unacknowledged:
+        sending.show_failed(m, payment)
+    elif payment.is_live:
+        sending.advance(m, payment)

@@ -1,0 +1,151 @@
+"""Inbound HTLCs that are irrevocably committed: judged once, here (DESIGN section 3, step 5).
+
+Each is failed, shown or claimed (records of its own journal, whose order is enough), or forwarded once its own record is durable.
+"""
+
+from leyden.channel import effects as fx
+from leyden.channel import limits
+from leyden.channel.htlc import InboundHtlc
+from leyden.crypto.hashes import sha256
+from leyden.journal.records import FailedHtlc
+from leyden.manager import claiming, forwarding
+from leyden.manager.manager import Manager
+from leyden.manager.state import Peeled, Slot
+from leyden.payments.terms import InvoiceTerms, decode_terms
+from leyden.sphinx.failures import (
+    ExpiryTooFar,
+    FailureMessage,
+    FinalIncorrectCltvExpiry,
+    FinalIncorrectHtlcAmount,
+    IncorrectOrUnknownPaymentDetails,
+    InvalidOnionPayload,
+    OnionError,
+    OnionFailure,
+    TemporaryChannelFailure,
+)
+from leyden.sphinx.onion import peel_onion
+from leyden.sphinx.onion_error import create_error
+from leyden.sphinx.payload import PAYMENT_DATA, HopPayload, decode_payload, require_final, require_forward
+
+
+def peel(m: Manager, onion: bytes, payment_hash: bytes) -> Peeled:
+    """Read the onion of an HTLC of the peer; the node's secret stays with the signer."""
+    shared_secret = b""
+    try:
+        peeled = peel_onion(m.signer.ecdh, onion, payment_hash)
+        shared_secret = peeled.shared_secret
+        payload = decode_payload(peeled.payload)
+        if peeled.next_packet is None:
+            require_final(payload)
+        else:
+            require_forward(payload)
+    except OnionError as error:
+        return Peeled(error.shared_secret or shared_secret, None, b"", error.failure)
+    return Peeled(shared_secret, payload, peeled.next_packet or b"", None)
+
+
+def on_committed(m: Manager, slot: Slot, effect: fx.HtlcsCommitted) -> None:
+    """Judge HTLCs that the peer's revocation has just made irrevocable."""
+    judge(m, slot, effect.htlc_ids)
+
+
+def judge(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
+    """Decide what becomes of undecided, irrevocably committed inbound HTLCs of one channel."""
+    onward: list[int] = []
+    inbound = slot.state.core.inbound
+    for htlc_id in htlc_ids:
+        htlc = inbound[htlc_id]
+        peeled = slot.peeled.get(htlc_id)
+        if peeled is None:
+            peeled = slot.peeled[htlc_id] = peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash)
+        if peeled.failure is None and limits.inbound_exceeds_dust(slot.state.core, htlc.add.amount_msat, m.env):
+            fail(m, slot, htlc_id, peeled, TemporaryChannelFailure(channel_update=b""))
+        elif peeled.failure is not None:
+            fail(m, slot, htlc_id, peeled, peeled.failure)
+        elif peeled.next_packet:
+            onward.append(htlc_id)
+        else:
+            _receive(m, slot, htlc, peeled)
+    if onward:
+        # Y acts only once the fact is durable in X (invariant P3, rule 1).
+        ids = tuple(onward)
+        m.outbox.when_durable(slot.tail, lambda: forwarding.forward(m, slot, ids))
+
+
+def fail(m: Manager, slot: Slot, htlc_id: int, peeled: Peeled, failure: FailureMessage) -> None:
+    """Decide to fail an inbound HTLC; the packet is made once and kept."""
+    slot.peeled.pop(htlc_id, None)
+    m.decide_fail(slot.channel_id, failed_htlc(htlc_id, peeled.shared_secret, failure))
+
+
+def failed_htlc(htlc_id: int, shared_secret: bytes, failure: FailureMessage) -> FailedHtlc:
+    """Return the decision to fail an HTLC with `failure`, byte for byte.
+
+    Spec: BOLT 4, "Returning Errors"; BOLT 2, "Removing an HTLC" (BADONION goes in `update_fail_malformed_htlc`).
+    """
+    if isinstance(failure, OnionFailure):
+        return FailedHtlc(htlc_id, failure.sha256_of_onion, failure.failure_code, b"")
+    return FailedHtlc(htlc_id, create_error(shared_secret, failure, 0).reason, 0, b"")
+
+
+def _receive(m: Manager, slot: Slot, htlc: InboundHtlc, peeled: Peeled) -> None:
+    """An HTLC for us: check it against what was asked for, then add it to its set."""
+    payload = peeled.payload
+    assert payload is not None, "a final hop has a payload"
+    add = htlc.add
+    unknown = IncorrectOrUnknownPaymentDetails(htlc_msat=add.amount_msat, height=m.env.block_height)
+    refused = _check_final(m, htlc, payload)
+    if refused is not None:
+        fail(m, slot, add.htlc_id, peeled, refused)
+        return
+    if payload.payment_data is not None:
+        opened = m.signer.open_inbound_payment(add.payment_hash, payload.payment_data.payment_secret)
+        terms = None if opened is None else decode_terms(opened.metadata)
+        if terms is None or opened is None or not _meets(m, terms, payload, add.cltv_expiry):
+            fail(m, slot, add.htlc_id, peeled, unknown)
+            return
+        claiming.add_part(
+            m,
+            slot,
+            htlc,
+            payload.payment_data.payment_secret,
+            payload.payment_data.total_msat,
+            "invoice",
+            opened.preimage or b"",
+            list(payload.custom_records),
+        )
+        return
+    preimage = payload.keysend_preimage
+    if preimage is None:
+        fail(m, slot, add.htlc_id, peeled, InvalidOnionPayload(type=PAYMENT_DATA, offset=0))
+    elif not m.config.accept_keysend or sha256(preimage) != add.payment_hash:
+        fail(m, slot, add.htlc_id, peeled, unknown)
+    else:
+        custom = list(payload.custom_records)
+        claiming.add_part(m, slot, htlc, b"", add.amount_msat, "keysend", preimage, custom)
+
+
+def _check_final(m: Manager, htlc: InboundHtlc, payload: HopPayload) -> FailureMessage | None:
+    """Check the HTLC against the onion (BOLT 4, "Payload for the Last Node")."""
+    add = htlc.add
+    assert payload.amt_to_forward is not None and payload.outgoing_cltv_value is not None
+    if add.amount_msat < payload.amt_to_forward:
+        return FinalIncorrectHtlcAmount(incoming_htlc_amt=add.amount_msat)
+    if add.cltv_expiry < payload.outgoing_cltv_value:
+        return FinalIncorrectCltvExpiry(cltv_expiry=add.cltv_expiry)
+    if add.cltv_expiry > m.env.block_height + m.config.cltv_expiry_max_blocks:
+        return ExpiryTooFar()
+    if add.cltv_expiry <= m.env.block_height + m.config.claim_deadline_blocks:
+        return IncorrectOrUnknownPaymentDetails(htlc_msat=add.amount_msat, height=m.env.block_height)
+    return None
+
+
+def _meets(m: Manager, terms: InvoiceTerms, payload: HopPayload, cltv_expiry: int) -> bool:
+    """Return whether a payment meets our invoice: amount (up to twice), expiry, and blocks left to claim it."""
+    data = payload.payment_data
+    assert data is not None
+    if terms.amount_msat and not terms.amount_msat <= data.total_msat <= 2 * terms.amount_msat:
+        return False
+    if terms.expires_at and m.now_seconds >= terms.expires_at:
+        return False
+    return cltv_expiry >= m.env.block_height + terms.min_final_cltv_expiry_delta - 3

@@ -1,0 +1,322 @@
+"""Own payments: idempotent by payment_id, split over channels, retried until a deadline or a fee limit.
+
+`node` keeps the payment; the channels keep its parts. Outcomes are matched by (payment_id, part), a part is in flight until its
+outcome is handled, and a payment fails only with none in flight. A preimage is its own proof and settles a payment at once.
+"""
+
+from leyden.base.errors import CommandRejected
+from leyden.channel import effects as fx
+from leyden.channel import limits
+from leyden.channel.core import Outcome
+from leyden.channel.inputs import PendingAdd, QueueAdd
+from leyden.channel.states import Normal
+from leyden.journal.node_records import PartFailed, PartSent, PaymentFailed, PaymentSent, PaymentStarted
+from leyden.journal.records import HtlcSource
+from leyden.manager import events as ev
+from leyden.manager import forwarding, handoff
+from leyden.manager.manager import Manager
+from leyden.manager.state import Slot
+from leyden.payments import outcome as why
+from leyden.payments.outbound import (
+    OutboundPayment,
+    Part,
+    build_part_onion,
+    session_key,
+    terms_of,
+)
+from leyden.payments.outcome import Failure, is_final_rejection
+from leyden.payments.route_fees import HopAmount
+from leyden.payments.routes import ChannelView, PlannedPart, Target, Way, plan
+from leyden.sphinx.failures import failure_of_malformed
+from leyden.sphinx.onion import shared_secrets_of
+from leyden.sphinx.onion_error import unwrap_error
+
+FINAL_CLTV_MARGIN_BLOCKS = 1
+"""A block may come while the payment is under way."""
+
+
+def start_payment(m: Manager, started: PaymentStarted) -> None:
+    """Accept a payment: its record first; the first HTLC is offered once that is durable.
+
+    Raises: CommandRejected: known payment_id, hash already paid or being paid, nothing that could carry it.
+    """
+    forwarding.require_room(m)
+    if started.payment_id in m.node.ledger.payments:
+        raise CommandRejected("this payment_id is known already; ask for its state", code="duplicate_payment_id")
+    for other_id in m.node.ledger.hashes.get(started.payment_hash, ()):
+        other = m.node.ledger.payments[other_id]
+        if other.sent is not None:
+            raise CommandRejected("this invoice is paid already", code="already_paid")
+        if other.is_live:
+            raise CommandRejected("this invoice is being paid already", code="payment_in_progress")
+    m.record(started)
+    payment = m.node.ledger.payments[started.payment_id]
+    payment.terms = terms_of(started)
+    m.outbox.when_durable(m.node_tail, lambda: _begin(m, payment))
+
+
+def _begin(m: Manager, payment: OutboundPayment) -> None:
+    payment.durable = True
+    advance(m, payment)
+
+
+def abandon_payment(m: Manager, payment_id: bytes) -> None:
+    """Offer no further parts; the payment fails once those in flight have failed (they may still succeed).
+
+    Raises: CommandRejected for an unknown payment.
+    """
+    payment = m.node.ledger.payments.get(payment_id)
+    if payment is None:
+        raise CommandRejected("no payment has this payment_id", code="unknown_payment")
+    if payment.is_live:
+        payment.give_up = payment.give_up or why.ABANDONED
+        advance(m, payment)
+
+
+def continue_payments(m: Manager) -> None:
+    """A channel is usable again: live payments that lack parts go on."""
+    for payment in m.node.ledger.payments.values():
+        if payment.is_live and payment.durable:
+            advance(m, payment)
+
+
+def on_time(m: Manager) -> None:
+    """Payments past their deadline offer no further parts."""
+    for payment in list(m.node.ledger.payments.values()):
+        if payment.is_live and payment.durable and m.now_seconds >= payment.started.deadline_seconds:
+            advance(m, payment)
+
+
+def advance(m: Manager, payment: OutboundPayment) -> None:
+    """Offer what is missing, or fail when nothing is in flight and nothing can be offered."""
+    if not payment.is_live or not payment.durable:
+        return
+    started = payment.started
+    missing_msat = started.amount_msat - payment.in_flight_msat()
+    if missing_msat <= 0:
+        return
+    reason = payment.give_up
+    if not reason and m.now_seconds >= started.deadline_seconds:
+        reason = why.DEADLINE
+    if not reason:
+        planned = _fixed_plan(m, payment) if started.routes else _plan(m, payment, missing_msat)
+        if isinstance(planned, str):
+            reason = planned
+        else:
+            for part in planned:
+                _offer(m, payment, part)
+            return
+    if payment.parts:
+        # Parts in flight may still bring the whole to the payee only if they are all; the rest fails with them.
+        payment.give_up = payment.give_up or reason
+        return
+    if _may_wait(m, payment, reason):
+        return
+    _fail(m, payment, reason)
+
+
+def _may_wait(m: Manager, payment: OutboundPayment, reason: str) -> bool:
+    """After a start or a disconnection, channels that could carry it may not be back yet: wait for the deadline."""
+    if reason not in (why.NO_ROUTE, why.INSUFFICIENT_BALANCE) or payment.last_failure is not None:
+        return False
+    return any(
+        type(slot.state) is Normal and not slot.state.session.reestablished and not slot.halted
+        for slot in m.channels.values()
+    )
+
+
+def _channel_views(m: Manager) -> list[ChannelView]:
+    views = []
+    for slot in m.channels.values():
+        state = slot.state
+        if type(state) is not Normal or slot.halted or not state.session.reestablished:
+            continue
+        spendable = limits.spendable_msat(state.core, state.session.queued_msat)
+        views.append(ChannelView(slot.channel_id, slot.peer, spendable, state.core.opened.remote.htlc_minimum_msat))
+    return views
+
+
+def _plan(m: Manager, payment: OutboundPayment, missing_msat: int) -> list[PlannedPart] | str:
+    started = payment.started
+    terms = payment.terms = payment.terms or terms_of(started)
+    expiry = m.env.block_height + terms.min_final_cltv_expiry_delta + FINAL_CLTV_MARGIN_BLOCKS
+    parts_max = started.parts_max if terms.supports_mpp else 1
+    planned = plan(
+        _channel_views(m),
+        Target(started.payee, expiry, terms.route_hints),
+        missing_msat,
+        started.fee_msat_max - payment.in_flight_fee_msat(),
+        parts_max - len(payment.parts),
+        payment.excluded,
+    )
+    if isinstance(planned, str) and payment.last_failure is not None and planned == why.NO_ROUTE:
+        return why.ROUTE_FAILED
+    return planned
+
+
+def _fixed_plan(m: Manager, payment: OutboundPayment) -> list[PlannedPart] | str:
+    """The routes of `send_to_route`, each once."""
+    if payment.next_route >= len(payment.started.routes):
+        return why.ROUTE_FAILED
+    planned: list[PlannedPart] = []
+    for route in payment.started.routes[payment.next_route :]:
+        payment.next_route += 1
+        amounts = tuple([HopAmount(hop.amount_msat, hop.cltv_expiry) for hop in route.hops])
+        nodes = tuple([hop.node_id for hop in route.hops])
+        scids = tuple([hop.short_channel_id for hop in route.hops[1:]])
+        if route.channel_id in m.channels:
+            planned.append(PlannedPart((route.channel_id, -1), nodes, amounts, scids))
+    return planned or why.NO_ROUTE
+
+
+def _offer(m: Manager, payment: OutboundPayment, planned: PlannedPart) -> None:
+    started = payment.started
+    number = payment.next_part
+    payment.next_part += 1
+    channel_id = planned.way[0]
+    payment.parts[number] = Part(
+        channel_id, planned.way, planned.delivered_msat, planned.fee_msat, planned.nodes
+    )
+    if len(planned.nodes) > 1:
+        m.record(PartSent(started.payment_id, number, list(planned.nodes)))
+    onion = build_part_onion(payment, number, planned)
+    first = planned.amounts[0]
+    add = PendingAdd(
+        first.amount_msat,
+        started.payment_hash,
+        first.cltv_expiry,
+        onion.packet,
+        HtlcSource(started.payment_id, number, False),
+        0,
+    )
+    m.apply(m.channels[channel_id], QueueAdd(add))
+
+
+def on_refused(m: Manager, slot: Slot, effect: fx.AddRefused) -> None:
+    """A part was never sent: it is not in flight, and may go another way."""
+    source = effect.add.source
+    payment = m.node.ledger.payments.get(source.origin)
+    part = None if payment is None else payment.parts.pop(source.index, None)
+    if payment is None or part is None:
+        return
+    if effect.reason == limits.DISCONNECTED:
+        pass  # the same way may be open again at the next connection
+    elif effect.reason in (limits.INSUFFICIENT_BALANCE, limits.DUST_EXPOSURE, limits.QUEUE_FULL):
+        payment.excluded.append(part.way)
+        payment.last_failure = payment.last_failure or Failure(-1, 0, is_final=False)
+    else:
+        payment.excluded.append(part.way)
+    del slot
+    m.after_verdicts.append(lambda: advance(m, payment))
+
+
+def on_preimage(m: Manager, payment_id: bytes, number: int, preimage: bytes) -> None:
+    """A preimage of a part is known: the payment is sent, whatever else happens."""
+    payment = m.node.ledger.payments.get(payment_id)
+    if payment is None:
+        return
+    part = payment.parts.get(number)
+    if part is not None:
+        part.fulfilled = True
+    if not payment.is_live:
+        return
+    record = PaymentSent(payment_id, preimage, payment.in_flight_fee_msat(), m.now_seconds)
+    m.record(record)
+    m.outbox.when_durable(m.node_tail, lambda: show_sent(m, payment))
+
+
+def show_sent(m: Manager, payment: OutboundPayment) -> None:
+    """Tell the user; the record is durable."""
+    sent, started = payment.sent, payment.started
+    assert sent is not None
+    handoff.show(
+        m,
+        ev.PaymentSent(
+            f"sent/{started.payment_id.hex()}",
+            started.payment_id,
+            started.payment_hash,
+            sent.preimage,
+            started.amount_msat,
+            sent.fee_msat,
+        ),
+    )
+
+
+def show_failed(m: Manager, payment: OutboundPayment) -> None:
+    """Tell the user; the record is durable."""
+    failed, started = payment.failed, payment.started
+    assert failed is not None
+    handoff.show(
+        m,
+        ev.PaymentFailed(
+            f"failed/{started.payment_id.hex()}",
+            started.payment_id,
+            started.payment_hash,
+            failed.reason,
+            failed.code,
+            failed.hop,
+        ),
+    )
+
+
+def on_outcome(m: Manager, slot: Slot, outcome: Outcome) -> None:
+    """An outcome of a part is durable in its channel: handle it, matched by payment and part. Unknown means done."""
+    source = outcome.source
+    payment = m.node.ledger.payments.get(source.origin)
+    if payment is None:
+        return
+    if outcome.removal.preimage:
+        on_preimage(m, source.origin, source.index, outcome.removal.preimage)
+        payment.parts.pop(source.index, None)
+        return
+    part = payment.parts.get(source.index)
+    if part is None:
+        return
+    failure = _read_failure(m, payment, source.index, part, outcome)
+    m.record(
+        PartFailed(
+            source.origin, source.index, slot.channel_id, outcome.htlc_id, failure.code, failure.hop
+        )
+    )
+    _learn_from(payment, part.way, failure)
+    m.after_verdicts.append(lambda: advance(m, payment))
+
+
+def _read_failure(
+    m: Manager, payment: OutboundPayment, number: int, part: Part, outcome: Outcome
+) -> Failure:
+    del m
+    removal = outcome.removal
+    if removal.failure_code:
+        # Our peer could not read the onion.
+        return Failure(0, failure_of_malformed(removal.failure_code, removal.reason).failure_code, is_final=False)
+    nodes = part.nodes or tuple(payment.hops.get(number, ()))
+    if not nodes:
+        return Failure(-1, 0, is_final=False)
+    secrets = shared_secrets_of(session_key(payment.started, number), nodes)
+    unwrapped = unwrap_error(secrets, removal.reason, None)
+    if unwrapped.hop is None:
+        return Failure(-1, 0, is_final=False)
+    if unwrapped.failure is None:
+        return Failure(unwrapped.hop, 0, is_final=False)
+    is_recipient = unwrapped.hop == len(nodes) - 1
+    return Failure(
+        unwrapped.hop,
+        unwrapped.failure.failure_code,
+        is_final=is_recipient and is_final_rejection(unwrapped.failure),
+    )
+
+
+def _learn_from(payment: OutboundPayment, way: Way, failure: Failure) -> None:
+    payment.last_failure = failure
+    payment.excluded.append(way)
+    if failure.is_final:
+        payment.give_up = why.RECIPIENT_REJECTED
+
+
+def _fail(m: Manager, payment: OutboundPayment, reason: str) -> None:
+    """No part is in flight and none will be: the payment failed."""
+    assert not payment.parts, "a payment fails only with nothing in flight"
+    last = payment.last_failure or Failure(-1, 0, is_final=False)
+    m.record(PaymentFailed(payment.started.payment_id, reason, last.code, last.hop, m.now_seconds))
+    m.outbox.when_durable(m.node_tail, lambda: show_failed(m, payment))

@@ -1,0 +1,160 @@
+"""What the manager knows: all of it volatile or the fold of a journal."""
+
+from enum import Enum
+
+import msgspec
+
+from leyden.channel.opening_v1 import Opening
+from leyden.channel.states import ChannelState
+from leyden.journal.node_records import (
+    BestBlock,
+    CoreNodeRecord,
+    EventsAcknowledged,
+    JournalArchived,
+    NodeBorn,
+    PartFailed,
+    PartSent,
+    PaymentFailed,
+    PaymentReceived,
+    PaymentSent,
+    PaymentStarted,
+    PaymentSummary,
+    PaymentsForgotten,
+    PeerRemembered,
+)
+from leyden.journal.records import FailedHtlc, ForwardedPayment
+from leyden.manager.outbox import Tail
+from leyden.payments.outbound import Ledger, fold_payment, fold_summary, forget
+from leyden.sphinx.failures import FailureMessage
+from leyden.sphinx.payload import HopPayload
+from leyden.wire.features import FeatureVector
+
+
+class Peeled(msgspec.Struct, frozen=True, gc=False):
+    """What the onion of an inbound HTLC says. failure: instead of a payload. next_packet: empty at the last hop."""
+
+    shared_secret: bytes
+    payload: HopPayload | None
+    next_packet: bytes
+    failure: FailureMessage | None
+
+
+class Slot(msgspec.Struct):
+    """One channel: its state, the end of its journal, and what is known of its inbound onions.
+
+    halted: why this channel does nothing more in this life (a bug of ours), else empty.
+    acks: facts that may be forgotten, written with the channel's next record.
+    """
+
+    state: ChannelState
+    tail: Tail
+    peer: bytes
+    peeled: dict[int, Peeled] = {}
+    halted: str = ""
+    ack_handed_off: list[tuple[int, bytes]] = []
+    ack_outcomes: list[int] = []
+    ack_claims: list[bytes] = []
+    ack_events: list[str] = []
+    unconfirmed_since: int = 0
+    archived: bool = False
+
+    @property
+    def channel_id(self) -> bytes:
+        """The channel_id, 32 bytes."""
+        return self.state.core.opened.channel_id
+
+
+class Peer(msgspec.Struct):
+    """A connected peer. features: what its `init` offers; None before it."""
+
+    node_id: bytes
+    features: FeatureVector | None = None
+    openings: dict[bytes, Opening] = {}
+    pending_pongs: int = 0
+
+
+class Verdict(msgspec.Struct):
+    """Decisions on inbound HTLCs of one channel that this pass has come to; one record at its end."""
+
+    forwarded: list[ForwardedPayment] = []
+    failed: list[FailedHtlc] = []
+
+
+class ClaimableStatus(Enum):
+    """Where a set of HTLCs that pays us stands."""
+
+    INCOMPLETE = "incomplete"
+    SHOWN = "shown"
+    CLAIMING = "claiming"
+
+
+class ClaimableSet(msgspec.Struct):
+    """HTLCs with one payment_hash and one payment_secret. parts: (channel_id, htlc_id) -> amount_msat."""
+
+    set_id: bytes
+    payment_hash: bytes
+    payment_secret: bytes
+    purpose: str
+    total_msat: int
+    preimage: bytes
+    custom_records: list[tuple[int, bytes]]
+    parts: dict[tuple[bytes, int], int]
+    expiry_height: int
+    since_seconds: int
+    status: ClaimableStatus = ClaimableStatus.INCOMPLETE
+
+    def received_msat(self) -> int:
+        """Return what all parts bring."""
+        return sum(self.parts.values())
+
+
+class NodeState(msgspec.Struct):
+    """The fold of the `node` journal, but for the wallet's records."""
+
+    born: NodeBorn | None = None
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
+    received: dict[bytes, PaymentReceived] = {}
+    received_hashes: dict[bytes, bytes] = {}
+    peers: dict[bytes, PeerRemembered] = {}
+    best: BestBlock | None = None
+    archived: dict[str, None] = {}
+    unacknowledged: dict[str, bytes] = {}
+
+
+def fold_node(state: NodeState, record: CoreNodeRecord) -> None:
+    """Take one record of the node journal into `state`, in place."""
+    match record:
+        case PaymentStarted() | PartSent() | PartFailed():
+            fold_payment(state.ledger, record)
+        case PaymentSent():
+            fold_payment(state.ledger, record)
+            state.unacknowledged[f"sent/{record.payment_id.hex()}"] = record.payment_id
+        case PaymentFailed():
+            fold_payment(state.ledger, record)
+            state.unacknowledged[f"failed/{record.payment_id.hex()}"] = record.payment_id
+        case PaymentReceived():
+            state.received[record.claim_id] = record
+            state.received_hashes[record.payment_hash] = record.claim_id
+        case EventsAcknowledged():
+            for event_id in record.event_ids:
+                state.unacknowledged.pop(event_id, None)
+        case PaymentsForgotten():
+            for payment_id in record.payment_ids:
+                forget(state.ledger, payment_id)
+            for claim_id in record.claim_ids:
+                received = state.received.pop(claim_id, None)
+                if received is not None:
+                    state.received_hashes.pop(received.payment_hash, None)
+        case PeerRemembered():
+            state.peers[record.node_id] = record
+        case BestBlock():
+            state.best = record
+        case JournalArchived():
+            state.archived[record.journal] = None
+        case NodeBorn():
+            state.born = record
+        case PaymentSummary():
+            fold_summary(state.ledger, record)
+            if not record.acknowledged:
+                kind = "sent" if record.preimage else "failed"
+                state.unacknowledged[f"{kind}/{record.payment_id.hex()}"] = record.payment_id

@@ -1,0 +1,48 @@
+"""Why a payment failed, as values a program can act on."""
+
+from typing import Final
+
+import msgspec
+
+from leyden.sphinx.failures import FailureCode, FailureMessage
+
+RECIPIENT_REJECTED: Final = "recipient_rejected"
+NO_ROUTE: Final = "no_route"
+INSUFFICIENT_BALANCE: Final = "insufficient_balance"
+ROUTE_FAILED: Final = "route_failed"
+FEE_LIMIT: Final = "fee_limit"
+DEADLINE: Final = "deadline"
+ABANDONED: Final = "abandoned"
+UNREADABLE_FAILURE: Final = "unreadable_failure"
+
+ADVICE: Final[dict[str, str]] = {
+    RECIPIENT_REJECTED: "the recipient does not take this payment; ask it for a new invoice",
+    NO_ROUTE: "no channel of this node and no hint of the invoice leads to the recipient; open a channel to it",
+    INSUFFICIENT_BALANCE: "not enough is spendable in the channels that lead to the recipient; pay less or add funds",
+    ROUTE_FAILED: "every way to the recipient failed; try again later",
+    FEE_LIMIT: "the ways that are left cost more than the fee limit; raise it",
+    DEADLINE: "no way was found before the deadline; try again with a later one",
+    ABANDONED: "it was given up on request",
+    UNREADABLE_FAILURE: "a node on the way sent back something unreadable; try again later",
+}
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """The failure of one part. hop: index on the route (0: our peer), -1 unknown; code: failure_code of BOLT 4, 0 unknown."""
+
+    hop: int
+    code: int
+    is_final: bool
+
+
+def code_name(code: int) -> str:
+    """Return the BOLT 4 name of a failure_code, or its number."""
+    for known in FailureCode:
+        if known.value == code:
+            return known.name.lower()
+    return f"unknown_{code:#06x}" if code else ""
+
+
+def is_final_rejection(failure: FailureMessage) -> bool:
+    """Return whether the recipient's own failure makes every further attempt pointless (BOLT 4, "Failure Messages")."""
+    return failure.failure_code != FailureCode.MPP_TIMEOUT.value
