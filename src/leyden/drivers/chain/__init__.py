@@ -1,0 +1,1 @@
+"""Chain sources: bitcoind's JSON-RPC (the embedded service speaks it too), and memory."""
