@@ -62,7 +62,9 @@ def test_every_truncation_is_refused(record: ChannelRecord) -> None:
 
 
 def test_a_kind_of_a_newer_version_is_refused_by_name() -> None:
-    """An old program on a newer journal must stop, and say that it is the program that is old, not the disk that is bad."""
+    """An old program on a newer journal must stop, and say that it is the program that is old, not the disk that is
+    bad.
+    """
     with pytest.raises(DecodeError, match="kind 250, which a newer version") as refused:
         decode_record(msgspec.msgpack.encode([250, b"", 1]))
     assert refused.value.field == "tag"
@@ -83,8 +85,8 @@ def test_fields_of_a_newer_version_are_refused(newer: list[object]) -> None:
         ([15, "9", "reason"], r"damaged journal record Closing: Expected `int`, got `str` - at `\$\[1\]`"),
         ([], "does not begin with a tag"),
         (["15", 9, "reason"], "does not begin with a tag"),
-        ({"tag": 15}, "does not begin with a tag"),
-        (15, "does not begin with a tag"),
+        ({"tag": 15}, "damaged journal record: Expected `array`"),
+        (15, "damaged journal record: Expected `array`"),
     ],
 )
 def test_damage_is_named(content: object, text: str) -> None:

@@ -43,7 +43,9 @@ def channel_keys(opened: ChannelOpened) -> ChannelKeys:
     script = funding_script(opened.local.funding_pubkey, opened.remote.funding_pubkey)
     factor = obscuring_factor(opener.payment_basepoint, accepter.payment_basepoint)
 
-    def parameters(broadcaster: SideParameters, other: SideParameters, opener_is_broadcaster: bool) -> CommitmentParameters:
+    def parameters(
+        broadcaster: SideParameters, other: SideParameters, opener_is_broadcaster: bool
+    ) -> CommitmentParameters:
         return CommitmentParameters(
             funding_outpoint=outpoint,
             funding_value_sat=opened.funding_satoshis,

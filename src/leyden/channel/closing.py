@@ -1,7 +1,7 @@
 """MutualClose, ForceClosing, Stale, Spent, Closed: the ends of a channel.
 
-Guaranteed: an own commitment leaves only behind a durable `Closing` record, and after that record no secret of this channel is
-revealed, in this life or another (invariant B1). A channel that was proven stale never gets such a record.
+Guaranteed: an own commitment leaves only behind a durable `Closing` record, and after that record no secret of this
+channel is revealed, in this life or another (invariant S1). A channel that was proven stale never gets such a record.
 """
 
 from leyden.base.errors import CommandRejected
@@ -16,20 +16,30 @@ from leyden.channel.effects import (
     PublishCommitment,
     SendMessage,
     SignClosing,
+    WarnPeer,
 )
 from leyden.channel.env import ChannelEnv
 from leyden.channel.inputs import ClosingSignature, Commit, ForceClose, Learn
-from leyden.channel.session import ClosingWanted
+from leyden.channel.session import ClosingWanted, ConnectionLost
 from leyden.channel.states import NOTHING, ChannelDecision, LiveState
-from leyden.journal.records import Closing
-from leyden.wire.messages import ClosingSigned, encode
+from leyden.journal.records import (
+    ChannelClosed,
+    Closing,
+    FundingAbandoned,
+    FundingSpent,
+    ProvenStale,
+    SpendDisconnected,
+)
+from leyden.wire.messages import ClosingSigned, FeeRange, encode
+
+_ENDS = frozenset({FundingSpent, ChannelClosed, FundingAbandoned, ProvenStale})
 
 
 def on_force_close(state: LiveState, event: ForceClose, _env: ChannelEnv) -> ChannelDecision:
     """Decide to publish our latest commitment: first the record, then the transaction (BOLT 5, "Failing a Channel")."""
     effects: list[Effect] = [AddRefused(add, limits.CLOSING) for add in state.session.queued_adds]
     effects += [FailPeer(event.reason), PublishCommitment()]
-    return Decision((Closing(state.core.local.number, event.reason),), (), tuple(effects))
+    return Decision((Closing(state.core.local.number, event.reason),), (ConnectionLost(),), tuple(effects))
 
 
 def refuse_force_close(_state: LiveState, _event: ForceClose, _env: ChannelEnv) -> ChannelDecision:
@@ -44,9 +54,20 @@ def already_closing(_state: LiveState, _event: object, _env: ChannelEnv) -> Chan
     return NOTHING
 
 
-def on_learn(_state: LiveState, event: Learn, _env: ChannelEnv) -> ChannelDecision:
-    """Append a fact that was found outside: on the chain, or in another journal."""
-    return Decision((event.record,), (), (EventsRaised(),))
+def on_learn(state: LiveState, event: Learn, _env: ChannelEnv) -> ChannelDecision:
+    """Append a fact that was found outside: on the chain, or in another journal.
+
+    With a fact that ends the channel the session ends too: what waits in it goes back. A spend that is undone by a
+    reorganisation finds a peer that we have not listened to, so the connection is made anew.
+    """
+    record = event.record
+    kind = type(record)
+    if kind in _ENDS:
+        refused = [AddRefused(add, limits.CLOSING) for add in state.session.queued_adds]
+        return Decision((record,), (ConnectionLost(),), (*refused, EventsRaised()))
+    if kind is SpendDisconnected and state.core.closing is None and not state.core.stale:
+        return Decision((record,), (), (WarnPeer("the close was undone by a reorganisation", disconnect=True),))
+    return Decision((record,), (), (EventsRaised(),))
 
 
 def on_commit_after_agreement(state: LiveState, _event: Commit, _env: ChannelEnv) -> ChannelDecision:
@@ -74,5 +95,6 @@ def on_closing_signature_after_agreement(
     state: LiveState, event: ClosingSignature, _env: ChannelEnv
 ) -> ChannelDecision:
     """Send our signature for the agreed fee again."""
-    message = ClosingSigned(state.core.opened.channel_id, event.fee_satoshis, event.signature)
+    fee = event.fee_satoshis
+    message = ClosingSigned(state.core.opened.channel_id, fee, event.signature, FeeRange(fee, fee))
     return Decision((), (), (SendMessage(encode(message)),))

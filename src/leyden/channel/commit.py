@@ -1,7 +1,7 @@
 """Signing the peer's next commitment: one signature for everything that is queued (natural batching).
 
-Every signature signs every pending HTLC again, so one leaves only when the last one is revoked, and covers all updates that
-wait. Updates are sent together with it; what is queued and not sent is volatile.
+Every signature signs every pending HTLC again, so one leaves only when the last one is revoked, and covers all updates
+that wait. Updates are sent together with it; what is queued and not sent is volatile.
 """
 
 import msgspec
@@ -43,8 +43,8 @@ class _Batch(msgspec.Struct):
 def on_commit(state: LiveState, _event: Commit, env: ChannelEnv) -> ChannelDecision:
     """Sign the peer's next commitment if something changes it and the last one is revoked.
 
-    Returns: record SentCommitment; the updates and `commitment_signed`, in this order; AddRefused for what does not fit.
-    Spec:    BOLT 2, "Committing Updates So Far: `commitment_signed`".
+    Returns: record SentCommitment; the updates and `commitment_signed`, in this order; AddRefused for what does not
+    fit. Spec:    BOLT 2, "Committing Updates So Far: `commitment_signed`".
     """
     core, session = state.core, state.session
     if not session.reestablished or core.awaiting_revocation or not core.remote_next_point:
@@ -55,7 +55,7 @@ def on_commit(state: LiveState, _event: Commit, env: ChannelEnv) -> ChannelDecis
     view.apply(core.peer_local)
     batch = _Batch(view, [], [], [], [])
     _take_removals(state, batch)
-    _take_feerate(state, batch)
+    _take_feerate(state, batch, env)
     _take_adds(state, batch, env)
     facts = (QueueTaken(batch.taken),)
     if not (batch.adds or batch.removals or batch.feerate_per_kw or core.peer_local):
@@ -68,20 +68,26 @@ def _take_removals(state: LiveState, batch: _Batch) -> None:
     core = state.core
     for htlc_id in dict.fromkeys(state.session.queued_removals):
         htlc = core.inbound.get(htlc_id)
-        if htlc is None or not htlc.committed or htlc.removing or not htlc.decided():
+        if htlc is None or htlc.removing or not htlc.decided():
             continue
+        if htlc.claim_id and htlc_id not in state.session.released:
+            continue  # P11: a part of a claim waits until every part is durable
         batch.view.remove(htlc, bool(htlc.preimage))
         batch.removals.append(htlc_id)
         batch.messages.append(SendMessage(removal_message(core, htlc)))
 
 
-def _take_feerate(state: LiveState, batch: _Batch) -> None:
+def _take_feerate(state: LiveState, batch: _Batch, env: ChannelEnv) -> None:
     core, feerate = state.core, state.session.queued_feerate_per_kw
     if not feerate or feerate == batch.view.feerate_per_kw or not core.opened.is_opener:
         return
+    if core.local_shutdown_script and not core.has_pending_htlcs():
+        return  # BOLT 2, "Closing Initiation: `shutdown`": no update once nothing is left to settle
     untrimmed = max(batch.view.untrimmed, core.local.untrimmed)
     cost_msat = fees.commitment_cost_sat(feerate, untrimmed, core.opened.anchors) * 1000
     if batch.view.local_msat - core.opened.remote.channel_reserve_satoshis * 1000 < cost_msat:
+        return
+    if limits.feerate_exceeds_dust((core.local, batch.view), feerate, env):
         return
     batch.view.set_feerate(feerate)
     batch.feerate_per_kw = feerate
@@ -96,8 +102,8 @@ def _take_adds(state: LiveState, batch: _Batch, env: ChannelEnv) -> None:
     for pending in state.session.queued_adds:
         if closing:
             reason = limits.CLOSING
-        elif pending.cltv_expiry <= env.block_height:
-            reason = "expiry_too_soon"
+        elif not env.block_height < pending.cltv_expiry < limits.CLTV_EXPIRY_LIMIT:
+            reason = limits.BAD_EXPIRY
         else:
             reason = limits.refusal(core, batch.view, pending.amount_msat, env)
         if reason in limits.WAITS and not waits_for_ever(core, pending.amount_msat):

@@ -1,6 +1,7 @@
 """The durable state of a live channel: the fold of its records.
 
-Changed in place, by `fold.py` alone: one channel owns it, and no other state shares its parts. `clone` gives an independent copy.
+Changed in place, by `fold.py` alone: one channel owns it, and no other state shares its parts. `clone` gives an
+independent copy.
 
 Between two commitments a change passes four places (BOLT 2, "Normal Operation"):
 
@@ -51,7 +52,8 @@ class ForwardEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class ChannelCore(msgspec.Struct):
-    """See the module. `position` counts the records folded; `local` and `remote` are the latest signed commitments of each side.
+    """See the module. `position` counts the records folded; `local` and `remote` are the latest signed commitments of
+    each side.
 
     remote_prior: the peer's commitment before `remote` while that one is not revoked yet (monitor).
     remote_point / remote_next_point: the peer's points for `remote.number` and the number after it.
@@ -85,7 +87,7 @@ class ChannelCore(msgspec.Struct):
     claims: dict[bytes, Claim] = {}
     shown: dict[bytes, HtlcsShown] = {}
     forward_events: dict[str, ForwardEvent] = {}
-    events: dict[str, list[str | int | bytes]] = {}
+    events: dict[str, list[str | int]] = {}
     funding: FundingConfirmed | None = None
     local_alias: int = 0
     local_ready: bool = False

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from leyden.base.transition import Decision
 from leyden.channel import closing, negotiating, normal, ready, receive, reestablish, shutdown
 from leyden.channel.commit import on_commit
 from leyden.channel.env import ChannelEnv
@@ -40,7 +41,6 @@ from leyden.channel.states import (
     Stale,
     state_of,
 )
-from leyden.base.transition import Decision
 from leyden.journal.records import ChannelRecord, PolicyChanged, ReceivedCommitment, SentCommitment
 from leyden.wire.messages import (
     ChannelReady,
@@ -153,7 +153,12 @@ _HANDLERS: Mapping[type, dict[type, Handler]] = {
         ClosingSignature: closing.on_closing_signature_after_agreement,
     },
     ForceClosing: _DEAD,
-    Stale: {**_DEAD, Connected: reestablish.on_connected, ForceClose: closing.refuse_force_close},
+    Stale: {
+        **_DEAD,
+        Connected: reestablish.on_connected,
+        ChannelReestablish: reestablish.ask_to_close,
+        ForceClose: closing.refuse_force_close,
+    },
     Spent: _DEAD,
     Closed: _DEAD,
 }

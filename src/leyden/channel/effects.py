@@ -1,6 +1,7 @@
 """What a channel wants done. Orders: released only behind the records that the journal held when they were decided.
 
-Those marked *at once* are the closed list of what may go on before: they stay inside the node and show nothing (invariant P1).
+Those marked *at once* are the closed list of what may go on before: they stay inside the node and show nothing
+(invariant P1).
 """
 
 from typing import TypeAlias
@@ -51,13 +52,17 @@ class SignClosing(msgspec.Struct, frozen=True, gc=False):
 
 
 class HtlcsCommitted(msgspec.Struct, frozen=True, gc=False):
-    """*At once*: these inbound HTLCs are irrevocably committed. The manager judges; what leaves this journal waits (hand-off rule)."""
+    """*At once*: these inbound HTLCs are irrevocably committed. The manager judges; what leaves this journal waits
+    (hand-off rule).
+    """
 
     htlc_ids: tuple[int, ...]
 
 
 class PreimageLearnt(msgspec.Struct, frozen=True, gc=False):
-    """*At once*: the peer fulfilled one of our HTLCs. A preimage is its own proof (DESIGN section 2, the one exception)."""
+    """*At once*: the peer fulfilled one of our HTLCs. A preimage is its own proof (DESIGN section 2, the one
+    exception).
+    """
 
     htlc_id: int
     removal: RemovedHtlc
@@ -85,7 +90,7 @@ class PublishClose(msgspec.Struct, frozen=True, gc=False):
 
 
 class PublishCommitment(msgspec.Struct, frozen=True, gc=False):
-    """Sign and broadcast our own latest commitment; decided only behind a `Closing` record (invariant B1)."""
+    """Sign and broadcast our own latest commitment; decided only behind a `Closing` record (invariant S1)."""
 
 
 class Ready(msgspec.Struct, frozen=True, gc=False):

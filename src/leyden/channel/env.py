@@ -11,8 +11,8 @@ from leyden.transactions.fees import dust_buffer_feerate_per_kw
 class ChannelLimits(msgspec.Struct, frozen=True):
     """What we ask of peers and of ourselves. Defaults follow PROTOCOL (d).
 
-    max_dust_htlc_exposure_msat: trimmed HTLCs on either commitment may sum to this (BOLT 2, "Bounding exposure to trimmed ...").
-    max_queued_htlcs: HTLCs that may wait for room in one channel.
+    max_dust_htlc_exposure_msat: trimmed HTLCs on either commitment may sum to this (BOLT 2, "Bounding exposure to
+    trimmed ..."). max_queued_htlcs: HTLCs that may wait for room in one channel.
     """
 
     dust_limit_satoshis: int = 354
@@ -38,7 +38,8 @@ class ChannelEnv(msgspec.Struct, frozen=True):
 
     feerate_min_per_kw, feerate_max_per_kw: bounds of a feerate that the peer may set.
     point_of: our per-commitment points. shutdown_script_of: where a channel (channel_keys_id) pays us when it closes.
-    anysegwit: option_shutdown_anysegwit is negotiated with this peer.
+    anysegwit, large_channel: option_shutdown_anysegwit and option_support_large_channel are negotiated with this peer.
+    chain_hash: 32 bytes, the chain that channels are opened on.
     """
 
     block_height: int
@@ -50,6 +51,8 @@ class ChannelEnv(msgspec.Struct, frozen=True):
     point_of: PointOf
     shutdown_script_of: Callable[[bytes], bytes]
     anysegwit: bool = True
+    large_channel: bool = True
+    chain_hash: bytes = b""
 
     def buffer_feerate_per_kw(self, feerate_per_kw: int) -> int:
         """Return the feerate at which dust is judged."""

@@ -13,6 +13,12 @@ class UnexpectedMessage(ChannelViolation):
     """A message that this state of the channel does not allow."""
 
 
+class NotReestablished(UnexpectedMessage):
+    """BOLT 2, "Message Retransmission": a message before `channel_reestablish`. A new connection heals it."""
+
+    reaction = Reaction.DISCONNECT
+
+
 class InvalidHtlc(ChannelViolation):
     """BOLT 2, "Adding an HTLC: `update_add_htlc`": id, amount, expiry or limit broken."""
 
@@ -26,11 +32,13 @@ class InvalidFeeUpdate(ChannelViolation):
 
 
 class InvalidCommitment(ChannelViolation):
-    """BOLT 2, "Committing Updates So Far: `commitment_signed`": wrong signature, count, or nothing to commit."""
+    """BOLT 2, "Committing Updates So Far: `commitment_signed`": wrong signature or count, or unaffordable."""
 
 
 class InvalidRevocation(ChannelViolation):
-    """BOLT 2, "Completing the Transition to the Updated State: `revoke_and_ack`": wrong secret or point, or not asked for."""
+    """BOLT 2, "Completing the Transition to the Updated State: `revoke_and_ack`": wrong secret or point, or not asked
+    for.
+    """
 
 
 class InvalidReestablish(ChannelViolation):

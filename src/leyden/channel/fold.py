@@ -77,7 +77,9 @@ def _sent_commitment(core: ChannelCore, record: SentCommitment) -> None:
 
 
 def _leave_peer_commitment(core: ChannelCore, htlc: OutboundHtlc | InboundHtlc, number: int) -> None:
-    """Note what justice needs of an HTLC that was last in the peer's commitment `number` - 1 (DESIGN section 1, "Penalty log")."""
+    """Note what justice needs of an HTLC that was last in the peer's commitment `number` - 1 (DESIGN section 1,
+    "Penalty log").
+    """
     is_outbound = type(htlc) is OutboundHtlc
     threshold = core.remote.offered_threshold_msat if is_outbound else core.remote.received_threshold_msat
     if htlc.add.amount_msat < threshold and not _feerate_moves_dust(core):
@@ -117,9 +119,7 @@ def _received_commitment(core: ChannelCore, record: ReceivedCommitment) -> None:
     core.revocation_is_last = True
 
 
-def received_changes(
-    core: ChannelCore, adds: Any, removals: Any, feerate_per_kw: int
-) -> Changes:
+def received_changes(core: ChannelCore, adds: Any, removals: Any, feerate_per_kw: int) -> Changes:
     """Return the changes that a `commitment_signed` of the peer covers: its updates, as records hold them."""
     changes = Changes(feerate_per_kw=feerate_per_kw)
     changes.adds = [inbound_htlc(add) for add in adds]
@@ -134,7 +134,8 @@ def _outcome(htlc: OutboundHtlc, removal: Any) -> Outcome:
 
 
 def _received_revocation(core: ChannelCore, record: ReceivedRevocation) -> None:
-    assert core.remote_prior is not None and record.number == core.remote_prior.number
+    assert core.remote_prior is not None, "a revocation answers a commitment"
+    assert record.number == core.remote_prior.number, "commitments are revoked in order"
     core.secrets = core.secrets.insert(index_of_commitment(record.number), record.per_commitment_secret)
     core.remote_next_point = record.next_per_commitment_point
     core.remote_prior = None
@@ -174,8 +175,11 @@ def _htlcs_decided(core: ChannelCore, record: HtlcsDecided) -> None:
     for claim in record.claims:
         core.claims[claim.claim_id] = claim
         for part in claim.parts:
-            if part.channel_id == core.opened.channel_id and part.htlc_id in core.inbound:
-                htlc = core.inbound[part.htlc_id]
+            if part.channel_id != core.opened.channel_id or part.htlc_id not in core.inbound:
+                continue
+            htlc = core.inbound[part.htlc_id]
+            # A failure that is signed is sent again byte for byte: a claim comes too late for it.
+            if not htlc.removing:
                 htlc.preimage = claim.preimage
                 htlc.failure = None
                 htlc.claim_id = claim.claim_id
@@ -214,12 +218,12 @@ def _claim_abandoned(core: ChannelCore, record: ClaimAbandoned) -> None:
     if claim is None:
         return
     for htlc in core.inbound.values():
-        if htlc.claim_id == record.claim_id:
+        if htlc.claim_id == record.claim_id and not htlc.removing:
             htlc.claim_id = b""
             htlc.preimage = b""
 
 
-def _event(core: ChannelCore, name: str, *details: str | int | bytes) -> None:
+def _event(core: ChannelCore, name: str, *details: str | int) -> None:
     event_id = f"{name}/{core.opened.channel_id.hex()}"
     core.events[event_id] = [name, *details]
 

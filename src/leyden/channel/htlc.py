@@ -97,6 +97,4 @@ def outbound_htlc(add: AddedHtlc, first_remote_number: int) -> OutboundHtlc:
 def inbound_htlc(add: AddedHtlc) -> InboundHtlc:
     """Make the HTLC that the peer offers with `add`."""
     fields = (add.amount_msat, add.payment_hash, _hash160(add.payment_hash), add.cltv_expiry)
-    return InboundHtlc(
-        add, CommitmentHtlc(add.htlc_id, False, *fields), CommitmentHtlc(add.htlc_id, True, *fields)
-    )
+    return InboundHtlc(add, CommitmentHtlc(add.htlc_id, False, *fields), CommitmentHtlc(add.htlc_id, True, *fields))

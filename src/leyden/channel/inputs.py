@@ -33,7 +33,9 @@ class QueueAdd(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecideHtlcs(msgspec.Struct, frozen=True, gc=False):
-    """Record what becomes of inbound HTLCs. The removals of `forwarded` and `failed` are queued at once, claims when released."""
+    """Record what becomes of inbound HTLCs. The removals of `forwarded` and `failed` are queued at once, claims when
+    released.
+    """
 
     forwarded: list[ForwardedPayment]
     failed: list[FailedHtlc]
@@ -41,7 +43,7 @@ class DecideHtlcs(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReleaseClaim(msgspec.Struct, frozen=True, gc=False):
-    """All parts of a claim are durable (invariant H2): its HTLCs here may be fulfilled."""
+    """All parts of a claim are durable (invariant P11): its HTLCs here may be fulfilled."""
 
     claim_id: bytes
 

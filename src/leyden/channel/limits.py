@@ -7,6 +7,7 @@ from leyden.channel.core import ChannelCore
 from leyden.channel.env import ChannelEnv
 from leyden.channel.view import CommitmentView
 from leyden.transactions import fees
+from leyden.transactions.types import CommitmentHtlc
 
 MAX_HTLCS_PER_SIDE = 483
 CLTV_EXPIRY_LIMIT = 500_000_000
@@ -17,6 +18,7 @@ INSUFFICIENT_BALANCE = "insufficient_balance"
 BELOW_MINIMUM = "below_htlc_minimum"
 DUST_EXPOSURE = "dust_exposure"
 QUEUE_FULL = "queue_full"
+BAD_EXPIRY = "bad_expiry"
 DISCONNECTED = "disconnected"
 CLOSING = "closing"
 
@@ -86,35 +88,77 @@ def _spendable_msat(core: ChannelCore, next_remote: CommitmentView) -> int:
 
 
 def _exceeds_dust(core: ChannelCore, next_remote: CommitmentView, amount_msat: int, env: ChannelEnv) -> bool:
+    local = core.local
+    remote_offered_msat, remote_received_msat = judged_thresholds(next_remote, env)
+    local_offered_msat, local_received_msat = judged_thresholds(local, env)
+    if amount_msat >= remote_offered_msat and amount_msat >= local_offered_msat:
+        return False
     exposure_max_msat = env.limits.max_dust_htlc_exposure_msat
-    if core.opened.anchors:
-        trims_remote = amount_msat < next_remote.offered_threshold_msat
-        trims_local = amount_msat < core.local.offered_threshold_msat
-        remote_dust_msat, local_dust_msat = next_remote.dust_msat, core.local.dust_msat
-    else:
-        remote_dust_msat, threshold_remote = buffered_dust(next_remote, env)
-        local_dust_msat, threshold_local = buffered_dust(core.local, env)
-        trims_remote = amount_msat < threshold_remote
-        trims_local = amount_msat < threshold_local
-    return (trims_remote and remote_dust_msat + amount_msat > exposure_max_msat) or (
-        trims_local and local_dust_msat + amount_msat > exposure_max_msat
+    # With anchors and one dust limit all four thresholds are the same, and the kept sums bound both exposures from
+    # above.
+    kept = core.opened.anchors and remote_offered_msat == local_offered_msat
+    if kept and local.dust_msat + next_remote.dust_msat + amount_msat <= exposure_max_msat:
+        return False
+    if amount_msat < remote_offered_msat:
+        dust_msat = dust_sum_msat(next_remote.htlcs, remote_offered_msat, remote_received_msat)
+        if dust_msat + amount_msat > exposure_max_msat:
+            return True
+    if amount_msat < local_offered_msat:
+        # What is on the peer's next commitment comes to ours too; what has left it may still be on ours.
+        dust_msat = dust_sum_msat(next_remote.htlcs | local.htlcs, local_offered_msat, local_received_msat)
+        return dust_msat + amount_msat > exposure_max_msat
+    return False
+
+
+def judged_thresholds(view: CommitmentView, env: ChannelEnv) -> tuple[int, int]:
+    """Return below what HTLCs offered by us, and by the peer, count as dust on `view`, in msat.
+
+    Without anchors a rise of the feerate trims more, so they are those of a higher feerate
+    (`dust_buffer_feerate_per_kw`).
+    """
+    if view.anchors:
+        return view.offered_threshold_msat, view.received_threshold_msat
+    return _thresholds_at(view, env.buffer_feerate_per_kw(view.feerate_per_kw))
+
+
+def _thresholds_at(view: CommitmentView, feerate_per_kw: int) -> tuple[int, int]:
+    thresholds = fees.trim_thresholds(view.dust_limit_satoshis, feerate_per_kw, view.anchors)
+    if view.is_local:
+        return thresholds.offered_msat, thresholds.received_msat
+    return thresholds.received_msat, thresholds.offered_msat
+
+
+def dust_sum_msat(htlcs: dict[int, CommitmentHtlc], offered_msat: int, received_msat: int) -> int:
+    """Return the sum of the HTLCs (by key of `CommitmentView.htlcs`) below the threshold of whoever offers them."""
+    return sum(
+        [
+            htlc.amount_msat
+            for key, htlc in htlcs.items()
+            if htlc.amount_msat < (offered_msat if key & 1 else received_msat)
+        ]
     )
 
 
-def buffered_dust(view: CommitmentView, env: ChannelEnv) -> tuple[int, int]:
-    """Return the trimmed sum and the larger threshold of `view` at the buffer feerate (without anchors, where it matters)."""
-    feerate = env.buffer_feerate_per_kw(view.feerate_per_kw)
-    thresholds = fees.trim_thresholds(view.dust_limit_satoshis, feerate, view.anchors)
-    threshold_msat = max(thresholds.offered_msat, thresholds.received_msat)
-    dust_msat = sum([htlc.amount_msat for htlc in view.htlcs.values() if htlc.amount_msat < threshold_msat])
-    return dust_msat, threshold_msat
+def feerate_exceeds_dust(views: tuple[CommitmentView, ...], feerate_per_kw: int, env: ChannelEnv) -> bool:
+    """Return whether a rise to this feerate trims more on one of `views` than we risk (BOLT 2, "Updating Fees")."""
+    for view in views:
+        if view.anchors or feerate_per_kw <= view.feerate_per_kw:
+            continue
+        dust_msat = dust_sum_msat(view.htlcs, *_thresholds_at(view, feerate_per_kw))
+        if dust_msat > env.limits.max_dust_htlc_exposure_msat:
+            return True
+    return False
 
 
 def inbound_exceeds_dust(core: ChannelCore, amount_msat: int, env: ChannelEnv) -> bool:
     """Return whether a committed HTLC of the peer is one trimmed HTLC too many: it is failed back, nothing is revealed."""
     exposure_max_msat = env.limits.max_dust_htlc_exposure_msat
     for view in (core.local, core.remote):
-        if amount_msat < view.received_threshold_msat and view.dust_msat > exposure_max_msat:
+        offered_msat, received_msat = judged_thresholds(view, env)
+        if amount_msat >= received_msat:
+            continue
+        dust_msat = view.dust_msat if view.anchors else dust_sum_msat(view.htlcs, offered_msat, received_msat)
+        if dust_msat > exposure_max_msat:
             return True
     return False
 

@@ -7,15 +7,22 @@ Leaves by: a fee both have signed (MutualClose), force-close, or a spend seen on
 
 from leyden.base.transition import Decision
 from leyden.channel.build import closing_parameters
-from leyden.channel.effects import PublishClose, SendMessage, SignClosing
+from leyden.channel.effects import PublishClose, SendMessage, SignClosing, WarnPeer
 from leyden.channel.env import ChannelEnv
-from leyden.channel.errors import InvalidClosing, UnexpectedMessage
+from leyden.channel.errors import InvalidClosing, NotReestablished, UnexpectedMessage
 from leyden.channel.inputs import ClosingSignature, Commit
 from leyden.channel.session import ClosingFeeReceived, ClosingOffered, ClosingWanted
 from leyden.channel.states import NOTHING, ChannelDecision, LiveState
 from leyden.crypto import ec
 from leyden.journal.records import CloseAgreed
-from leyden.transactions.closing import ClosingParty, ClosingTransaction, closing_candidates, closing_weight
+from leyden.transactions.closing import (
+    ClosingParameters,
+    ClosingParty,
+    ClosingTransaction,
+    closing_candidates,
+    closing_weight,
+)
+from leyden.transactions.fees import dust_limit_for_script_sat
 from leyden.wire.messages import ClosingSigned, FeeRange, encode
 
 MIN_CLOSING_FEERATE_PER_KW = 253
@@ -30,10 +37,18 @@ def _fee_bounds(state: LiveState, env: ChannelEnv) -> tuple[int, int, int]:
     least = weight * MIN_CLOSING_FEERATE_PER_KW // 1000
     ideal = max(least, weight * feerate // 1000)
     funds = parameters.funder_msat // 1000
+    if parameters.fundee_msat // 1000 < dust_of(parameters, parameters.fundee_script_pubkey):
+        # The funder's is the only output: a fee that left it dust would leave no transaction at all.
+        funds = max(0, funds - dust_of(parameters, parameters.funder_script_pubkey))
     if core.opened.is_opener:
         return min(ideal, funds), min(max(least, ideal // 2), funds), min(ideal * 3, funds)
     # The opener pays: any fee that relays is fine with us.
     return min(ideal, funds), min(least, funds), funds
+
+
+def dust_of(parameters: ClosingParameters, script_pubkey: bytes) -> int:
+    """Return below how many satoshi an output to this script is left out of the closing transaction."""
+    return max(parameters.dust_limit_sat, dust_limit_for_script_sat(script_pubkey))
 
 
 def on_commit(state: LiveState, _event: Commit, env: ChannelEnv) -> ChannelDecision:
@@ -70,7 +85,7 @@ def on_closing_signed(state: LiveState, msg: ClosingSigned, env: ChannelEnv) -> 
     """
     session, core = state.session, state.core
     if not session.reestablished:
-        raise UnexpectedMessage("closing_signed before channel_reestablish")
+        raise NotReestablished("closing_signed before channel_reestablish")
     if core.opened.is_opener and session.closing_wanted_satoshis is None:
         raise UnexpectedMessage("the opener offers the first closing fee")
     if msg.fee_satoshis > closing_parameters(core, state.keys).funder_msat // 1000:
@@ -80,32 +95,38 @@ def on_closing_signed(state: LiveState, msg: ClosingSigned, env: ChannelEnv) -> 
         transaction = _signed(state, received, session.closing_signature)
         return Decision((CloseAgreed(transaction, msg.fee_satoshis),), (received,), (PublishClose(),))
     fee = _answer(state, msg, env)
+    if fee is None:
+        return Decision((), (received,), (WarnPeer("no closing fee is acceptable to both", disconnect=False),))
     form = received.form if fee == msg.fee_satoshis else 0
     return Decision((), (received, ClosingWanted(fee)), (SignClosing(fee, form),))
 
 
-def _answer(state: LiveState, msg: ClosingSigned, env: ChannelEnv) -> int:
-    """Return the fee to answer with (BOLT 2, "Legacy Closing Negotiation: `closing_signed`")."""
+def _answer(state: LiveState, msg: ClosingSigned, env: ChannelEnv) -> int | None:
+    """Return the fee to answer with, or None when the two ranges do not meet: then the peer may offer another one.
+
+    Raises: InvalidClosing when the peer does not converge.
+    Spec:   BOLT 2, "Legacy Closing Negotiation: `closing_signed`".
+    """
     ideal, least, most = _fee_bounds(state, env)
-    session = state.session
-    if least <= msg.fee_satoshis <= most:
-        return msg.fee_satoshis
+    session, fee = state.session, msg.fee_satoshis
+    own = session.closing_fee_satoshis
+    if least <= fee <= most:
+        return fee
     if msg.fee_range is not None:
         low, high = max(least, msg.fee_range.min_fee_satoshis), min(most, msg.fee_range.max_fee_satoshis)
         if low > high:
-            raise InvalidClosing(
-                f"no fee is acceptable to both: {least}..{most} and "
-                f"{msg.fee_range.min_fee_satoshis}..{msg.fee_range.max_fee_satoshis}"
-            )
+            return None
+        if own is not None:
+            raise InvalidClosing(f"fee_satoshis {fee} is not in the overlap {low}..{high} of both fee_range")
         return min(max(ideal, low), high)
-    own = session.closing_fee_satoshis
     if own is None:
         return ideal
+    earlier = session.peer_closing
+    if earlier is not None and not min(own, earlier.fee_satoshis) < fee < max(own, earlier.fee_satoshis):
+        raise InvalidClosing(f"fee_satoshis {fee} is not strictly between {own} and {earlier.fee_satoshis}")
     # Without ranges each answer lies strictly between the last two.
-    between = (own + msg.fee_satoshis) // 2
-    if between in (own, msg.fee_satoshis):
-        return msg.fee_satoshis
-    return between
+    between = (own + fee) // 2
+    return fee if between in (own, fee) else between
 
 
 def closing_form(state: LiveState, fee_satoshis: int, form: int) -> ClosingTransaction:

@@ -1,9 +1,9 @@
 """Normal: payments flow.
 
 Means: both `channel_ready` are exchanged; neither side has sent `shutdown`.
-Guaranteed: at most one commitment of the peer is unrevoked; we revoke whatever we accept in the same record; a message leaves
-only behind the records of the decision that made it (P1); ids of HTLCs have no gaps.
-Leaves by: shutdown (either side), force-close (user, violation), a spend of the funding output, proof that we lost data.
+Guaranteed: at most one commitment of the peer is unrevoked; we revoke whatever we accept in the same record; a message
+leaves only behind the records of the decision that made it (P1); ids of HTLCs have no gaps. Leaves by: shutdown (either
+side), force-close (user, violation), a spend of the funding output, proof that we lost data.
 """
 
 from leyden.base.transition import Decision
@@ -23,6 +23,7 @@ from leyden.channel.inputs import ChangeFeerate, DecideHtlcs, QueueAdd, ReleaseC
 from leyden.channel.receive import require_reestablished
 from leyden.channel.session import (
     AddQueued,
+    ClaimReleased,
     CommitmentReceived,
     FeerateQueued,
     RemovalsQueued,
@@ -34,6 +35,7 @@ from leyden.channel.view import CommitmentView
 from leyden.crypto import ec
 from leyden.crypto.shachain import index_of_commitment
 from leyden.journal.records import HtlcsDecided, ReceivedCommitment, ReceivedRevocation
+from leyden.transactions import fees
 from leyden.transactions.commitment import Commitment
 from leyden.wire.messages import CommitmentSigned, RevokeAndAck
 
@@ -72,9 +74,12 @@ def on_commitment_signed(state: LiveState, msg: CommitmentSigned, env: ChannelEn
 def _check_balances(core: ChannelCore, view: CommitmentView, feerate_per_kw: int) -> None:
     if view.remote_msat < 0:
         raise InvalidCommitment("the HTLCs are more than the peer has")
-    if feerate_per_kw and not core.opened.is_opener and view.fee_satoshis(view.untrimmed) * 1000 > view.remote_msat:
-        # BOLT 2, "Updating Fees": the check may be deferred to here.
-        raise InvalidCommitment("the opener cannot afford its feerate_per_kw")
+    if feerate_per_kw and not core.opened.is_opener:
+        # BOLT 2, "Updating Fees": the check may be deferred to here. HTLCs of ours that the opener may not have known
+        # when it sent `update_fee` are left out: they may push it below its reserve, and fail nothing.
+        crossing = sum([htlc.add.amount_msat >= view.offered_threshold_msat for htlc in core.own_acked.adds])
+        if fees.commitment_cost_sat(feerate_per_kw, view.untrimmed - crossing, view.anchors) * 1000 > view.remote_msat:
+            raise InvalidCommitment("the opener cannot afford its feerate_per_kw")
 
 
 def _verify(commitment: Commitment, msg: CommitmentSigned) -> None:
@@ -155,13 +160,14 @@ def _undecided(core: ChannelCore, htlc_id: int, *, fulfil: bool) -> bool:
     htlc = core.inbound.get(htlc_id)
     if htlc is None or htlc.preimage or htlc.removing:
         return False
+    assert htlc.committed, "only what is irrevocably committed is decided"
     return fulfil or htlc.failure is None
 
 
 def on_release_claim(state: LiveState, event: ReleaseClaim, _env: ChannelEnv) -> ChannelDecision:
     """All parts are durable: queue the fulfils of this claim's HTLCs here."""
     ids = claimed_ids(state.core, event.claim_id)
-    return Decision((), (RemovalsQueued(ids),)) if ids else NOTHING
+    return Decision((), (ClaimReleased(ids),)) if ids else NOTHING
 
 
 def claimed_ids(core: ChannelCore, claim_id: bytes) -> tuple[int, ...]:
@@ -176,6 +182,7 @@ def claimed_ids(core: ChannelCore, claim_id: bytes) -> tuple[int, ...]:
             for part in claim.parts
             if part.channel_id == channel_id
             and (htlc := core.inbound.get(part.htlc_id)) is not None
+            and htlc.claim_id == claim_id
             and not htlc.removing
         ]
     )
@@ -193,7 +200,7 @@ def on_change_feerate(state: LiveState, event: ChangeFeerate, _env: ChannelEnv) 
     core = state.core
     if not core.opened.is_opener or not state.session.reestablished:
         return NOTHING
-    if event.feerate_per_kw == core.remote.feerate_per_kw:
+    if event.feerate_per_kw == (state.session.queued_feerate_per_kw or core.remote.feerate_per_kw):
         return NOTHING
     return Decision((), (FeerateQueued(event.feerate_per_kw),))
 

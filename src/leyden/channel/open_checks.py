@@ -2,13 +2,13 @@
 
 from leyden.channel.env import ChannelEnv
 from leyden.channel.errors import InvalidOpen
+from leyden.channel.limits import MAX_HTLCS_PER_SIDE
 from leyden.channel.shutdown import is_shutdown_script
 from leyden.crypto import ec
 from leyden.transactions import fees
 from leyden.wire.channel_type import ChannelType, CommitmentFormat, channel_type_from_bytes
 from leyden.wire.messages import AcceptChannel, OpenChannel
 
-MAX_HTLCS_PER_SIDE = 483
 FUNDING_SATOSHIS_WITHOUT_LARGE_CHANNEL_MAX = (1 << 24) - 1
 
 _POINTS = (
@@ -21,7 +21,7 @@ _POINTS = (
 )
 
 
-def _require(condition: bool, what: str) -> None:  # noqa: FBT001
+def _require(condition: bool, what: str) -> None:
     if not condition:
         raise InvalidOpen(what)
 
@@ -38,6 +38,11 @@ def check_open(msg: OpenChannel, env: ChannelEnv) -> ChannelType:
         raise InvalidOpen("channel_type is not one we know")
     if channel_type.scid_alias:
         _require(not msg.channel_flags & 1, "scid_alias channels cannot be announced")
+    _require(env.chain_hash in (b"", msg.chain_hash), "chain_hash is not that of our chain")
+    _require(
+        env.large_channel or msg.funding_satoshis <= FUNDING_SATOSHIS_WITHOUT_LARGE_CHANNEL_MAX,
+        f"funding_satoshis is above {FUNDING_SATOSHIS_WITHOUT_LARGE_CHANNEL_MAX} without option_support_large_channel",
+    )
     limits = env.limits
     _require(
         limits.funding_satoshis_min <= msg.funding_satoshis <= limits.funding_satoshis_max,
@@ -65,7 +70,8 @@ def _check_funding(msg: OpenChannel, channel_type: ChannelType, env: ChannelEnv)
     )
     _require(msg.channel_reserve_satoshis <= msg.funding_satoshis // 5, "channel_reserve_satoshis is too large")
     _require(
-        msg.channel_reserve_satoshis >= env.limits.dust_limit_satoshis, "channel_reserve_satoshis is below our dust limit"
+        msg.channel_reserve_satoshis >= env.limits.dust_limit_satoshis,
+        "channel_reserve_satoshis is below our dust limit",
     )
 
 
@@ -81,7 +87,9 @@ def _check_side(msg: OpenChannel | AcceptChannel, env: ChannelEnv) -> None:
         f"dust_limit_satoshis is outside {fees.MIN_DUST_LIMIT_SAT}..{limits.peer_dust_limit_satoshis_max}",
     )
     _require(msg.htlc_minimum_msat <= limits.peer_htlc_minimum_msat_max, "htlc_minimum_msat is too large")
-    _require(msg.max_htlc_value_in_flight_msat >= 1_000_000, "max_htlc_value_in_flight_msat is too small to pay anything")
+    _require(
+        msg.max_htlc_value_in_flight_msat >= 1_000_000, "max_htlc_value_in_flight_msat is too small to pay anything"
+    )
     _require(
         msg.dust_limit_satoshis <= msg.channel_reserve_satoshis,
         "dust_limit_satoshis is above channel_reserve_satoshis",
@@ -107,9 +115,11 @@ def check_accept(sent: OpenChannel, msg: AcceptChannel, env: ChannelEnv) -> None
     _require(msg.minimum_depth <= 144, "minimum_depth is unreasonably large")
     _check_side(msg, env)
     _require(
-        msg.channel_reserve_satoshis >= sent.dust_limit_satoshis, "channel_reserve_satoshis is below our dust_limit_satoshis"
+        msg.channel_reserve_satoshis >= sent.dust_limit_satoshis,
+        "channel_reserve_satoshis is below our dust_limit_satoshis",
     )
     _require(
-        sent.channel_reserve_satoshis >= msg.dust_limit_satoshis, "dust_limit_satoshis is above the reserve we asked for"
+        sent.channel_reserve_satoshis >= msg.dust_limit_satoshis,
+        "dust_limit_satoshis is above the reserve we asked for",
     )
     _require(msg.channel_reserve_satoshis <= sent.funding_satoshis // 5, "channel_reserve_satoshis is too large")

@@ -1,20 +1,23 @@
-"""Opening, v1: from `open_channel` to the first record. Volatile: a crash or disconnection before that forgets the channel.
+"""Opening, v1: from `open_channel` to the first record. Volatile: a crash or disconnection before that forgets the
+channel.
 
     opener:   AwaitingAccept --accept_channel--> AwaitingFunding --wallet--> AwaitingSigned --funding_signed--> born
     accepter: (hook says yes) AwaitingCreated --funding_created--> born
 
-Guaranteed: the accepter is born before `funding_signed` leaves, the opener before the funding transaction is broadcast; nothing
-is at stake before that. Signing the peer's first commitment early costs nothing: it spends an output that does not exist yet.
+Guaranteed: the accepter is born before `funding_signed` leaves, the opener before the funding transaction is broadcast;
+nothing is at stake before that. Signing the peer's first commitment early costs nothing: it spends an output that does
+not exist yet.
 """
 
 import msgspec
 
+from leyden.base.errors import CommandRejected
 from leyden.bitcoin.tx import OutPoint, Transaction
 from leyden.channel.build import channel_keys, local_commitment
 from leyden.channel.core import new_core
 from leyden.channel.env import ChannelEnv
 from leyden.channel.errors import InvalidOpen
-from leyden.channel.open_checks import check_accept, check_open
+from leyden.channel.open_checks import FUNDING_SATOSHIS_WITHOUT_LARGE_CHANNEL_MAX, check_accept, check_open
 from leyden.channel.session import Session
 from leyden.channel.states import AwaitingReady
 from leyden.crypto import ec
@@ -27,7 +30,9 @@ from leyden.wire.messages import AcceptChannel, FundingCreated, FundingSigned, O
 
 
 class OpenRequest(msgspec.Struct, frozen=True):
-    """What the user asks for. user_channel_id: 16 bytes that name the attempt; temporary_channel_id and keys_id: 32 random bytes."""
+    """What the user asks for. user_channel_id: 16 bytes that name the attempt; temporary_channel_id and keys_id: 32
+    random bytes.
+    """
 
     counterparty_node_id: bytes
     funding_satoshis: int
@@ -95,8 +100,10 @@ def _reserve_satoshis(funding_satoshis: int, env: ChannelEnv) -> int:
 def start_opening(request: OpenRequest, points: ChannelBasepoints, env: ChannelEnv) -> AwaitingAccept:
     """Return the state after `open_channel` (its `sent`) leaves. points: our basepoints for request.channel_keys_id.
 
-    Spec: BOLT 2, "The `open_channel` Message".
+    Raises: CommandRejected when such a channel must not be asked for.
+    Spec:   BOLT 2, "The `open_channel` Message".
     """
+    _check_request(request, env)
     limits = env.limits
     message = OpenChannel(
         chain_hash=request.chain_hash,
@@ -123,12 +130,31 @@ def start_opening(request: OpenRequest, points: ChannelBasepoints, env: ChannelE
     return AwaitingAccept(request, message)
 
 
+def _check_request(request: OpenRequest, env: ChannelEnv) -> None:
+    limits, funding = env.limits, request.funding_satoshis
+    funding_max = limits.funding_satoshis_max if env.large_channel else FUNDING_SATOSHIS_WITHOUT_LARGE_CHANNEL_MAX
+    if not limits.funding_satoshis_min <= funding <= funding_max:
+        raise CommandRejected(
+            f"a channel with this peer holds {limits.funding_satoshis_min} to {funding_max} sat, not {funding}",
+            code="bad_funding_amount",
+        )
+    if not 0 <= request.push_msat <= funding * 1000:
+        raise CommandRejected(
+            f"push_msat is {request.push_msat}; a channel of {funding} sat can give 0 to {funding * 1000} msat",
+            code="bad_push_amount",
+        )
+    if request.announce_channel and request.channel_type.scid_alias:
+        raise CommandRejected("a channel with scid_alias cannot be announced", code="bad_channel_type")
+
+
 def on_accept_channel(state: AwaitingAccept, msg: AcceptChannel, env: ChannelEnv) -> AwaitingFunding:
     """Check what the peer asks for.
 
     Raises: InvalidOpen.
     Spec:   BOLT 2, "The `accept_channel` Message".
     """
+    if msg.temporary_channel_id != state.sent.temporary_channel_id:
+        raise InvalidOpen("accept_channel with another temporary_channel_id than open_channel")
     check_accept(state.sent, msg, env)
     return AwaitingFunding(state.request, state.sent, msg)
 
@@ -173,6 +199,8 @@ def on_funding_signed(state: AwaitingSigned, msg: FundingSigned, env: ChannelEnv
     Raises: InvalidOpen.
     Spec:   BOLT 2, "The `funding_signed` Message".
     """
+    if msg.channel_id != state.birth.channel_id:
+        raise InvalidOpen("channel_id is not that of the funding output")
     return _with_signature(state.birth, msg.signature, env)
 
 
@@ -265,6 +293,8 @@ def on_funding_created(state: AwaitingCreated, msg: FundingCreated, height: int,
     Spec:   BOLT 2, "The `funding_created` Message".
     """
     received, sent = state.received, state.sent
+    if msg.temporary_channel_id != received.temporary_channel_id:
+        raise InvalidOpen("funding_created with another temporary_channel_id than open_channel")
     birth = ChannelOpened(
         channel_id=channel_id_of(OutPoint(msg.funding_txid, msg.funding_output_index)),
         channel_keys_id=state.channel_keys_id,

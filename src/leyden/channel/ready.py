@@ -23,7 +23,9 @@ def depth(core: ChannelCore, block_height: int) -> int:
 
 
 def on_become_ready(state: LiveState, event: BecomeReady, env: ChannelEnv) -> ChannelDecision:
-    """Say `channel_ready` once the funding is deep enough, or at once for zero-conf (BOLT 2, "The `channel_ready` Message")."""
+    """Say `channel_ready` once the funding is deep enough, or at once for zero-conf (BOLT 2, "The `channel_ready`
+    Message").
+    """
     core = state.core
     if core.local_ready or (depth(core, env.block_height) < core.opened.minimum_depth):
         return NOTHING

@@ -1,17 +1,16 @@
 """Updates of the peer: checked when they arrive, volatile until its signature covers them."""
 
+from leyden.base.transition import Decision
 from leyden.channel import limits
 from leyden.channel.effects import PreimageLearnt
 from leyden.channel.env import ChannelEnv
-from leyden.channel.errors import InvalidFeeUpdate, InvalidHtlc, InvalidRemoval, UnexpectedMessage
+from leyden.channel.errors import InvalidFeeUpdate, InvalidHtlc, InvalidRemoval, NotReestablished, UnexpectedMessage
 from leyden.channel.htlc import OutboundHtlc
 from leyden.channel.session import AddReceived, FeerateReceived, RemovalReceived, is_removing, next_local
 from leyden.channel.states import ChannelDecision, LiveState
-from leyden.base.transition import Decision
 from leyden.crypto.hashes import sha256
 from leyden.journal.records import AddedHtlc, RemovedHtlc
 from leyden.sphinx.failures import BADONION
-from leyden.transactions import fees
 from leyden.wire.messages import (
     UpdateAddHtlc,
     UpdateFailHtlc,
@@ -20,13 +19,11 @@ from leyden.wire.messages import (
     UpdateFulfillHtlc,
 )
 
-HTLC_ID_MAX = (1 << 63) - 1
-
 
 def require_reestablished(state: LiveState) -> None:
     """No update may come before `channel_reestablish` (BOLT 2, "Message Retransmission")."""
     if not state.session.reestablished:
-        raise UnexpectedMessage("an update before channel_reestablish")
+        raise NotReestablished("an update before channel_reestablish")
 
 
 def on_update_add_htlc(state: LiveState, msg: UpdateAddHtlc, _env: ChannelEnv) -> ChannelDecision:
@@ -48,9 +45,7 @@ def on_update_add_htlc(state: LiveState, msg: UpdateAddHtlc, _env: ChannelEnv) -
     broken = limits.check_received(core, view, msg.amount_msat)
     if broken:
         raise InvalidHtlc(broken)
-    add = AddedHtlc(
-        msg.id, msg.amount_msat, msg.payment_hash, msg.cltv_expiry, msg.onion_routing_packet, None, 0
-    )
+    add = AddedHtlc(msg.id, msg.amount_msat, msg.payment_hash, msg.cltv_expiry, msg.onion_routing_packet, None, 0)
     return Decision((), (AddReceived(add),))
 
 
@@ -91,9 +86,7 @@ def on_update_fail_htlc(state: LiveState, msg: UpdateFailHtlc, _env: ChannelEnv)
     return Decision((), (RemovalReceived(removal),))
 
 
-def on_update_fail_malformed_htlc(
-    state: LiveState, msg: UpdateFailMalformedHtlc, _env: ChannelEnv
-) -> ChannelDecision:
+def on_update_fail_malformed_htlc(state: LiveState, msg: UpdateFailMalformedHtlc, _env: ChannelEnv) -> ChannelDecision:
     """Take in a failure of a peer that could not read the onion.
 
     Raises: InvalidRemoval when BADONION is not set.
@@ -120,11 +113,6 @@ def on_update_fee(state: LiveState, msg: UpdateFee, env: ChannelEnv) -> ChannelD
         raise InvalidFeeUpdate(
             f"feerate_per_kw {msg.feerate_per_kw} is outside {env.feerate_min_per_kw}..{env.feerate_max_per_kw}"
         )
-    if not core.opened.anchors:
-        for view in (core.local, core.remote):
-            thresholds = fees.trim_thresholds(view.dust_limit_satoshis, msg.feerate_per_kw, anchors=False)
-            threshold_msat = max(thresholds.offered_msat, thresholds.received_msat)
-            dust_msat = sum([htlc.amount_msat for htlc in view.htlcs.values() if htlc.amount_msat < threshold_msat])
-            if dust_msat > env.limits.max_dust_htlc_exposure_msat:
-                raise InvalidFeeUpdate("feerate_per_kw would trim more HTLCs than we risk")
+    if limits.feerate_exceeds_dust((core.local, core.remote), msg.feerate_per_kw, env):
+        raise InvalidFeeUpdate("feerate_per_kw would trim more HTLCs than we risk")
     return Decision((), (FeerateReceived(msg.feerate_per_kw),))

@@ -1,7 +1,8 @@
 """Reconnection: one `channel_reestablish` each, then what is owed, in the order it was first sent.
 
-A crash is a disconnection, so this is also how a channel goes on after a restart. Queued updates were forgotten; decisions of
-the journal are queued again from here, and own adds that were never signed are offered again by the manager alone.
+A crash is a disconnection, so this is also how a channel goes on after a restart. Queued updates were forgotten;
+decisions of the journal are queued again from here, and own adds that were never signed are offered again by the
+manager alone.
 """
 
 from leyden.base.transition import Decision
@@ -11,6 +12,7 @@ from leyden.channel.core import ChannelCore
 from leyden.channel.effects import (
     AddRefused,
     Effect,
+    EventsRaised,
     FailPeer,
     Reestablished,
     SendChannelReady,
@@ -21,13 +23,22 @@ from leyden.channel.effects import (
 from leyden.channel.env import ChannelEnv
 from leyden.channel.errors import InvalidReestablish, UnexpectedMessage
 from leyden.channel.inputs import Connected, Disconnected
-from leyden.channel.session import ConnectionLost, ConnectionOpened, Fact, ReestablishPassed, RemovalsQueued, ShutdownSent
+from leyden.channel.session import (
+    ConnectionLost,
+    ConnectionOpened,
+    Fact,
+    ReestablishPassed,
+    RemovalsQueued,
+    ShutdownSent,
+)
 from leyden.channel.states import NOTHING, ChannelDecision, LiveState
 from leyden.crypto import ec
 from leyden.crypto.shachain import index_of_commitment
 from leyden.journal.records import ProvenStale
+from leyden.transactions.obscured import COMMITMENT_NUMBER_MAX
 from leyden.wire.messages import ChannelReestablish, Shutdown, encode
 
+LOST_DATA = "this node has lost data of this channel; please publish your commitment"
 _NO_SECRET = bytes(32)
 
 
@@ -96,20 +107,20 @@ def on_channel_reestablish(state: LiveState, msg: ChannelReestablish, env: Chann
 def _check_revocations(core: ChannelCore, msg: ChannelReestablish, env: ChannelEnv) -> ChannelDecision | None:
     """Check what the peer knows of our revocations; a proof that we lost data becomes a record before anything else."""
     claimed, secret = msg.next_revocation_number, msg.your_last_per_commitment_secret
-    if msg.next_commitment_number == 0:
-        raise InvalidReestablish("next_commitment_number is 0: the peer asks for a close")
-    if claimed > (1 << 48) - 1 or msg.next_commitment_number > 1 << 48:
+    if claimed > COMMITMENT_NUMBER_MAX or msg.next_commitment_number > COMMITMENT_NUMBER_MAX:
         raise InvalidReestablish("a commitment number beyond 48 bits")
     if claimed == 0:
         valid = secret == _NO_SECRET
     else:
         point = env.point_of(core.opened.channel_keys_id, claimed - 1)
         valid = ec.is_valid_secret(secret) and ec.public_key(secret) == point
+    # The proof comes first: whatever else the message asks for, after it we never publish.
+    if valid and claimed > core.local.number:
+        return Decision((ProvenStale(claimed),), (ConnectionLost(),), (FailPeer(LOST_DATA), EventsRaised()))
+    if msg.next_commitment_number == 0:
+        raise InvalidReestablish("next_commitment_number is 0: the peer asks for a close")
     if not valid:
         raise InvalidReestablish("your_last_per_commitment_secret is not ours")
-    if claimed > core.local.number:
-        reason = "this node has lost data of this channel; please publish your commitment"
-        return Decision((ProvenStale(claimed),), (), (FailPeer(reason),))
     return None
 
 
@@ -132,6 +143,11 @@ def _owed_messages(state: LiveState, msg: ChannelReestablish) -> list[Effect]:
     if core.revocation_is_last:
         return commitment + revocation
     return revocation + commitment
+
+
+def ask_to_close(_state: LiveState, _msg: ChannelReestablish, _env: ChannelEnv) -> ChannelDecision:
+    """After data loss only the peer can close, so it is asked on every connection (BOLT 2, "Message Retransmission")."""
+    return Decision((), (), (FailPeer(LOST_DATA),))
 
 
 def ignore_reestablish_when_dead(_state: LiveState, _msg: ChannelReestablish, _env: ChannelEnv) -> ChannelDecision:

@@ -16,10 +16,11 @@ from leyden.journal.records import AddedHtlc, RemovedHtlc
 class Session(msgspec.Struct):
     """Updates that no signature covers, and where the connection stands.
 
-    next_local: our next commitment as far as it is known: `core.local` with all acked changes of ours and received ones applied.
-    received_*: the peer's updates since its last signature. queued_*: ours, to be sent with the next signature.
-    removing: outbound htlc_ids that the peer removes in `received_removals`.
-    closing_*: the fee we want signed, the fee we offered with its signature, and the peer's, on this connection.
+    next_local: our next commitment as far as it is known: `core.local` with all acked changes of ours and received ones
+    applied. received_*: the peer's updates since its last signature. queued_*: ours, to be sent with the next
+    signature. removing: outbound htlc_ids that the peer removes in `received_removals`. released: inbound htlc_ids of
+    claims whose parts are all durable: their fulfils may leave on this connection (invariant P11). closing_*: the fee
+    we want signed, the fee we offered with its signature, and the peer's, on this connection.
     """
 
     connected: bool = False
@@ -32,6 +33,7 @@ class Session(msgspec.Struct):
     queued_adds: deque[PendingAdd] = msgspec.field(default_factory=deque)
     queued_msat: int = 0
     queued_removals: list[int] = []
+    released: set[int] = set()
     queued_feerate_per_kw: int = 0
     shutdown_sent: bool = False
     closing_wanted_satoshis: int | None = None
@@ -81,6 +83,12 @@ class RemovalsQueued(msgspec.Struct, frozen=True, gc=False):
     htlc_ids: tuple[int, ...]
 
 
+class ClaimReleased(msgspec.Struct, frozen=True, gc=False):
+    """Claimed inbound HTLCs may be fulfilled now."""
+
+    htlc_ids: tuple[int, ...]
+
+
 class FeerateQueued(msgspec.Struct, frozen=True, gc=False):
     """An `update_fee` waits to be sent."""
 
@@ -123,7 +131,9 @@ class ClosingOffered(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClosingFeeReceived(msgspec.Struct, frozen=True, gc=False):
-    """The peer's last closing fee on this connection, its signature (64 bytes), and the form it signed (`closing_form`)."""
+    """The peer's last closing fee on this connection, its signature (64 bytes), and the form it signed
+    (`closing_form`).
+    """
 
     fee_satoshis: int
     signature: bytes
@@ -138,6 +148,7 @@ Fact: TypeAlias = (
     | RevocationReceived
     | AddQueued
     | RemovalsQueued
+    | ClaimReleased
     | FeerateQueued
     | QueueTaken
     | ConnectionOpened
@@ -200,6 +211,11 @@ def _removals_queued(_core: ChannelCore, session: Session, fact: RemovalsQueued)
     session.queued_removals.extend(fact.htlc_ids)
 
 
+def _claim_released(_core: ChannelCore, session: Session, fact: ClaimReleased) -> None:
+    session.released.update(fact.htlc_ids)
+    session.queued_removals.extend(fact.htlc_ids)
+
+
 def _feerate_queued(_core: ChannelCore, session: Session, fact: FeerateQueued) -> None:
     session.queued_feerate_per_kw = fact.feerate_per_kw
 
@@ -226,6 +242,7 @@ def _connection_lost(_core: ChannelCore, session: Session, _fact: ConnectionLost
     session.queued_adds.clear()
     session.queued_msat = 0
     session.queued_removals = []
+    session.released = set()
     session.queued_feerate_per_kw = 0
     session.closing_wanted_satoshis = session.closing_fee_satoshis = None
     session.closing_signature = b""
@@ -265,6 +282,7 @@ _FACTS: dict[type, Callable[[ChannelCore, Session, Any], None]] = {
     RevocationReceived: _revocation_received,
     AddQueued: _add_queued,
     RemovalsQueued: _removals_queued,
+    ClaimReleased: _claim_released,
     FeerateQueued: _feerate_queued,
     QueueTaken: _queue_taken,
     ConnectionOpened: _connection_opened,

@@ -1,8 +1,8 @@
 """ShuttingDown: `shutdown` was sent or received.
 
 Means: no HTLC is added any more; those that are there are resolved as ever.
-Guaranteed: the script that we named is in the journal before it is sent, so every connection and every life names the same one.
-Leaves by: the last HTLC gone and both `shutdown` exchanged (Negotiating), or as Normal does.
+Guaranteed: the script that we named is in the journal before it is sent, so every connection and every life names the
+same one. Leaves by: the last HTLC gone and both `shutdown` exchanged (Negotiating), or as Normal does.
 """
 
 from leyden.base.errors import CommandRejected
@@ -11,7 +11,7 @@ from leyden.bitcoin.script import ScriptType, classify
 from leyden.channel import limits
 from leyden.channel.effects import AddRefused, Effect, SendMessage
 from leyden.channel.env import ChannelEnv
-from leyden.channel.errors import InvalidShutdown
+from leyden.channel.errors import InvalidShutdown, NotReestablished
 from leyden.channel.inputs import StartShutdown
 from leyden.channel.session import Fact, QueueTaken, RemovalsQueued, ShutdownSent
 from leyden.channel.states import NOTHING, ChannelDecision, LiveState
@@ -72,7 +72,7 @@ def on_shutdown(state: LiveState, msg: Shutdown, env: ChannelEnv) -> ChannelDeci
     """
     core, session = state.core, state.session
     if not session.reestablished:
-        raise InvalidShutdown("shutdown before channel_reestablish")
+        raise NotReestablished("shutdown before channel_reestablish")
     if core.remote_shutdown_script:
         if core.remote_shutdown_script != msg.scriptpubkey:
             raise InvalidShutdown("shutdown with another script than before")

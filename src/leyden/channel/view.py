@@ -1,7 +1,7 @@
 """One side's latest commitment, as numbers: who has what, and which HTLCs are in it.
 
-Everything that a limit asks for is kept while HTLCs come and go, so that a check costs the same with 1 and with 966 of them.
-`local` and `remote` mean us and them, on both sides' views.
+Everything that a limit asks for is kept while HTLCs come and go, so that a check costs the same with 1 and with 966 of
+them. `local` and `remote` mean us and them, on both sides' views.
 """
 
 import msgspec
@@ -15,8 +15,9 @@ class CommitmentView(msgspec.Struct):
     """The commitment `number` of one side.
 
     local_msat, remote_msat: balances before fees. htlcs: by 2 * htlc_id + (1 when we offered it).
-    untrimmed: HTLC outputs. dust_msat: sum of the trimmed ones. offered_*, received_*: count and sum by who offered (offered: us).
-    offered_threshold_msat: below this an HTLC offered by us has no output here; received_threshold_msat likewise.
+    untrimmed: HTLC outputs. dust_msat: sum of the trimmed ones. offered_*, received_*: count and sum by who offered
+    (offered: us). offered_threshold_msat: below this an HTLC offered by us has no output here; received_threshold_msat
+    likewise.
     """
 
     is_local: bool
@@ -42,7 +43,7 @@ class CommitmentView(msgspec.Struct):
 
     def copy(self) -> "CommitmentView":
         """Return an independent copy; HTLC values are shared, they never change."""
-        twin = CommitmentView(
+        return CommitmentView(
             self.is_local,
             self.anchors,
             self.dust_limit_satoshis,
@@ -58,7 +59,6 @@ class CommitmentView(msgspec.Struct):
             self.received_count,
             self.received_msat,
         )
-        return twin
 
     def fee_satoshis(self, untrimmed: int) -> int:
         """Return the commitment fee with `untrimmed` HTLC outputs (BOLT 3, "Fee Calculation"), anchors not included."""

@@ -1,11 +1,11 @@
 """Bytes of the records of a channel's journal: msgpack arrays whose first element is the tag of the record.
 
-The tag is the format version of its kind: a changed meaning is a new tag, and a kind that grew fields at its end still reads
-what was written before. A program that meets a tag or a field it does not know refuses the journal instead of reading half of
-it. Golden files under tests/golden/journal/ hold every kind as it was first written.
+The tag is the format version of its kind: a changed meaning is a new tag, and a kind that grew fields at its end still
+reads what was written before. A program that meets a tag or a field it does not know refuses the journal instead of
+reading half of it. Golden files under tests/golden/journal/ hold every kind as it was first written.
 """
 
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
@@ -38,15 +38,16 @@ def decode_record(encoded: bytes) -> ChannelRecord:
 def _refusal(encoded: bytes, error: msgspec.MsgspecError) -> DecodeError:
     """Say whether the bytes are newer than this program or damaged."""
     try:
-        content: Any = msgspec.msgpack.decode(encoded)
+        content = msgspec.msgpack.decode(encoded, type=list[object])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return DecodeError(f"damaged journal record: {error}")
-    if not isinstance(content, list) or not content or type(content[0]) is not int:
+    tag = content[0] if content else None
+    if not isinstance(tag, int):
         return DecodeError("damaged journal record: it does not begin with a tag", offset=0, field="tag")
-    kind = RECORD_KINDS.get(content[0])
+    kind = RECORD_KINDS.get(tag)
     if kind is None:
         return DecodeError(
-            f"journal record of kind {content[0]}, which a newer version of this program wrote", offset=0, field="tag"
+            f"journal record of kind {tag}, which a newer version of this program wrote", offset=0, field="tag"
         )
     if "at most length" in str(error):
         return DecodeError(f"journal record {kind.__name__} with fields that a newer version of this program wrote")

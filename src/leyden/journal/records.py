@@ -1,9 +1,10 @@
 """Records of a channel's journal: facts, in the past tense, that carry results.
 
-A kind of record keeps its tag and its meaning for ever; a changed meaning is a new tag. Fields may be added at the end with a
-default. `evolve` reads nothing but the record and the state, so a record holds all that was decided.
+A kind of record keeps its tag and its meaning for ever; a changed meaning is a new tag. Fields may be added at the end
+with a default. `evolve` reads nothing but the record and the state, so a record holds all that was decided.
 
-Amounts are msat or sat as named, points 33 bytes, hashes and txids 32 bytes in internal order, signatures 64 bytes compact.
+Amounts are msat or sat as named, points 33 bytes, hashes and txids 32 bytes in internal order, signatures 64 bytes
+compact.
 """
 
 from typing import TypeAlias
@@ -40,7 +41,8 @@ class AddedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_u
 
 
 class RemovedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """How the peer removed one of our HTLCs: with its preimage, or a failure packet, or as malformed (failure_code not 0).
+    """How the peer removed one of our HTLCs: with its preimage, or a failure packet, or as malformed (failure_code not
+    0).
 
     reason: the failure onion, or for a malformed one the sha256_of_onion. attribution_data: 920 bytes or empty.
     """
@@ -87,9 +89,9 @@ class ForwardingPolicy(msgspec.Struct, frozen=True, array_like=True, forbid_unkn
 class ChannelOpened(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1):
     """Birth: we hold the peer's signature on our first commitment.
 
-    The fundee's journal begins before `funding_signed` leaves, the funder's before the funding transaction is broadcast.
-    funding_transaction: serialised and complete for the funder, empty for the fundee.
-    batch: the funding outpoints' channel_ids that share this transaction, without this one.
+    The fundee's journal begins before `funding_signed` leaves, the funder's before the funding transaction is
+    broadcast. funding_transaction: serialised and complete for the funder, empty for the fundee. batch: the funding
+    outpoints' channel_ids that share this transaction, without this one.
     """
 
     channel_id: bytes
@@ -145,7 +147,8 @@ class RemoteReady(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
 
 class SentCommitment(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=6):
-    """We signed the peer's commitment `number`: all that it adds to the one before from our side, in the order of sending.
+    """We signed the peer's commitment `number`: all that it adds to the one before from our side, in the order of
+    sending.
 
     adds: HTLCs we offer. removals: htlc_ids that we remove as decided. feerate_per_kw: 0 when unchanged.
     The peer's updates that enter this commitment follow from earlier records.
@@ -160,7 +163,8 @@ class SentCommitment(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
 class ReceivedCommitment(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=7):
     """The peer signed our commitment `number`, and we revoke the one before.
 
-    updates: the peer's updates that it covers, in the order received. htlc_signatures: 64 bytes each, joined, in output order.
+    updates: the peer's updates that it covers, in the order received. htlc_signatures: 64 bytes each, joined, in output
+    order.
     """
 
     number: int
@@ -188,7 +192,8 @@ class ClaimPart(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_u
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A payment that is being claimed: everything needed to claim all parts and to tell the user (DESIGN section 2, "Claim").
+    """A payment that is being claimed: everything needed to claim all parts and to tell the user (DESIGN section 2,
+    "Claim").
 
     claim_id: 32 bytes, made of the parts, so that equal hashes stay different payments.
     custom_records: TLV records of the payer for the payee. purpose: `invoice` or `keysend`.
@@ -256,8 +261,8 @@ class Acknowledged(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     """Facts that others have acted on, durably; each may be forgotten here.
 
     handed_off: (htlc_id, shared secret) of inbound HTLCs that another journal owns now.
-    outcomes: htlc_ids of outbound HTLCs whose outcome was handled. claims: claim_ids whose parts are all durable and told.
-    events: ids of events that the user has acknowledged.
+    outcomes: htlc_ids of outbound HTLCs whose outcome was handled. claims: claim_ids whose parts are all durable and
+    told. events: ids of events that the user has acknowledged.
     """
 
     handed_off: list[tuple[int, bytes]]
