@@ -139,11 +139,12 @@ class NodeControl(Protocol):
         description: str,
         expiry_seconds: int = DEFAULT_INVOICE_EXPIRY_SECONDS,
         min_final_cltv_expiry_delta: int | None = None,
-        include_hints: bool = True,
+        payment_hash: str | None = None,
     ) -> InvoiceView:
         """Make a BOLT 11 invoice.
 
-        amount_msat None: the payer chooses. Codes: `invalid_amount`, `invalid_description`.
+        amount_msat: None lets the payer choose. payment_hash: of a preimage that only the caller knows; such a payment
+        is never claimed by itself. Codes: `invalid_amount`, `invalid_description`, `invalid_expiry`.
         """
         ...
 
@@ -151,8 +152,12 @@ class NodeControl(Protocol):
         """Read an invoice, also an expired one. Code: `invalid_invoice`."""
         ...
 
-    async def claim_payment(self, set_id: str) -> PaymentView:
-        """Claim what an event `payment_claimable` showed. Codes: `unknown_claimable`, `too_late`."""
+    async def claim_payment(self, set_id: str, preimage: str | None = None) -> None:
+        """Claim what an event `payment_claimable` showed; the event `payment_claimed` says when it is ours.
+
+        preimage: 32 bytes, only for an invoice made with a payment_hash. Codes: `unknown_claimable`, `too_late`,
+        `wrong_preimage`.
+        """
         ...
 
     async def fail_payment(self, set_id: str) -> None:
@@ -230,4 +235,16 @@ class NodeControl(Protocol):
 
     async def acknowledge_event(self, event_id: str) -> None:
         """Say that an event was dealt with; it is never told again. An unknown id counts as done."""
+        ...
+
+
+class ControlServer(Protocol):
+    """Serves a `NodeControl` while the node runs. The node knows this much of the API, which is a layer above it."""
+
+    async def start(self, control: NodeControl) -> None:
+        """Begin to serve. Raises CommandRejected when that is impossible (another node answers at the same place)."""
+        ...
+
+    async def close(self) -> None:
+        """Stop serving; requests that are being served are cut off."""
         ...

@@ -1,0 +1,12 @@
+"""Names of the files in a data directory."""
+
+CONFIG_FILE = "leyden.toml"
+KEY_FILE = "node.key"
+"""The seed (`drivers/keyfile.py`). Nothing else must be kept safe elsewhere."""
+STORE_FILE = "journals.sqlite"
+MARK_FILE = "journals.mark"
+"""How far the store had come, to notice an old copy of it (`drivers/markfile.py`)."""
+SOCKET_FILE = "api.sock"
+LOG_FILE = "leyden.log"
+DEFAULT_DIRECTORY = ".leyden"
+"""In the home directory."""

@@ -1,0 +1,52 @@
+"""What the manager is told, made from the configuration."""
+
+from leyden.channel.env import ChannelLimits
+from leyden.journal.records import ForwardingPolicy
+from leyden.manager.config import AcceptHook, ManagerConfig, accept_all
+from leyden.node.config import network_of
+from leyden.node.settings import NodeConfig
+
+
+def channel_limits(config: NodeConfig) -> ChannelLimits:
+    """Return the limits of new channels."""
+    channels = config.channels
+    return ChannelLimits(
+        max_htlc_value_in_flight_percent=channels.max_htlc_value_in_flight_percent,
+        channel_reserve_percent=channels.channel_reserve_percent,
+        htlc_minimum_msat=channels.htlc_minimum_msat,
+        to_self_delay=channels.to_self_delay,
+        to_self_delay_max=channels.to_self_delay_max,
+        max_accepted_htlcs=channels.max_accepted_htlcs,
+        minimum_depth=channels.minimum_depth,
+        funding_satoshis_min=channels.funding_satoshis_min,
+        funding_satoshis_max=channels.funding_satoshis_max,
+        max_dust_htlc_exposure_msat=channels.max_dust_htlc_exposure_msat,
+        unfunded_channels_per_peer=channels.unfunded_channels_per_peer,
+    )
+
+
+def forwarding_policy(config: NodeConfig) -> ForwardingPolicy:
+    """Return what new channels ask for forwarding."""
+    forwarding = config.forwarding
+    return ForwardingPolicy(
+        forwarding.fee_base_msat,
+        forwarding.fee_proportional_millionths,
+        forwarding.cltv_expiry_delta,
+        forwarding.htlc_minimum_msat,
+    )
+
+
+def manager_config(config: NodeConfig, accept_hook: AcceptHook = accept_all) -> ManagerConfig:
+    """Return the manager's configuration; accept_hook judges inbound channels."""
+    return ManagerConfig(
+        network=network_of(config),
+        limits=channel_limits(config),
+        policy=forwarding_policy(config),
+        auto_claim=config.payments.auto_claim,
+        accept_keysend=config.payments.accept_keysend,
+        min_final_cltv_expiry_delta=config.payments.min_final_cltv_expiry_delta,
+        mpp_timeout_seconds=config.payments.mpp_timeout_seconds,
+        payment_retention_seconds=config.payments.retention_seconds,
+        unacknowledged_events_max=config.unacknowledged_events_max,
+        accept_hook=accept_hook,
+    )
