@@ -153,7 +153,7 @@ def _check_outputs(outputs: Sequence[TxOut], settings: PolicySettings) -> None:
 def _is_standard_output(script: bytes, kind: ScriptType) -> bool:
     if kind is ScriptType.P2PK:
         return _is_key(script[1:-1])
-    return kind is not ScriptType.NON_STANDARD or _multisig_keys(script) in {1, 2, 3}
+    return kind is not ScriptType.NON_STANDARD or multisig_keys(script) in {1, 2, 3}
 
 
 def _is_key(key: bytes) -> bool:
@@ -161,7 +161,7 @@ def _is_key(key: bytes) -> bool:
     return len(key) == {2: 33, 3: 33, 4: 65, 6: 65, 7: 65}.get(key[0] if key else 0, 0)
 
 
-def _multisig_keys(script: bytes) -> int:
+def multisig_keys(script: bytes) -> int:
     """Return the number of keys of a bare multisig script, 0 for any other script."""
     try:
         ops = list(operations(script))
@@ -243,11 +243,11 @@ def check_inputs_standard(tx: Transaction, spent: Sequence[Coin]) -> None:
 
 def _is_standard_spend(tx_in: TxIn, script: bytes) -> bool:
     kind = classify(script)
-    if kind in {ScriptType.UNKNOWN_WITNESS, ScriptType.NULL_DATA}:
-        return False
+    if kind in {ScriptType.UNKNOWN_WITNESS, ScriptType.NON_STANDARD}:
+        return multisig_keys(script) > 0
     if kind is ScriptType.P2SH:
         return redeem_script(tx_in) is not None
-    return kind is not ScriptType.NON_STANDARD or _multisig_keys(script) > 0
+    return kind is not ScriptType.P2PK or _is_key(script[1:-1])
 
 
 def redeem_script(tx_in: TxIn) -> bytes | None:

@@ -14,7 +14,7 @@ from leyden.regtest.chain import BlockEntry, BlockTree
 from leyden.regtest.chainstate import Chainstate, ParsedBlock
 from leyden.regtest.coins import Coin
 from leyden.regtest.mempool import Mempool, PoolEntry
-from leyden.regtest.policy import btc
+from leyden.regtest.policy import btc, multisig_keys
 
 Json = dict[str, object]
 
@@ -79,7 +79,7 @@ def script_view(script: bytes) -> Json:
     address = encode_address(script, REGTEST)
     if address is not None:
         view["address"] = address
-    view["type"] = _TYPE_NAMES[classify(script)]
+    view["type"] = "multisig" if multisig_keys(script) else _TYPE_NAMES[classify(script)]
     return view
 
 
