@@ -34,12 +34,12 @@ def socket_path(data_dir: Path) -> Path:
     return data_dir / files.SOCKET_FILE
 
 
-def blocking_control(path: Path, call_seconds: int = CALL_SECONDS) -> NodeControl:
+def blocking_control(path: Path, call_seconds: float = CALL_SECONDS) -> NodeControl:
     """Return the node behind a socket. Its methods never wait for an event loop: run each with `finish`."""
     return cast("NodeControl", _Remote(_BlockingExchange(path), call_seconds))
 
 
-def async_control(path: Path, call_seconds: int = CALL_SECONDS) -> NodeControl:
+def async_control(path: Path, call_seconds: float = CALL_SECONDS) -> NodeControl:
     """Return the node behind a socket, for use under asyncio."""
     return cast("NodeControl", _Remote(_AsyncExchange(path), call_seconds))
 
@@ -55,7 +55,7 @@ def finish(call: Coroutine[Any, Any, R]) -> R:
 
 
 class _Exchange(Protocol):
-    async def send(self, request: bytes, seconds: int) -> bytes:
+    async def send(self, request: bytes, seconds: float) -> bytes:
         """Send a whole request on a new connection and return all that comes back."""
         ...
 
@@ -64,7 +64,7 @@ class _Exchange(Protocol):
 class _Remote:
     """Makes each method of `NodeControl` a request."""
 
-    def __init__(self, exchange: _Exchange, call_seconds: int) -> None:
+    def __init__(self, exchange: _Exchange, call_seconds: float) -> None:
         self._exchange = exchange
         self._call_seconds = call_seconds
 
@@ -117,8 +117,8 @@ def _not_running(path: Path) -> NodeNotRunning:
     )
 
 
-def _timeout(seconds: int) -> NodeTimeout:
-    return NodeTimeout(f"the node did not answer within {seconds} s; what was asked for may still be done")
+def _timeout(seconds: float) -> NodeTimeout:
+    return NodeTimeout(f"the node did not answer within {seconds:g} s; what was asked for may still be done")
 
 
 @final
@@ -126,10 +126,10 @@ class _BlockingExchange:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def send(self, request: bytes, seconds: int) -> bytes:
+    async def send(self, request: bytes, seconds: float) -> bytes:
         """See `_Exchange`."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(seconds)
+            connection.settimeout(max(seconds, 0.001))  # 0 would mean: do not wait at all
             try:
                 connection.connect(str(self._path))
             except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
@@ -161,7 +161,7 @@ class _AsyncExchange:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def send(self, request: bytes, seconds: int) -> bytes:
+    async def send(self, request: bytes, seconds: float) -> bytes:
         """See `_Exchange`."""
         import asyncio  # the command line does without it, and starts faster
 

@@ -8,7 +8,7 @@ import difflib
 import inspect
 import re
 from functools import cache
-from typing import Any, Final, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
 
@@ -56,11 +56,10 @@ class Method(msgspec.Struct, frozen=True):
         return msgspec.json.decode(raw, type=self.result)
 
     def _explain(self, what: str) -> str:
-        unknown = re.match(r"Object contains unknown field `(.*?)`( - at `\$.*)?$", what)
-        sentence, _, place = what.partition(" - at `$")
-        sentence = sentence[:1].lower() + sentence[1:]
-        where = place.strip(".`")
-        said = f"{self.name}: {where + ': ' if where else ''}{sentence}"
+        sentence, _, place = what.partition(" - at ")
+        where = re.sub(r"`key` in |[`$]|\[\.\.\.\]", "", place).strip(".")
+        said = f"{self.name}: {where + ': ' if where else ''}{sentence[:1].lower() + sentence[1:]}"
+        unknown = re.search(r"unknown field `(.*)`$", sentence)
         if unknown and not where:
             known = self.request.__struct_fields__
             near = difflib.get_close_matches(unknown[1], known, n=1, cutoff=0.6)
@@ -83,6 +82,11 @@ class Reply(msgspec.Struct, frozen=True):
     error: ErrorBody | None = None
 
 
+_Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_BOUNDED: Final[dict[Any, Any]] = {int: _Int64, int | None: _Int64 | None}
+"""A number with a million digits ends here; what an amount may be, the node says."""
+
+
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "no fields"
 
@@ -94,7 +98,7 @@ def _method(name: str) -> Method:
     parameters = list(signature.parameters.values())[1:]
     fields: list[Any] = []
     for parameter in parameters:
-        kind = hints[parameter.name]
+        kind = _BOUNDED.get(hints[parameter.name], hints[parameter.name])
         fields.append(
             (parameter.name, kind)
             if parameter.default is inspect.Parameter.empty

@@ -112,10 +112,7 @@ class ApiServer:
         except CommandRejected as error:
             await _send(writer, _status_of(error.code), _error(error.code, error.what), keep_alive=False)
             return False
-        if method.name not in WAITING:
-            answer, reusable = await self._answer(method, request.body), True
-        else:
-            answer, reusable = await self._answer_unless_gone(method, request.body, reader)
+        answer, reusable = await self._answer_unless_gone(method, request.body, reader)
         if answer is None:
             return False
         keep_alive = request.keep_alive and reusable
@@ -125,7 +122,9 @@ class ApiServer:
     async def _answer_unless_gone(
         self, method: Method, body: bytes, reader: asyncio.StreamReader
     ) -> tuple[tuple[int, bytes] | None, bool]:
-        """Answer a waiting method, or None when its client went away; and whether the connection can be used again."""
+        """Answer, or None when the client of a waiting method has gone; and whether the connection is still good."""
+        if method.name not in WAITING:
+            return await self._answer(method, body), True
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(self._answer(method, body))
             # A byte before the answer comes from a client that does not wait, which this server does not speak with.
