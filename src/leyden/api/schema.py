@@ -82,8 +82,8 @@ class Reply(msgspec.Struct, frozen=True):
     error: ErrorBody | None = None
 
 
-_Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-_BOUNDED: Final[dict[Any, Any]] = {int: _Int64, int | None: _Int64 | None}
+_INT64: Final = msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)
+_BOUNDED: Final[dict[Any, Any]] = {int: Annotated[int, _INT64], int | None: Annotated[int | None, _INT64]}
 """A number with a million digits ends here; what an amount may be, the node says."""
 
 
