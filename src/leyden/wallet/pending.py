@@ -4,7 +4,7 @@ Volatile. What the wallet made comes back from its own records, what belongs to 
 A transaction that settled stays for a while, so that a reorganisation puts it on its way again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import final
 
 import msgspec
@@ -17,10 +17,15 @@ MAX_UNCONFIRMED_ANCESTORS = 20
 
 
 class PendingTransaction(msgspec.Struct):
-    """A transaction and what it pays to us. settled_height: of the block that holds or excludes it, 0 before."""
+    """A transaction on its way.
+
+    own_inputs: those of its inputs that spend coins of ours. coins: what it pays to us.
+    settled_height: of the block that holds or excludes it, 0 before.
+    """
 
     txid: bytes
     transaction: Transaction
+    own_inputs: list[OutPoint]
     coins: list[Coin]
     settled_height: int
 
@@ -71,6 +76,11 @@ class PendingTransactions:
         """Return the txids of those on their way that spend an output."""
         return [txid for txid in self._spenders.get(outpoint, ()) if not self._entries[txid].settled_height]
 
+    def pays_us(self, outpoint: OutPoint) -> bool:
+        """Tell whether an output of a transaction on its way is ours."""
+        entry = self.get(outpoint.txid)
+        return entry is not None and any(coin.vout == outpoint.vout for coin in entry.coins)
+
     def is_spent(self, outpoint: OutPoint) -> bool:
         """Tell whether a transaction on its way spends an output."""
         return bool(self.spenders(outpoint))
@@ -102,9 +112,28 @@ class PendingTransactions:
                     waiting.append(parent)
         return len(found)
 
-    def coins(self) -> list[Coin]:
-        """Return what those on their way pay to us and none of them spends."""
-        return [coin for entry in self.live() for coin in entry.coins if not self.is_spent(coin.outpoint)]
+    def orphans(self, confirmed: Mapping[OutPoint, Coin]) -> dict[bytes, None]:
+        """Return the txids that spend a coin of ours that is neither in a block nor on its way, and what rests on them.
+
+        After a reorganisation a transaction may wait for one that was not mined again, for ever if that was a coinbase.
+        """
+        found: dict[bytes, None] = {}
+        for entry in self.live():
+            if any(i not in confirmed and self.get(i.txid) is None for i in entry.own_inputs):
+                found[entry.txid] = None
+                found.update(dict.fromkeys(self.descendants(entry.txid)))
+        return found
+
+    def coins(self, confirmed: Mapping[OutPoint, Coin]) -> list[Coin]:
+        """Return what those on their way pay to us and none of them spends; nothing of orphans."""
+        orphans = self.orphans(confirmed)
+        return [
+            coin
+            for entry in self.live()
+            if entry.txid not in orphans
+            for coin in entry.coins
+            if not self.is_spent(coin.outpoint)
+        ]
 
     def settle(self, txid: bytes, height: int) -> None:
         """Note that a block at `height` holds or excludes a transaction; unknown ones are ignored."""

@@ -205,8 +205,10 @@ def _abandoned(state: WalletState, record: TransactionAbandoned) -> None:
         state.sent.pop(txid, None)
 
 
-def _rescan_finished(state: WalletState, _record: RescanFinished) -> None:
+def _rescan_finished(state: WalletState, record: RescanFinished) -> None:
     state.rescan_from = NO_RESCAN
+    for txid in record.lost:
+        state.sent.pop(txid, None)
 
 
 _FOLDS: dict[type, Callable[[WalletState, Any], None]] = {
@@ -220,7 +222,7 @@ _FOLDS: dict[type, Callable[[WalletState, Any], None]] = {
 }
 
 
-class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
+class _Snapshot(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     version: int
     created: WalletCreated | None
     coins: list[Coin]

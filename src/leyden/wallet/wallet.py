@@ -132,8 +132,8 @@ class Wallet:
         if created.account_keys != _account_keys(self._keyring):
             raise CommandRejected("this data directory belongs to another seed", code="wrong_seed")
         self._watch()
-        for txid, sent in state.sent.items():
-            self._add_pending(txid, Transaction.parse(sent.transaction), sent.settled_height)
+        for sent in state.sent.values():
+            self._add_sent(Transaction.parse(sent.transaction), sent.settled_height)
 
     # ---------------------------------------------------------------------------------------------- durable changes
 
@@ -151,12 +151,11 @@ class Wallet:
             case WalletDisconnected(fork_height=fork_height):
                 self._pending.undo_above(fork_height)
             case TransactionSent(transaction=raw):
-                tx = Transaction.parse(raw)
-                self._add_pending(tx.txid(), tx, 0)
-            case TransactionAbandoned(txids=txids):
+                self._add_sent(Transaction.parse(raw), 0)
+            case TransactionAbandoned(txids=txids) | RescanFinished(lost=txids):
                 for txid in txids:
                     self._pending.remove(txid)
-            case WalletCreated() | AddressIssued() | RescanFinished():
+            case WalletCreated() | AddressIssued():
                 pass
         self._watch()
 
@@ -204,7 +203,7 @@ class Wallet:
 
     def rescan_finished(self) -> RescanFinished:
         """Say that every block from `rescan_from` to the wallet's height was fed."""
-        return RescanFinished(self.height)
+        return RescanFinished(self.height, [t for t in self._pending.orphans(self.state.coins) if t in self.state.sent])
 
     # ---------------------------------------------------------------------------------------------------- addresses
 
@@ -257,7 +256,7 @@ class Wallet:
 
     def coins(self) -> list[Coin]:
         """Return every unspent coin, confirmed ones first; height 0 means unconfirmed."""
-        return [*self._confirmed(), *self._pending.coins()]
+        return [*self._confirmed(), *self._pending.coins(self.state.coins)]
 
     def _locked(self) -> dict[OutPoint, None]:
         return {outpoint: None for lock in self._locks.values() for outpoint in lock.outpoints}
@@ -267,7 +266,7 @@ class Wallet:
         confirmed = self._confirmed()
         mature_sat = sum(coin.value_sat for coin in confirmed if self._is_mature(coin))
         immature_sat = sum(coin.value_sat for coin in confirmed) - mature_sat
-        unconfirmed = self._pending.coins()
+        unconfirmed = self._pending.coins(self.state.coins)
         unconfirmed_sat = sum(coin.value_sat for coin in unconfirmed)
         locked = self._locked()
         locked_sat = sum(coin.value_sat for coin in [*confirmed, *unconfirmed] if coin.outpoint in locked)
@@ -284,7 +283,7 @@ class Wallet:
         confirmed = [c for c in self._confirmed() if self._is_mature(c) and c.outpoint not in locked]
         own = [
             coin
-            for coin in self._pending.coins()
+            for coin in self._pending.coins(self.state.coins)
             if coin.outpoint not in locked and self._pending.ancestors(coin.txid) < MAX_UNCONFIRMED_ANCESTORS
         ]
         return confirmed, own
@@ -395,14 +394,22 @@ class Wallet:
         for vout in range(len(transaction.outputs)):
             coin = self.state.coins.get(OutPoint(txid, vout))
             heights.append(coin.height if coin is not None else 0)
-        self._add_pending(txid, transaction, max(heights, default=0))
+        known = [i for i in spent if i in self.state.coins or self._pending.pays_us(i)]
+        self._add_pending(txid, transaction, known, max(heights, default=0))
 
     def forget_pending(self, txid: bytes) -> None:
         """Let go of a transaction of others (32-byte txid) that will never confirm; its coins are free again."""
         if txid not in self.state.sent:
             self._pending.remove(txid)
 
-    def _add_pending(self, txid: bytes, transaction: Transaction, settled_height: int) -> None:
+    def _add_sent(self, transaction: Transaction, settled_height: int) -> None:
+        self._add_pending(
+            transaction.txid(), transaction, [tx_in.prevout for tx_in in transaction.inputs], settled_height
+        )
+
+    def _add_pending(
+        self, txid: bytes, transaction: Transaction, own_inputs: list[OutPoint], settled_height: int
+    ) -> None:
         ahead = self.state.chain(CHANGE_P2WPKH).used_end + GAP_LIMIT + self._pending.count() + len(self._locks) + 1
         self._keyring.watch(CHANGE_P2WPKH, ahead)
         coins = [
@@ -411,7 +418,7 @@ class Wallet:
             )
             for new in find_outputs(self._keyring, [transaction], [txid])
         ]
-        self._pending.add(PendingTransaction(txid, transaction, coins, settled_height))
+        self._pending.add(PendingTransaction(txid, transaction, own_inputs, coins, settled_height))
 
     def abandon(self, txid: bytes) -> TransactionAbandoned:
         """Give up a transaction of ours (32-byte txid) that is not in a block, with those of ours that rest on it.
@@ -425,5 +432,14 @@ class Wallet:
         return TransactionAbandoned([txid, *self._pending.descendants(txid)])
 
     def unconfirmed_transactions(self) -> list[bytes]:
-        """Return what the wallet made and no block holds yet, serialised, parents first: broadcast at each start."""
-        return [sent.transaction for sent in self.state.sent.values() if not sent.settled_height]
+        """Return what the wallet made and no block holds yet, serialised, parents first.
+
+        To be broadcast at each start, after a reorganisation, and now and then: mempools forget. Those that spend what
+        a reorganisation took away are left out until it comes back; `abandon` them when it does not.
+        """
+        orphans = self._pending.orphans(self.state.coins)
+        return [
+            sent.transaction
+            for txid, sent in self.state.sent.items()
+            if not sent.settled_height and txid not in orphans
+        ]
