@@ -5,6 +5,8 @@ from leyden.bitcoin.networks import REGTEST
 from tests.regtest.rpc_client import RpcClient
 from tests.regtest.world import SCRIPT
 
+ADDRESS = encode_address(SCRIPT, REGTEST)
+
 
 def test_version_serves_everybody(rpc: RpcClient) -> None:
     """lnd compares the subversion as text, eclair the number."""
@@ -24,6 +26,17 @@ def test_methods_that_say_nothing(rpc: RpcClient) -> None:
     assert rpc("uptime") >= 0
 
 
+def test_time_can_be_set(rpc: RpcClient) -> None:
+    """Tests of time locks move the clock; blocks follow within what consensus allows."""
+    now = rpc("getblockheader", rpc("getbestblockhash"))["time"]
+    rpc("setmocktime", now + 3_600)
+    (block_hash,) = rpc("generatetoaddress", 1, ADDRESS)
+    assert rpc("getblockheader", block_hash)["time"] == now + 3_600
+    rpc("setmocktime", 0)
+    rpc("invalidateblock", block_hash)
+    assert rpc.error("setmocktime", -1)[0] == -8
+
+
 def test_echo(rpc: RpcClient) -> None:
     """CLN tries the connection with it."""
     assert rpc("echo") == []
@@ -40,7 +53,7 @@ def test_indexes_and_addresses(rpc: RpcClient) -> None:
     """The transaction index is there; addresses are checked for this network."""
     assert rpc("getindexinfo")["txindex"]["synced"] is True
     assert rpc("getindexinfo", "other") == {}
-    good = rpc("validateaddress", encode_address(SCRIPT, REGTEST))
+    good = rpc("validateaddress", ADDRESS)
     assert (good["isvalid"], good["iswitness"], good["witness_version"]) == (True, True, 0)
     assert rpc("validateaddress", "nonsense")["isvalid"] is False
 

@@ -2,7 +2,17 @@
 
 import pytest
 
-from leyden.bitcoin.script import OP_1, OP_CHECKSIG, OP_DROP, OP_ENDIF, OP_IF, p2wsh_of_script, push_data, script_num
+from leyden.bitcoin.script import (
+    OP_1,
+    OP_CHECKSIG,
+    OP_DROP,
+    OP_ENDIF,
+    OP_IF,
+    p2sh_of_script,
+    p2wsh_of_script,
+    push_data,
+    script_num,
+)
 from leyden.bitcoin.sighash import Bip143Midstate, Bip341Midstate, sighash_v0, sighash_v1
 from leyden.bitcoin.taproot import output_key, tweak_secret
 from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
@@ -142,6 +152,20 @@ def test_taproot_key_path(world: World) -> None:
     assert verdict(world, spending(money, (good,))) == ""
     bad = good[:-1] + bytes((good[-1] ^ 1,))
     assert verdict(world, spending(money, (bad,))) == f"{FAILED} (Invalid Schnorr signature)"
+
+
+def test_redeem_script_with_many_signature_checks() -> None:
+    """More than 15 in a P2SH script are not standard."""
+    for count, refused in ((15, False), (16, True)):
+        script = b"\xac" * count
+        tx = Transaction(2, (TxIn(OutPoint(bytes(31) + b"\x01", 0), push_data(script), 0),), (TxOut(1, SCRIPT),), 0)
+        checked = PolicyTransaction(tx.serialize(), tx, [Coin(1_000, p2sh_of_script(script), 1, False)])
+        reason = ""
+        try:
+            checked.sigop_cost()
+        except TransactionRejected as rejection:
+            reason = rejection.reason
+        assert reason == ("bad-txns-nonstandard-inputs" if refused else "")
 
 
 def test_signature_checks_are_counted() -> None:

@@ -34,15 +34,21 @@ class Backend:
     """
 
     def __init__(self, directory: Path, settings: PolicySettings, clock: Callable[[], int]) -> None:
-        self.clock = clock
+        self._system_clock = clock
+        self.mock_time = 0
+        """When not 0, the time that stands still, as `setmocktime` sets it."""
         self.settings = settings
         self.chain = Chainstate(directory)
         self.pool = Mempool(settings)
         self.acceptance = Acceptance(self.chain, self.pool)
         self.packages = PackageAcceptance(self.chain, self.pool, self.acceptance)
-        self.started = clock()
+        self.started = self.clock()
         self.fee_estimates: dict[int, int] = {}
         """Feerate in sat/kvB by confirmation target, as set by `setfeeestimate`; target 0 is for all."""
+
+    def clock(self) -> int:
+        """Return the seconds since 1970 that pool and block times go by."""
+        return self.mock_time or self._system_clock()
 
     def close(self) -> None:
         """Release the chain. May be called twice."""

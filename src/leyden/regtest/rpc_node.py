@@ -7,6 +7,7 @@ from leyden.bitcoin.address import decode_address
 from leyden.bitcoin.networks import REGTEST
 from leyden.bitcoin.script import witness_program
 from leyden.regtest.backend import Backend
+from leyden.regtest.rpc_errors import INVALID_PARAMETER, RpcError
 from leyden.regtest.rpc_params import Method, Params
 from leyden.regtest.views import Json, amount, script_view
 
@@ -54,6 +55,18 @@ def uptime(backend: Backend, _: Params) -> object:
     return max(backend.clock() - backend.started, 0)
 
 
+def set_mock_time(backend: Backend, params: Params) -> object:
+    """Set the time of blocks to come, in seconds since 1970; 0 lets it run again.
+
+    The consensus library keeps its own clock: times more than two hours ahead of the real one make no valid block.
+    """
+    time = params.integer(0)
+    if not 0 <= time < 1 << 32:
+        raise RpcError(INVALID_PARAMETER, f"Mocktime cannot be negative or beyond 32 bits: {time}")
+    backend.mock_time = time
+    return None
+
+
 def echo(_: Backend, params: Params) -> object:
     """The parameters."""
     values = [params.value(index) for index in range(10)]
@@ -97,6 +110,7 @@ METHODS: Final = {
     "getzmqnotifications": Method((), 0, _empty_list),
     "getnodeaddresses": Method(("count", "network"), 0, _empty_list),
     "getconnectioncount": Method((), 0, get_connection_count),
+    "setmocktime": Method(("timestamp",), 1, set_mock_time),
     "uptime": Method((), 0, uptime),
     "echo": Method(_TEN, 0, echo),
     "echojson": Method(_TEN, 0, echo),

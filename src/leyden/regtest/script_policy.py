@@ -11,13 +11,15 @@ from typing import Final
 from btclib.exceptions import BTClibException, ScriptError
 from btclib.script.engine import sig_op_cost, verify_transaction
 from btclib.script.engine.flags import ScriptFlag
+from btclib.script.sig_ops import sig_op_count
 from btclib.tx.tx import Tx
 from btclib.tx.tx_out import TxOut as LibraryTxOut
 
+from leyden.bitcoin.script import ScriptType, classify
 from leyden.bitcoin.tx import Transaction
 from leyden.regtest.coins import Coin
 from leyden.regtest.kernel import VERIFY_CONSENSUS, Kernel
-from leyden.regtest.policy import SIGOP_COST_MAX, TransactionRejected
+from leyden.regtest.policy import P2SH_SIGOPS_MAX, SIGOP_COST_MAX, TransactionRejected, redeem_script
 
 CONSENSUS_FLAGS: Final = (
     ScriptFlag.P2SH
@@ -61,7 +63,11 @@ class PolicyTransaction:
         self._prevouts = [LibraryTxOut(coin.value_sat, coin.script_pubkey, check_validity=False) for coin in spent]
 
     def sigop_cost(self) -> int:
-        """Return the signature check cost. Raises TransactionRejected when it is above the relay limit."""
+        """Return the signature check cost. Raises TransactionRejected when it is above a relay limit."""
+        for index, (tx_in, coin) in enumerate(zip(self._tx.inputs, self._spent, strict=True)):
+            redeem = redeem_script(tx_in) if classify(coin.script_pubkey) is ScriptType.P2SH else None
+            if redeem is not None and sig_op_count(redeem, accurate=True) > P2SH_SIGOPS_MAX:
+                raise TransactionRejected("bad-txns-nonstandard-inputs", f"input {index}")
         cost = sig_op_cost(self._prevouts, self._library_tx, STANDARD_FLAGS)
         if cost > SIGOP_COST_MAX:
             raise TransactionRejected("bad-txns-too-many-sigops", str(cost))
