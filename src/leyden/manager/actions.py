@@ -31,6 +31,13 @@ class FundChannel(msgspec.Struct, frozen=True, gc=False):
     anchors: bool
 
 
+class ChannelBorn(msgspec.Struct, frozen=True, gc=False):
+    """An opening that the user asked for has become a channel, durably."""
+
+    user_channel_id: bytes
+    channel_id: bytes
+
+
 class ReleaseFunding(msgspec.Struct, frozen=True, gc=False):
     """An opening came to nothing: the coins of its funding transaction are free."""
 
@@ -50,4 +57,4 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-Action: TypeAlias = Broadcast | Disconnect | FundChannel | ReleaseFunding | ShowEvent | Report
+Action: TypeAlias = Broadcast | Disconnect | FundChannel | ChannelBorn | ReleaseFunding | ShowEvent | Report

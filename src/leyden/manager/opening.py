@@ -22,7 +22,7 @@ from leyden.channel.dispatch import apply
 from leyden.journal.codec import encode_record
 from leyden.journal.records import ChannelOpened
 from leyden.manager import events as ev
-from leyden.manager.actions import Broadcast, FundChannel, ReleaseFunding, ShowEvent
+from leyden.manager.actions import Broadcast, ChannelBorn, FundChannel, ReleaseFunding, ShowEvent
 from leyden.manager.config import InboundOpen
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
@@ -139,7 +139,15 @@ def on_funding_signed(m: Manager, peer: Peer, message: FundingSigned) -> None:
         return
     del peer.openings[message.channel_id]
     slot = _born(m, opened)
-    m.outbox.when_durable(slot.tail, lambda: m.actions.append(Broadcast(opened.funding_transaction, "funding")))
+    m.outbox.when_durable(
+        slot.tail,
+        lambda: m.actions.extend(
+            [
+                Broadcast(opened.funding_transaction, "funding"),
+                ChannelBorn(opened.user_channel_id, opened.channel_id),
+            ]
+        ),
+    )
 
 
 def on_open_channel(m: Manager, peer: Peer, message: OpenChannel) -> None:

@@ -10,7 +10,14 @@ from leyden.channel import limits
 from leyden.channel.core import Outcome
 from leyden.channel.inputs import PendingAdd, QueueAdd
 from leyden.channel.states import Normal
-from leyden.journal.node_records import PartFailed, PartSent, PaymentFailed, PaymentSent, PaymentStarted
+from leyden.journal.node_records import (
+    PartFailed,
+    PartSent,
+    PaymentFailed,
+    PaymentSent,
+    PaymentsForgotten,
+    PaymentStarted,
+)
 from leyden.journal.records import HtlcSource
 from leyden.manager import events as ev
 from leyden.manager import forwarding, handoff
@@ -320,3 +327,20 @@ def _fail(m: Manager, payment: OutboundPayment, reason: str) -> None:
     last = payment.last_failure or Failure(-1, 0, is_final=False)
     m.record(PaymentFailed(payment.started.payment_id, reason, last.code, last.hop, m.now_seconds))
     m.outbox.when_durable(m.node_tail, lambda: show_failed(m, payment))
+
+
+def forget_old(m: Manager) -> None:
+    """Forget finished payments whose stated time is over; their events are acknowledged."""
+    before = m.now_seconds - m.config.payment_retention_seconds
+    payment_ids = [
+        payment_id
+        for payment_id, payment in m.node.ledger.payments.items()
+        if not payment.is_live
+        and not payment.parts
+        and (payment.sent.seconds if payment.sent else payment.failed.seconds if payment.failed else 0) < before
+        and f"sent/{payment_id.hex()}" not in m.node.unacknowledged
+        and f"failed/{payment_id.hex()}" not in m.node.unacknowledged
+    ]
+    claim_ids = [claim_id for claim_id, received in m.node.received.items() if received.seconds < before]
+    if payment_ids or claim_ids:
+        m.record(PaymentsForgotten(payment_ids, claim_ids))

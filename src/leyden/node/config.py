@@ -5,6 +5,7 @@ misspelt limit would silently not be there.
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 from leyden.base.errors import CommandRejected
 from leyden.bitcoin.networks import Network, by_name
 from leyden.node import files
-from leyden.node.settings import NodeConfig
+from leyden.node.settings import LOG_SUBSYSTEMS, NodeConfig
 
 ENVIRONMENT_PREFIX = "LEYDEN_"
 OTHER_VARIABLES = ("LEYDEN_CONFIG", "LEYDEN_PASSPHRASE", "LEYDEN_WORDS")
@@ -161,19 +162,28 @@ def _convert(content: Table, origin: Mapping[str, str], file: str) -> NodeConfig
     try:
         return msgspec.convert(content, NodeConfig, strict=not origin)
     except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at `$")
-        key = place.strip(".`")
+        what, _, place = str(error).partition(" - at ")
+        key = re.sub(r"[`$]|\[.*\]|key in ", "", place).strip(".")
         where = origin.get(key, file)
-        raise _invalid(f"{where}: {'`' + key + '`: ' if key else ''}{_sentence(what)}") from None
+        raise _invalid(f"{where}: {'`' + key + '`: ' if key else ''}{what[:1].lower()}{what[1:]}{_choices(key)}") from None
 
 
-def _sentence(what: str) -> str:
-    return what[:1].lower() + what[1:]
+def _choices(key: str) -> str:
+    """Return which values a key may have, when they are few."""
+    kind = next((_plain(field.type) for name, field in keys() if name == key), None)
+    if isinstance(kind, msgspec.inspect.DictType):
+        kind = _plain(kind.value_type)
+    if not isinstance(kind, msgspec.inspect.LiteralType):
+        return ""
+    return f"; use one of {', '.join(str(value) for value in kind.values)}"
 
 
 def _check(config: NodeConfig) -> None:
     for place in config.listen:
         split_address(place, "listen")
+    for name in config.log.levels:
+        if name not in LOG_SUBSYSTEMS:
+            raise _invalid(f"log.levels: there is no subsystem `{name}`{_nearest(name, list(LOG_SUBSYSTEMS))}")
     if config.bitcoind.cookie_file and (config.bitcoind.user or config.bitcoind.password):
         raise _invalid("give bitcoind.cookie_file, or bitcoind.user and bitcoind.password, not both")
     if bool(config.bitcoind.user) != bool(config.bitcoind.password):

@@ -1,0 +1,26 @@
+"""Fee policy: which feerate our commitments should have."""
+
+from leyden.channel.inputs import ChangeFeerate
+from leyden.manager.manager import Manager
+
+ANCHOR_FEERATE_MAX_PER_KW = 2500
+"""With anchors a commitment needs only enough to relay; a child pays for the rest."""
+CHANGE_PERCENT_MIN = 20
+
+
+def target_feerate_per_kw(estimate_per_kw: int, *, anchors: bool) -> int:
+    """Return the feerate for a commitment of ours."""
+    return min(estimate_per_kw, ANCHOR_FEERATE_MAX_PER_KW) if anchors else estimate_per_kw
+
+
+def set_feerates(m: Manager, feerate_per_kw: int, closing_feerate_per_kw: int) -> None:
+    """Take new estimates; channels that we opened follow when the change is worth a commitment."""
+    m.set_env(feerate_per_kw=feerate_per_kw, closing_feerate_per_kw=closing_feerate_per_kw)
+    for slot in m.channels.values():
+        core = slot.state.core
+        if not core.opened.is_opener:
+            continue
+        now = core.remote.feerate_per_kw
+        target = target_feerate_per_kw(feerate_per_kw, anchors=core.opened.anchors)
+        if abs(target - now) * 100 > now * CHANGE_PERCENT_MIN:
+            m.guarded(slot, ChangeFeerate(target))

@@ -1,0 +1,87 @@
+"""Carrying out what the manager wants done outside."""
+
+import logging
+
+from leyden.base.errors import ChainUnavailable, CommandRejected
+from leyden.bitcoin.tx import Transaction, TxOut, txid_to_hex
+from leyden.manager import opening
+from leyden.manager.actions import Action, Broadcast, ChannelBorn, Disconnect, FundChannel, ReleaseFunding, Report, ShowEvent
+from leyden.manager.events import OpenRefused
+from leyden.node.core import NodeCore
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_log = logging.getLogger("leyden.node")
+
+
+def report(action: Report) -> None:
+    """Write to the log."""
+    _log.log(_LEVELS[action.level], "%s", action.text)
+
+
+def carry_out(core: NodeCore, action: Action) -> None:
+    """Carry out one action."""
+    match action:
+        case Report():
+            report(action)
+        case Broadcast():
+            _broadcast(core, action)
+        case ShowEvent(event=event):
+            if isinstance(event, OpenRefused):
+                waiter = core.opening_waiters.pop(event.user_channel_id, None)
+                if waiter is not None and not waiter.done():
+                    waiter.set_exception(CommandRejected(event.reason, code="open_refused"))
+            core.show(event)
+        case ChannelBorn():
+            born = core.opening_waiters.pop(action.user_channel_id, None)
+            if born is not None and not born.done():
+                born.set_result(action.channel_id)
+        case FundChannel():
+            # In a turn of its own: the wallet may take its time, and its answer is an input like any other.
+            core.runtime.scheduler.post(lambda: _fund(core, action))
+        case ReleaseFunding(transaction=raw):
+            core.wallet.forget_pending(Transaction.parse(raw).txid())
+        case Disconnect():
+            raise AssertionError("the run loop disconnects")
+
+
+def _broadcast(core: NodeCore, action: Broadcast) -> None:
+    transaction = Transaction.parse(action.transaction)
+    core.wallet.pending_transaction(transaction)
+    core.spawn(_publish(core, action, transaction.txid()), f"broadcast of {action.what}")
+
+
+async def _publish(core: NodeCore, action: Broadcast, txid: bytes) -> None:
+    try:
+        result = await core.chain.broadcast(action.transaction)
+    except ChainUnavailable as error:
+        _log.warning("%s %s waits for the chain service: %s", action.what, txid_to_hex(txid), error)
+        return
+    if result.accepted:
+        _log.info("%s %s is published", action.what, txid_to_hex(txid))
+    else:
+        _log.warning("%s %s was refused: %s", action.what, txid_to_hex(txid), result.reject_reason)
+
+
+def _fund(core: NodeCore, action: FundChannel) -> None:
+    owner = action.temporary_channel_id
+    try:
+        draft = core.wallet.build_funding(
+            owner,
+            [TxOut(action.funding_satoshis, action.script_pubkey)],
+            core.manager.env.feerate_per_kw,
+            1 if action.anchors else 0,
+            core.random32(),
+        )
+        transaction = core.wallet.sign(draft)
+    except CommandRejected as error:
+        reason = error.what
+        core.runtime.run(lambda m: opening.funding_failed(m, action.node_id, owner, reason))
+        return
+    known: list[bool] = []
+    core.runtime.run(
+        lambda m: known.append(
+            opening.funding_ready(m, action.node_id, owner, transaction, draft.output_indices[0])
+        )
+    )
+    if not known[0]:
+        core.wallet.release(owner)

@@ -1,0 +1,98 @@
+"""Following the chain: blocks to the run loop in order, feerates now and then. Failure is retried, never fatal."""
+
+import asyncio
+from collections.abc import Callable
+
+from leyden.base.errors import ChainUnavailable
+from leyden.manager import chain as blocks
+from leyden.manager import fees
+from leyden.node.core import NodeCore
+from leyden.ports.chain import BlockConnected, BlocksDisconnected
+
+FEE_INTERVAL_SECONDS = 30
+REBROADCAST_INTERVAL_SECONDS = 60
+COMMITMENT_TARGET_BLOCKS = 6
+CLOSING_TARGET_BLOCKS = 12
+RETRY_SECONDS = 1.0
+
+
+async def follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Callable[[], None]) -> None:
+    """Feed every block after (height, block_hash); call `on_synced` once, when the tip is reached for the first time."""
+    await rescan_wallet(core, height)
+    tip_height = await _tip_height(core)
+    core.best_hash = block_hash
+    if height >= tip_height:
+        on_synced()
+    async for event in core.chain.follow(height, block_hash):
+        match event:
+            case BlockConnected(block=block):
+                if block.height > tip_height:
+                    tip_height = block.height
+                is_tip = block.height >= tip_height
+                if is_tip and not core.is_synced:
+                    tip_height = max(tip_height, await _tip_height(core))
+                    is_tip = block.height >= tip_height
+                core.best_hash = block.hash
+                core.runtime.on_block(block.height, block.hash, block.transactions, block.txids, is_tip=is_tip)
+                if is_tip and not core.is_synced:
+                    on_synced()
+            case BlocksDisconnected(fork_height=fork_height, fork_hash=fork_hash):
+                core.best_hash = fork_hash
+                core.runtime.on_blocks_disconnected(fork_height, fork_hash)
+                await rescan_wallet(core, fork_height)
+
+
+async def _tip_height(core: NodeCore) -> int:
+    while True:
+        try:
+            return (await core.chain.tip()).height
+        except ChainUnavailable as error:
+            core.chain_status = str(error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def rescan_wallet(core: NodeCore, height: int) -> None:
+    """Feed blocks that the wallet asks for again: a restored seed, or a reorganisation deeper than it remembers."""
+    wallet = core.wallet
+    at = wallet.rescan_from
+    if at is None:
+        return
+    while at <= height:
+        try:
+            block = await core.chain.get_block_by_height(at)
+        except ChainUnavailable as error:
+            core.chain_status = str(error)
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        if block is None:
+            break
+        core.runtime.record_wallet(wallet.connect_block(block.height, block.hash, block.transactions, block.txids))
+        at += 1
+    core.runtime.record_wallet(wallet.rescan_finished())
+    core.runtime.turn()
+
+
+async def watch_fees(core: NodeCore) -> None:
+    """Ask for feerates now and then; what is ours and unconfirmed is published again on the way."""
+    since_broadcast = 0.0
+    while True:
+        try:
+            commitment = await core.chain.estimate_fee(COMMITMENT_TARGET_BLOCKS)
+            closing = await core.chain.estimate_fee(CLOSING_TARGET_BLOCKS)
+        except ChainUnavailable:
+            pass
+        else:
+            if commitment.why:
+                core.alarms["fees"] = commitment.why
+            else:
+                core.alarms.pop("fees", None)
+            core.runtime.run(
+                lambda m, one=commitment.feerate_per_kw, two=closing.feerate_per_kw: fees.set_feerates(m, one, two)
+            )
+        since_broadcast += FEE_INTERVAL_SECONDS
+        if core.is_synced and since_broadcast >= REBROADCAST_INTERVAL_SECONDS:
+            since_broadcast = 0.0
+            core.runtime.run(blocks.rebroadcast)
+            for raw in core.wallet.unconfirmed_transactions():
+                core.spawn(core.chain.broadcast(raw), "broadcast of a wallet transaction")
+        await asyncio.sleep(FEE_INTERVAL_SECONDS)

@@ -1,0 +1,208 @@
+"""Channels and peers of users: checked here, carried by the manager and the transport."""
+
+import asyncio
+import contextlib
+
+from leyden.base.errors import ChainUnavailable, CommandRejected
+from leyden.base.ids import NodeId
+from leyden.channel.inputs import ForceClose, SetPolicy, StartShutdown
+from leyden.channel.opening_v1 import OpenRequest
+from leyden.channel.states import Closed, ForceClosing, MutualClose, Negotiating, ShuttingDown, Spent
+from leyden.crypto import ec
+from leyden.journal.node_records import PeerRemembered
+from leyden.journal.records import ForwardingPolicy
+from leyden.manager import opening
+from leyden.manager.fees import target_feerate_per_kw
+from leyden.manager.manager import Manager
+from leyden.manager.state import Slot
+from leyden.node import describe
+from leyden.node.core import NodeCore
+from leyden.node.parse import parse_address, parse_hex
+from leyden.node.views import ChannelOpening, ChannelTypeName, ClosingView, ForwardingPolicyView, PeerView
+from leyden.wallet.wallet import AddressKind
+from leyden.wire.channel_type import ChannelType, CommitmentFormat
+
+INIT_WAIT_SECONDS = 10.0
+
+
+def parse_node_id(text: str) -> bytes:
+    """Return 33 bytes that are a point. Raises CommandRejected (`invalid_node_id`)."""
+    node_id = parse_hex(text, 33, "node_id", "invalid_node_id")
+    if not ec.is_valid_point(node_id):
+        raise CommandRejected("node_id is not a public key", code="invalid_node_id")
+    return node_id
+
+
+async def connect(core: NodeCore, text: str, host: str, port: int) -> PeerView:
+    """Connect to a peer, remember its address, and wait for its `init`."""
+    node_id = parse_node_id(text)
+    if node_id == core.manager.node_id:
+        raise CommandRejected("this is the node's own id", code="invalid_node_id")
+    if not host or not 1 <= port <= 65_535:
+        raise CommandRejected("give host and port, e.g. 127.0.0.1 and 9735", code="invalid_address")
+    core.unwanted_peers.pop(node_id, None)
+    if node_id not in core.runtime.connections:
+        if core.transport is None:
+            raise CommandRejected("the node is not in sync with the chain yet; try again soon", code="not_synced")
+        await core.transport.connect(NodeId(node_id), host, port)
+    known = core.manager.node.peers.get(node_id)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if known is None or known.address != address:
+        trusted = known is not None and known.trusted
+        await core.run_in_node(lambda manager: manager.record(PeerRemembered(node_id, address, trusted)))
+    await _until_init(core, node_id)
+    return describe.peer_view(core, node_id)
+
+
+async def _until_init(core: NodeCore, node_id: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + INIT_WAIT_SECONDS
+    while loop.time() < deadline:
+        peer = core.manager.peers.get(node_id)
+        if peer is None:
+            raise CommandRejected("the peer ended the connection; it may not like our features or network", code="peer_refused")
+        if peer.features is not None:
+            return
+        await asyncio.sleep(0.005)
+    raise CommandRejected("the peer sends no init", code="peer_refused")
+
+
+async def trust(core: NodeCore, text: str, *, trusted: bool) -> PeerView:
+    """Say whether zero-conf channels of a peer are accepted."""
+    node_id = parse_node_id(text)
+    known = core.manager.node.peers.get(node_id)
+    address = known.address if known is not None else ""
+    await core.run_in_node(lambda manager: manager.record(PeerRemembered(node_id, address, trusted)))
+    return describe.peer_view(core, node_id)
+
+
+async def open_channel(  # noqa: PLR0913
+    core: NodeCore,
+    node_id: str,
+    amount_sat: int,
+    push_msat: int,
+    channel_type: ChannelTypeName,
+    announce: bool,  # noqa: FBT001
+    feerate_per_kw: int | None,
+    zero_conf: bool,  # noqa: FBT001
+    scid_alias: bool,  # noqa: FBT001
+    close_to: str | None,
+) -> ChannelOpening:
+    """Open a channel; return when its birth is durable and its funding on its way."""
+    manager = core.manager
+    peer = parse_node_id(node_id)
+    commitment_format = CommitmentFormat.ANCHORS if channel_type == "anchors" else CommitmentFormat.STATIC_REMOTEKEY
+    if announce and (scid_alias or zero_conf):
+        raise CommandRejected("a channel with scid_alias or zero_conf cannot be announced", code="invalid_channel_type")
+    if amount_sat > core.wallet.balance().spendable_sat:
+        raise CommandRejected(
+            f"{amount_sat} sat are more than the {core.wallet.balance().spendable_sat} sat that are spendable",
+            code="insufficient_funds",
+        )
+    anchors = commitment_format is CommitmentFormat.ANCHORS
+    user_channel_id = core.random32()[:16]
+    request = OpenRequest(
+        counterparty_node_id=peer,
+        funding_satoshis=amount_sat,
+        push_msat=push_msat,
+        channel_type=ChannelType(commitment_format, scid_alias or zero_conf, zero_conf),
+        announce_channel=announce,
+        feerate_per_kw=target_feerate_per_kw(feerate_per_kw or manager.env.feerate_per_kw, anchors=anchors),
+        chain_hash=manager.config.network.chain_hash,
+        temporary_channel_id=core.random32(),
+        channel_keys_id=core.random32(),
+        user_channel_id=user_channel_id,
+        upfront_shutdown_script=parse_address(close_to, manager.config.network) if close_to else b"",
+        policy=manager.config.policy,
+    )
+    waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    core.opening_waiters[user_channel_id] = waiter
+    try:
+        core.runtime.run(lambda m: opening.open_channel(m, request))
+        channel_id = await waiter
+    finally:
+        core.opening_waiters.pop(user_channel_id, None)
+    opened = manager.channels[channel_id].state.core.opened
+    with contextlib.suppress(ChainUnavailable):
+        # Published once more, to return behind it; while the service is away the node goes on trying by itself.
+        await core.chain.broadcast(opened.funding_transaction)
+    return ChannelOpening(
+        channel_id=channel_id.hex(),
+        user_channel_id=user_channel_id.hex(),
+        funding_txid=opened.funding_txid[::-1].hex(),
+        funding_output_index=opened.funding_output_index,
+    )
+
+
+def find_channel(core: NodeCore, text: str) -> Slot:
+    """Return a channel by its id. Raises CommandRejected (`unknown_channel`)."""
+    slot = core.manager.channels.get(parse_hex(text, 32, "channel_id", "unknown_channel"))
+    if slot is None:
+        raise CommandRejected("no channel has this channel_id; `leyden channels` lists them", code="unknown_channel")
+    return slot
+
+
+async def close(
+    core: NodeCore, channel_id: str, *, force: bool, address: str | None, feerate_per_kw: int | None
+) -> ClosingView:
+    """Close a channel, with the peer or alone; returns when the decision is durable."""
+    slot = find_channel(core, channel_id)
+    if isinstance(slot.state, MutualClose | Spent | Closed | ForceClosing):
+        raise CommandRejected("this channel is closing or closed already", code="already_closing")
+    if force:
+        await core.run(lambda manager: manager.apply(slot, ForceClose("closed by the user")))
+    else:
+        if isinstance(slot.state, ShuttingDown | Negotiating):
+            raise CommandRejected("this channel is closing already", code="already_closing")
+        script = _closing_script(core, slot, address)
+        feerate = feerate_per_kw or core.manager.env.closing_feerate_per_kw
+        await core.run(lambda manager: manager.apply(slot, StartShutdown(script, feerate)))
+    return ClosingView(
+        channel_id=channel_id,
+        state=describe.state_name(slot),
+        closing_txid=None,
+    )
+
+
+def _closing_script(core: NodeCore, slot: Slot, address: str | None) -> bytes:
+    if address:
+        return parse_address(address, core.manager.config.network)
+    promised = slot.state.core.opened.local.upfront_shutdown_script
+    if promised:
+        return promised
+    issued = core.wallet.new_address(AddressKind.P2WPKH)
+    core.runtime.record_wallet(issued.record)
+    return issued.script_pubkey
+
+
+async def set_policy(  # noqa: PLR0913
+    core: NodeCore,
+    channel_id: str,
+    fee_base_msat: int | None,
+    fee_proportional_millionths: int | None,
+    cltv_expiry_delta: int | None,
+    htlc_minimum_msat: int | None,
+) -> ForwardingPolicyView:
+    """Change what a channel asks for forwarding, and tell the peer."""
+    slot = find_channel(core, channel_id)
+    old = slot.state.core.policy
+
+    def value(given: int | None, current: int, maximum: int, name: str) -> int:
+        if given is None:
+            return current
+        if not 0 <= given <= maximum:
+            raise CommandRejected(f"{name}: from 0 to {maximum}", code="invalid_policy")
+        return given
+
+    policy = ForwardingPolicy(
+        value(fee_base_msat, old.fee_base_msat, (1 << 32) - 1, "fee_base_msat"),
+        value(fee_proportional_millionths, old.fee_proportional_millionths, 1_000_000, "fee_proportional_millionths"),
+        value(cltv_expiry_delta, old.cltv_expiry_delta, 2016, "cltv_expiry_delta"),
+        value(htlc_minimum_msat, old.htlc_minimum_msat, 1 << 50, "htlc_minimum_msat"),
+    )
+
+    def change(manager: Manager) -> None:
+        manager.apply(slot, SetPolicy(policy, manager.now_seconds))
+
+    await core.run(change)
+    return describe.policy_view(policy)

@@ -1,0 +1,127 @@
+"""What the parts of a running node share, and how a coroutine waits for the run loop."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from leyden.manager.events import Event, PaymentFailed, PaymentSent
+from leyden.manager.manager import Manager
+from leyden.node.runtime import Runtime
+from leyden.node.settings import NodeConfig
+from leyden.ports.chain import ChainSource
+from leyden.ports.transport import Transport
+from leyden.wallet.wallet import Wallet
+
+ResultT = TypeVar("ResultT")
+
+
+class NodeCore:
+    """Shared state of a running node; every method runs on the event loop's thread.
+
+    chain_status: empty while the chain source works. is_synced: the chain was followed to its tip in this life.
+    subscribers: queues of events, one for each iterator.
+    """
+
+    def __init__(
+        self, config: NodeConfig, runtime: Runtime, wallet: Wallet, chain: ChainSource, random32: Callable[[], bytes]
+    ) -> None:
+        self.config = config
+        self.runtime = runtime
+        self.manager: Manager = runtime.manager
+        self.wallet = wallet
+        self.chain = chain
+        self.random32 = random32
+        self.transport: Transport | None = None
+        self.listening: list[str] = []
+        self.chain_status = "not asked yet"
+        self.is_synced = False
+        self.started_seconds = runtime.scheduler.now_seconds()
+        self.best_hash = b""
+        self.alarms: dict[str, str] = {}
+        self.unwanted_peers: dict[bytes, None] = {}
+        self.subscribers: dict[object, tuple[deque[Event], asyncio.Event]] = {}
+        self.payment_waiters: dict[bytes, list[asyncio.Future[None]]] = {}
+        self.opening_waiters: dict[bytes, asyncio.Future[bytes]] = {}
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+
+    # --- waiting ---------------------------------------------------------------------------------------------------
+
+    async def run(self, command: Callable[[Manager], ResultT]) -> ResultT:
+        """Run a command, and return its result when everything that it decided is durable (invariant P1)."""
+        result: list[ResultT] = []
+        self.runtime.run(lambda manager: result.append(command(manager)))
+        await self.all_durable()
+        return result[0]
+
+    async def run_in_node(self, command: Callable[[Manager], ResultT]) -> ResultT:
+        """The same for a command whose records are in the node journal alone."""
+        result: list[ResultT] = []
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def run(manager: Manager) -> None:
+            result.append(command(manager))
+            manager.outbox.when_durable(manager.node_tail, lambda: _resolve(durable))
+
+        self.runtime.run(run)
+        await durable
+        return result[0]
+
+    async def all_durable(self) -> None:
+        """Wait until all that is in memory now is durable: what an answer shows must not vanish at a crash."""
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.runtime.outbox.when_all_durable(lambda: _resolve(durable))
+        self.runtime.turn()
+        await durable
+
+    def spawn(self, work: Awaitable[Any], name: str) -> None:
+        """Run a coroutine beside the loop; its end is looked at, its errors are reported."""
+        task = asyncio.ensure_future(work)
+        task.set_name(name)
+        self._tasks[task] = None
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled() and task.exception() is not None:
+            self.manager.report("error", f"{task.get_name()} failed: {task.exception()!r}")
+            self.runtime.turn()
+
+    async def cancel_tasks(self) -> None:
+        """End everything that was spawned."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def show(self, event: Event) -> None:
+        """Give an event to every iterator, and wake who waits for its payment."""
+        for queue, wake in self.subscribers.values():
+            queue.append(event)
+            wake.set()
+        if isinstance(event, PaymentSent | PaymentFailed):
+            self.wake_payment(event.payment_id)
+
+    def wake_payment(self, payment_id: bytes) -> None:
+        """Wake whoever waits for a payment."""
+        for waiter in self.payment_waiters.pop(payment_id, ()):
+            _resolve(waiter)
+
+    def abort_waiters(self, error: Exception) -> None:
+        """The node stops: nobody waits for ever."""
+        for waiters in self.payment_waiters.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+        for opening in self.opening_waiters.values():
+            if not opening.done():
+                opening.set_exception(error)
+        self.payment_waiters.clear()
+        self.opening_waiters.clear()
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

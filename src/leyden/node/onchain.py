@@ -1,0 +1,98 @@
+"""The wallet for users."""
+
+from leyden.base.errors import CommandRejected
+from leyden.channel import limits
+from leyden.channel.states import Closed, Normal
+from leyden.bitcoin.tx import txid_to_hex
+from leyden.node.core import NodeCore
+from leyden.node.parse import parse_address
+from leyden.node.views import AddressView, Balance, TransactionView
+from leyden.wallet.wallet import ANCHOR_RESERVE_SAT, AddressKind
+
+
+def count_anchor_channels(core: NodeCore) -> None:
+    """Tell the wallet for how many channels it keeps a reserve."""
+    core.wallet.anchor_channels = sum(
+        [
+            slot.state.core.opened.anchors and slot.state.core.spent is None and type(slot.state) is not Closed
+            for slot in core.manager.channels.values()
+        ]
+    )
+
+
+async def new_address(core: NodeCore) -> AddressView:
+    """Return a fresh address."""
+    issued = core.wallet.new_address(AddressKind.P2WPKH)
+    core.runtime.record_wallet(issued.record)
+    await core.all_durable()
+    path = issued.record.path if issued.record is not None else None
+    return AddressView(
+        address=issued.address,
+        kind="p2wpkh",
+        path="" if path is None else f"m/{path.purpose}'/{core.manager.config.network.bip44_coin_type}'/0'/{path.branch}/{path.index}",
+    )
+
+
+def balance(core: NodeCore) -> Balance:
+    """Return all that the node owns."""
+    count_anchor_channels(core)
+    wallet = core.wallet.balance()
+    local = spendable = receivable = outbound = inbound = closing = 0
+    for slot in core.manager.channels.values():
+        channel = slot.state.core
+        if type(slot.state) is Closed or channel.spent is not None:
+            continue
+        outbound += sum([htlc.add.amount_msat for htlc in channel.outbound.values()])
+        inbound += sum([htlc.add.amount_msat for htlc in channel.inbound.values()])
+        if channel.closing is not None or channel.close_agreed is not None:
+            closing += channel.local.local_msat // 1000
+            continue
+        local += channel.local.local_msat
+        if type(slot.state) is Normal and slot.state.session.reestablished:
+            spendable += limits.spendable_msat(channel, slot.state.session.queued_msat)
+            receivable += limits.receivable_msat(channel)
+    return Balance(
+        confirmed_sat=wallet.confirmed_sat,
+        unconfirmed_sat=wallet.unconfirmed_sat,
+        immature_sat=wallet.immature_sat,
+        reserved_sat=wallet.locked_sat,
+        anchor_reserve_sat=wallet.reserved_sat,
+        anchor_reserve_per_channel_sat=ANCHOR_RESERVE_SAT,
+        spendable_sat=wallet.spendable_sat,
+        lightning_msat=local,
+        spendable_msat=spendable,
+        receivable_msat=receivable,
+        in_flight_outbound_msat=outbound,
+        in_flight_inbound_msat=inbound,
+        closing_sat=closing,
+    )
+
+
+async def send(core: NodeCore, address: str, amount_sat: int | None, feerate_per_kw: int | None) -> TransactionView:
+    """Pay an address."""
+    count_anchor_channels(core)
+    script = parse_address(address, core.manager.config.network)
+    feerate = core.manager.env.closing_feerate_per_kw if feerate_per_kw is None else feerate_per_kw
+    if not 253 <= feerate <= 1_000_000:
+        raise CommandRejected("feerate_per_kw: from 253 (1 sat/vB) to 1000000", code="invalid_feerate")
+    wallet = core.wallet
+    if amount_sat is None:
+        draft = wallet.send_all(script, feerate, core.random32())
+    else:
+        draft = wallet.send(script, amount_sat, feerate, core.random32())
+    transaction = wallet.sign(draft)
+    core.runtime.record_wallet(wallet.sent(transaction))
+    await core.all_durable()
+    raw = transaction.serialize()
+    result = await core.chain.broadcast(raw)
+    if not result.accepted:
+        core.runtime.record_wallet(wallet.abandon(transaction.txid()))
+        core.runtime.turn()
+        raise CommandRejected(f"the chain service refuses the transaction: {result.reject_reason}", code="refused")
+    return TransactionView(
+        txid=txid_to_hex(transaction.txid()),
+        amount_sat=transaction.outputs[draft.output_indices[0]].value_sat,
+        fee_sat=draft.fee_sat,
+        feerate_per_kw=feerate,
+        raw=raw.hex(),
+    )

@@ -1,0 +1,39 @@
+"""Hexadecimal of callers into bytes, with a sentence when it is none."""
+
+from leyden.base.errors import CommandRejected, DecodeError
+from leyden.bitcoin.address import decode_address
+from leyden.bitcoin.networks import Network
+
+
+def parse_hex(text: str, length: int, what: str, code: str) -> bytes:
+    """Return `length` bytes. Raises CommandRejected with `code`."""
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        raise CommandRejected(f"{what} is not hexadecimal: {text[:80]!r}", code=code) from None
+    if len(value) != length:
+        raise CommandRejected(f"{what} has {len(value)} bytes, not {length}", code=code)
+    return value
+
+
+def parse_address(text: str, network: Network) -> bytes:
+    """Return the script of an address. Raises CommandRejected (`invalid_address`)."""
+    try:
+        return decode_address(text, network)
+    except DecodeError as error:
+        raise CommandRejected(f"{text[:100]!r} is no address of {network.name}: {error}", code="invalid_address") from None
+
+
+def format_scid(scid: int) -> str:
+    """Return `block x transaction x output` (BOLT 7, "Definition of `short_channel_id`")."""
+    return f"{scid >> 40}x{scid >> 16 & 0xFFFFFF}x{scid & 0xFFFF}"
+
+
+def parse_scid(text: str) -> int:
+    """Read what `format_scid` wrote. Raises CommandRejected (`invalid_short_channel_id`)."""
+    parts = text.split("x")
+    if len(parts) == 3 and all(part.isascii() and part.isdigit() for part in parts):
+        block, transaction, output = (int(part) for part in parts)
+        if block < 1 << 24 and transaction < 1 << 24 and output < 1 << 16:
+            return block << 40 | transaction << 16 | output
+    raise CommandRejected(f"{text[:40]!r} is no short_channel_id like 700000x12x0", code="invalid_short_channel_id")

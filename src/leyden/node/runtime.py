@@ -1,0 +1,345 @@
+"""The run loop: input -> decide -> records to the store -> effects that are free. It fits on two screens and never waits.
+
+Time and concurrency enter through `Scheduler` alone, so a simulator runs this very code with its own.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from leyden.base.errors import StorageBroken, StorageFailed, StorageUnavailable
+from leyden.base.ids import NODE_JOURNAL, NodeId
+from leyden.bitcoin.tx import Transaction
+from leyden.channel.snapshot import encode_core
+from leyden.journal.batch import Append, Snapshot
+from leyden.journal.node_codec import encode_node_record
+from leyden.journal.wallet_records import WalletDisconnected, WalletRecord
+from leyden.manager import chain, claiming, peers, sending
+from leyden.manager.actions import Action, Disconnect, Report
+from leyden.manager.manager import Manager
+from leyden.manager.node_snapshot import encode_node_snapshot
+from leyden.ports.store import Store
+from leyden.ports.transport import Connection
+from leyden.wallet.wallet import Wallet
+
+
+class Scheduler(Protocol):
+    """Time and turns."""
+
+    def now_seconds(self) -> int:
+        """Return seconds since 1970."""
+        ...
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Run `callback` in a later turn."""
+        ...
+
+    def after(self, delay_seconds: float, callback: Callable[[], None]) -> None:
+        """Run `callback` once, later."""
+        ...
+
+
+class RuntimeLimits:
+    """Bounds of the run loop. Bytes are those of records that the store has not made durable yet."""
+
+    HOLD_BYTES = 64 * 1024 * 1024
+    PAUSE_BYTES = 256 * 1024 * 1024
+    RETRY_FIRST_SECONDS = 0.2
+    RETRY_LAST_SECONDS = 10.0
+    SNAPSHOT_TAIL_BYTES_MIN = 4 << 20
+    FORGET_EVERY_SECONDS = 600
+
+
+class Runtime:
+    """Drives one manager. Implements `ConnectionHandler`.
+
+    on_action: carries out what leaves the node (broadcasts, events, ...). store_status: empty while the store works.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        manager: Manager,
+        wallet: Wallet,
+        store: Store,
+        epoch: int,
+        scheduler: Scheduler,
+        on_action: Callable[[Action], None],
+    ) -> None:
+        self.manager = manager
+        self.wallet = wallet
+        self.store = store
+        self.epoch = epoch
+        self.scheduler = scheduler
+        self.on_action = on_action
+        self.outbox = manager.outbox
+        self.connections: dict[bytes, Connection] = {}
+        self.broken: StorageFailed | None = None
+        self.store_status = ""
+        self.on_broken: Callable[[StorageFailed], None] = lambda _error: None
+        self._turn_posted = False
+        self._paused = False
+        self._tries = 0
+        self._refused: list[Sequence[Append]] = []
+        self._tail_bytes: dict[str, int] = {}
+        self._snapshot_bytes: dict[str, int] = {}
+        self._snapshotting: dict[str, None] = {}
+        manager.signer.on_answer(self._on_late_answer)
+
+    # --- connections ---------------------------------------------------------------------------------------------
+
+    def on_connected(self, connection: Connection) -> None:
+        """A handshake is complete; a newer connection replaces an older one."""
+        node_id = bytes(connection.node_id)
+        older = self.connections.get(node_id)
+        if older is not None:
+            self.connections.pop(node_id)
+            peers.on_disconnected(self.manager, node_id)
+            older.close("a newer connection replaces this one")
+        if self.broken is not None:
+            connection.close("this node is stopping")
+            return
+        self.connections[node_id] = connection
+        self._begin()
+        peers.on_connected(self.manager, node_id)
+        self.turn()
+
+    def on_messages(self, connection: Connection, messages: list[bytes]) -> None:
+        """Take all whole messages of one read in one synchronous pass."""
+        node_id = bytes(connection.node_id)
+        if self.connections.get(node_id) is not connection or self.broken is not None:
+            return
+        self._begin()
+        manager = self.manager
+        on_message = peers.on_message
+        for raw in messages:
+            on_message(manager, node_id, raw)
+        self.turn()
+
+    def on_disconnected(self, connection: Connection, reason: str) -> None:
+        """The connection is over."""
+        node_id = bytes(connection.node_id)
+        if self.connections.get(node_id) is not connection:
+            return
+        del self.connections[node_id]
+        self._begin()
+        peers.on_disconnected(self.manager, node_id)
+        self.on_action(Report("info", f"peer {node_id.hex()[:16]} disconnected: {reason}"))
+        self.turn()
+
+    def on_writable(self, connection: Connection) -> None:
+        """Nothing waits for that: what is queued is bounded by the transport."""
+
+    # --- one turn ------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self.manager.now_seconds = self.scheduler.now_seconds()
+
+    def run(self, command: Callable[[Manager], None]) -> None:
+        """Run a command of the user and finish the pass. Raises what the command raises; the pass is finished then too."""
+        self._begin()
+        try:
+            command(self.manager)
+        finally:
+            self.turn()
+
+    def turn(self) -> None:
+        """Finish a pass: records to the store, requests to the signer while it writes, messages and actions that are free."""
+        if self.broken is not None:
+            return
+        manager, outbox = self.manager, self.outbox
+        while True:
+            manager.flush()
+            batch = outbox.take_batch()
+            if batch:
+                self._append(batch)
+            requests = outbox.take_requests()
+            for signing in requests:
+                answer = manager.signer.answer(signing.request)
+                if answer is None:
+                    outbox.wait_for_signer(signing)
+                else:
+                    outbox.on_answer(signing, answer)
+            if not requests:
+                break
+        for node_id, messages in outbox.take_messages():
+            connection = self.connections.get(node_id)
+            if connection is not None:
+                connection.send(messages)
+        if manager.actions:
+            self._act()
+        self._apply_back_pressure()
+
+    def _act(self) -> None:
+        for action in self.manager.take_actions():
+            if type(action) is Disconnect:
+                connection = self.connections.get(action.node_id)
+                if connection is not None:
+                    connection.close(action.reason)
+            else:
+                self.on_action(action)
+
+    def _post_turn(self) -> None:
+        if not self._turn_posted:
+            self._turn_posted = True
+            self.scheduler.post(self._posted_turn)
+
+    def _posted_turn(self) -> None:
+        self._turn_posted = False
+        self._begin()
+        self.turn()
+
+    def _on_late_answer(self, request_id: int, answer: object) -> None:
+        self.outbox.on_late_answer(request_id, answer)  # type: ignore[arg-type]
+        self._post_turn()
+
+    # --- the store -----------------------------------------------------------------------------------------------
+
+    def _append(self, batch: Sequence[Append]) -> None:
+        for append in batch:
+            size = sum(map(len, append.records))
+            self._tail_bytes[append.journal] = self._tail_bytes.get(append.journal, 0) + size
+        if self._refused or self._tries:
+            # Behind a refused batch nothing may overtake: it waits its turn.
+            self._refused.append(batch)
+        else:
+            self.store.append(self.epoch, batch, lambda error: self._on_appended(batch, error))
+
+    def _on_appended(self, batch: Sequence[Append], error: StorageFailed | None) -> None:
+        if self.broken is not None:
+            return
+        if error is None:
+            if self._tries and not self._refused:
+                self._tries = 0
+                self.store_status = ""
+                self.on_action(Report("info", "the store works again"))
+            self.outbox.on_durable(batch)
+            self._compact(batch)
+            self._post_turn()
+        elif isinstance(error, StorageUnavailable):
+            if not self._refused:
+                self.store_status = str(error)
+                self.on_action(Report("error", f"the store does not take records, trying again: {error}"))
+                self._tries += 1
+                delay = RuntimeLimits.RETRY_FIRST_SECONDS * 2 ** min(self._tries, 10)
+                self.scheduler.after(min(delay, RuntimeLimits.RETRY_LAST_SECONDS), self._retry)
+            self._refused.append(batch)
+        else:
+            self._break(error)
+
+    def _retry(self) -> None:
+        """Give the refused batches again, in order."""
+        if self.broken is not None:
+            return
+        refused, self._refused = self._refused, []
+        for batch in refused:
+            self.store.append(self.epoch, batch, lambda error, batch=batch: self._on_appended(batch, error))
+
+    def _break(self, error: StorageFailed) -> None:
+        """The store refuses for good: stop before another message goes out (DESIGN section 6)."""
+        self.broken = error if isinstance(error, StorageBroken) else StorageBroken(str(error))
+        self.store_status = str(error)
+        self.on_action(Report("error", f"the store is lost, the node stops talking to peers: {error}"))
+        for connection in list(self.connections.values()):
+            connection.close("this node is stopping")
+        self.on_broken(self.broken)
+
+    def _apply_back_pressure(self) -> None:
+        """A store slower than the traffic: first no new forwards, then no reading; claims are never held back."""
+        queued = self.outbox.queued_bytes
+        self.manager.forward_hold = queued > RuntimeLimits.HOLD_BYTES
+        if queued > RuntimeLimits.PAUSE_BYTES and not self._paused:
+            self._paused = True
+            for connection in self.connections.values():
+                connection.pause()
+        elif self._paused and queued < RuntimeLimits.HOLD_BYTES:
+            self._paused = False
+            for connection in self.connections.values():
+                connection.resume()
+
+    # --- snapshots -----------------------------------------------------------------------------------------------
+
+    def _compact(self, batch: Sequence[Append]) -> None:
+        """Replace records by a snapshot when a tail has grown past a bound at least as large as the snapshot."""
+        for append in batch:
+            journal = append.journal
+            bound = max(RuntimeLimits.SNAPSHOT_TAIL_BYTES_MIN, 2 * self._snapshot_bytes.get(journal, 0))
+            if self._tail_bytes.get(journal, 0) > bound and journal not in self._snapshotting:
+                self.snapshot(journal)
+
+    def snapshot(self, journal: str) -> None:
+        """Write a snapshot of one journal. It covers what the store was given; whatever is in memory only waits for the next."""
+        tail = self.outbox.tails[journal]
+        if tail.records or self._tries:
+            return
+        manager = self.manager
+        if journal == NODE_JOURNAL:
+            state, rows = encode_node_snapshot(manager.node, self.wallet.snapshot()), b""
+            penalty: list[bytes] = []
+        else:
+            slot = manager.channels[bytes.fromhex(journal.removeprefix("channel/"))]
+            core = slot.state.core
+            state, rows, penalty = encode_core(core), b"".join(core.penalty_rows), core.penalty_rows
+        written = len(penalty)
+        self._snapshotting[journal] = None
+
+        def done(error: StorageFailed | None) -> None:
+            self._snapshotting.pop(journal, None)
+            if error is None:
+                # Younger rows are still in the tail; writing one twice is writing it once.
+                del penalty[:written]
+
+        self._snapshot_bytes[journal] = len(state)
+        self._tail_bytes[journal] = 0
+        self.store.snapshot(self.epoch, [Snapshot(journal, tail.position, state, rows)], done)
+
+    # --- blocks and time -------------------------------------------------------------------------------------------
+
+    def record_wallet(self, record: WalletRecord | None) -> None:
+        """Append a record of the wallet to the node journal and fold it."""
+        if record is not None:
+            self.wallet.fold(record)
+            self.outbox.append(self.manager.node_tail, encode_node_record(record))
+
+    def on_block(
+        self, height: int, block_hash: bytes, transactions: Sequence[Transaction], txids: Sequence[bytes], *, is_tip: bool
+    ) -> None:
+        """The best chain grew by this block. At the tip the best block is noted."""
+        self._begin()
+        record = self.wallet.connect_block(height, block_hash, transactions, txids)
+        self.record_wallet(record)
+        if isinstance(record, WalletDisconnected):
+            self.record_wallet(self.wallet.connect_block(height, block_hash, transactions, txids))
+        chain.on_block(self.manager, height, block_hash, transactions, txids)
+        if is_tip:
+            chain.note_best_block(self.manager, height, block_hash)
+        self.turn()
+
+    def on_blocks_disconnected(self, fork_height: int, fork_hash: bytes) -> None:
+        """All blocks above the fork left the best chain."""
+        self._begin()
+        self.record_wallet(self.wallet.disconnect_blocks(fork_height))
+        chain.on_blocks_disconnected(self.manager, fork_height)
+        chain.note_best_block(self.manager, fork_height, fork_hash)
+        self.turn()
+
+    def on_second(self) -> None:
+        """Once a second: deadlines, timeouts, acknowledgements that still wait."""
+        if self.broken is not None:
+            return
+        self._begin()
+        claiming.on_time(self.manager)
+        sending.on_time(self.manager)
+        if self.manager.now_seconds % RuntimeLimits.FORGET_EVERY_SECONDS == 0:
+            sending.forget_old(self.manager)
+        self.manager.flush()
+        self.manager.write_acknowledgements()
+        self.turn()
+
+    def ping_all(self) -> None:
+        """Ask every peer for a sign of life."""
+        for node_id in list(self.connections):
+            peers.ping(self.manager, node_id)
+        self.turn()
+
+    def connection_of(self, node_id: bytes) -> Connection | None:
+        """Return the live connection to a peer."""
+        return self.connections.get(NodeId(node_id))
