@@ -132,6 +132,6 @@ def test_no_power_cut_of_many_breaks_a_promise(seed: int) -> None:
 
 def test_disk_that_lies_about_syncing_is_noticed() -> None:
     """Negative control: if these cuts found nothing, the test above would prove nothing."""
-    history = [event for event in _history() if not isinstance(event, Synced)]
+    history: list[Event] = [event for event in _history() if not isinstance(event, Synced)]
     faults = [bool(_fault(image, told)) for image, told in power_cuts(history[: len(history) // 3], 3, 2)]
     assert sum(faults) * 2 > len(faults)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import apsw
 import pytest
@@ -39,7 +40,10 @@ def _sql(statement: str) -> Callable[[Path], None]:
 
 
 def _bytes(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(change(path.read_bytes())) and None
+    def damage(path: Path) -> None:
+        path.write_bytes(change(path.read_bytes()))
+
+    return damage
 
 
 _FLIP_LOG = "update log set blob = cast(substr(blob, 1, 40) || x'ff' || substr(blob, 42) as blob) where seq = 7"
@@ -159,6 +163,6 @@ async def test_directory_that_does_not_exist_is_named(tmp_path: Path) -> None:
 )
 def test_every_error_of_sqlite_is_transient_or_final(code: int, kind: type[StorageFailed]) -> None:
     """The node retries a transient failure and stops at a final one; a wrong guess stalls it or loses records."""
-    failure = storage_error(apsw.exception_for(code), Path("/data/leyden.db"))
+    failure = storage_error(cast("apsw.Error", apsw.exception_for(code)), Path("/data/leyden.db"))
     assert type(failure) is kind
     assert "/data/leyden.db" in str(failure)
