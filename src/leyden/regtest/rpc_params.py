@@ -176,7 +176,10 @@ def bind(name: str, names: Sequence[str], required: int, params: object) -> Para
 
 def _by_name(names: Sequence[str], given: Mapping[str, object]) -> list[object]:
     rest = dict(given)
-    positional = cast("list[object]", rest.pop("args", []))
+    args = rest.pop("args", [])
+    if not isinstance(args, list):
+        raise RpcError(INVALID_PARAMETER, "Parameter args must be an array")
+    positional = cast("list[object]", args)
     values: list[object] = list(positional)
     for index, name in enumerate(names):
         if name in rest:
