@@ -1,6 +1,6 @@
 """What a chain service says about fees, made safe to use: bounded below and above, and always with its reason."""
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
 from leyden.bitcoin.networks import REGTEST, Network
@@ -28,7 +28,8 @@ def feerate_per_kw(btc_per_kvb: object) -> int | None:
     # The second bound keeps an absurd exponent from becoming a number of a million digits.
     if not value.is_finite() or value <= 0 or value.adjusted() > 18:
         return None
-    return -(-int(-(-value * _SAT_PER_BTC // 1)) // _PER_KVB_TO_PER_KW)
+    sat_per_kvb = int((value * _SAT_PER_BTC).to_integral_value(ROUND_CEILING))
+    return -(-sat_per_kvb // _PER_KVB_TO_PER_KW)
 
 
 def bounded_estimate(estimate: object, mempool_minimum: object, network: Network) -> FeeEstimate:
