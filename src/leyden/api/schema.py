@@ -8,7 +8,7 @@ import difflib
 import inspect
 import re
 from functools import cache
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias, get_type_hints
 
 import msgspec
 
@@ -82,8 +82,9 @@ class Reply(msgspec.Struct, frozen=True):
     error: ErrorBody | None = None
 
 
-_INT64: Final = msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)
-_BOUNDED: Final[dict[Any, Any]] = {int: Annotated[int, _INT64], int | None: Annotated[int | None, _INT64]}
+_Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_OptionalInt64: TypeAlias = _Int64 | None
+_BOUNDED: Final[dict[Any, Any]] = {int: _Int64, int | None: _OptionalInt64}
 """A number with a million digits ends here; what an amount may be, the node says."""
 
 

@@ -165,7 +165,9 @@ def _convert(content: Table, origin: Mapping[str, str], file: str) -> NodeConfig
         what, _, place = str(error).partition(" - at ")
         key = re.sub(r"[`$]|\[.*\]|key in ", "", place).strip(".")
         where = origin.get(key, file)
-        raise _invalid(f"{where}: {'`' + key + '`: ' if key else ''}{what[:1].lower()}{what[1:]}{_choices(key)}") from None
+        raise _invalid(
+            f"{where}: {'`' + key + '`: ' if key else ''}{what[:1].lower()}{what[1:]}{_choices(key)}"
+        ) from None
 
 
 def _choices(key: str) -> str:

@@ -100,9 +100,8 @@ class _OwnersFile(RotatingFileHandler):
     """A rotating file that nobody else can read: it says whom the node deals with."""
 
     def _open(self) -> TextIOWrapper:
-        return open(  # noqa: SIM115 - the handler closes it
-            self.baseFilename, self.mode, encoding=self.encoding, opener=lambda path, flags: os.open(path, flags, 0o600)
-        )
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return open(os.open(self.baseFilename, flags, 0o600), "a", encoding=self.encoding)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Lose the line: a full disk must not make noise, and least of all stop the node."""

@@ -1,4 +1,7 @@
-"""A store file for those who only look at it: verified as at a start, and nothing of it is changed, not even the fence."""
+"""A store file for those who only look at it:
+
+verified as at a start, and nothing of it is changed, not even the fence.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,0 +1,41 @@
+"""The results of the API, for clients: `leyden.node.views` under a name of this layer."""
+
+from leyden.node.views import (
+    AddressView,
+    Balance,
+    ChannelOpening,
+    ChannelTypeName,
+    ChannelView,
+    ClosingView,
+    DecodedInvoice,
+    EventView,
+    ForwardingPolicyView,
+    HintHop,
+    InvoiceView,
+    NodeInfo,
+    PaymentView,
+    PeerView,
+    RouteHop,
+    RouteRequest,
+    TransactionView,
+)
+
+__all__ = [
+    "AddressView",
+    "Balance",
+    "ChannelOpening",
+    "ChannelTypeName",
+    "ChannelView",
+    "ClosingView",
+    "DecodedInvoice",
+    "EventView",
+    "ForwardingPolicyView",
+    "HintHop",
+    "InvoiceView",
+    "NodeInfo",
+    "PaymentView",
+    "PeerView",
+    "RouteHop",
+    "RouteRequest",
+    "TransactionView",
+]
