@@ -134,6 +134,14 @@ def _shared_secrets(session_key: bytes, hops: Sequence[tuple[bytes, bytes]]) -> 
     return first_point, secrets
 
 
+def shared_secrets_of(session_key: bytes, nodes: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return what `build_onion` returned for these nodes (33 bytes each): to read a failure in a later life.
+
+    Spec: BOLT 4, "Shared Secret".
+    """
+    return tuple(_shared_secrets(session_key, [(node, b"") for node in nodes])[1])
+
+
 def _streams_and_filler(secrets: list[bytes], frames: list[bytes], payloads_length: int) -> tuple[list[bytes], bytes]:
     """Return the stream of every hop but the last, and what those hops will have put at the end of the payloads.
 
