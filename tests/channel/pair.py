@@ -52,7 +52,7 @@ def preimage_of(index: int) -> bytes:
 
 
 def pending_add(index: int, amount_msat: int = 10_000_000, cltv_expiry: int = 500, **changes: Any) -> PendingAdd:
-    """An HTLC to offer; its hash belongs to `preimage_of(index)`."""
+    """An HTLC to offer. Its hash belongs to `preimage_of(index)`."""
     fields: dict[str, Any] = {
         "amount_msat": amount_msat,
         "payment_hash": sha256(preimage_of(index)),
@@ -75,7 +75,7 @@ def failure(htlc_id: int, failure_code: int = 0) -> FailedHtlc:
 
 
 class Pair:
-    """`parties[0]` opened the channel. `wires[i]`: what party i has sent and the other has not received, oldest first."""
+    """`parties[0]` opened the channel. `wires[i]`: what i has sent and the other has not received, oldest first."""
 
     def __init__(self, *parties: Party) -> None:
         self.parties = parties
@@ -99,7 +99,7 @@ class Pair:
         party.out.clear()
 
     def finish_pass(self, who: int) -> None:
-        """What the run loop does after the bytes of one read: the signer answers, then everything queued is signed."""
+        """What the run loop does after one read: sign everything that is queued, let the signer answer."""
         self.give(who, Commit())
         while self.parties[who].to_sign:
             self.give(who, self.parties[who].answer_of_signer())

@@ -6,10 +6,12 @@ encoding, the fold of the journal and of a snapshot and its tail are the state, 
 A `Pair` (pair.py) wires two of them together.
 """
 
+import re
 from collections.abc import Callable, Sized
 from typing import Any
 
 import msgspec
+import pytest
 
 from leyden.base.errors import CommandRejected, PeerViolation
 from leyden.bitcoin.networks import REGTEST
@@ -74,8 +76,7 @@ class Party:
         self._shadows()
 
     def _shadows(self) -> None:
-        """Two more folds of the same journal: one from its bytes alone, one from a snapshot that is taken now and then.
-        """
+        """Two more folds of the same journal: from its bytes alone, and from a snapshot that is taken now and then."""
         self.refolded = fold_journal(self.journal)
         self.from_snapshot = decode_core(encode_core(self.refolded))
         self.snapshots = 1
@@ -265,16 +266,14 @@ class Play:
         return self.on(self.party.answer_of_signer())
 
     def expect(self, *expected: Any) -> "Play":
-        """Everything since the last call is exactly this: types, values, `a(...)`; messages stand as what they carry.
-        """
+        """Everything since the last call is exactly this: types, values, `a(...)`; messages are those on the wire."""
         got, self.transcript = self.transcript, []
         lines = []
         for place in range(max(len(got), len(expected))):
             one = got[place] if place < len(got) else None
             want = expected[place] if place < len(expected) else None
             fits = type(one) is want if isinstance(want, type) else want is not None and want == one
-            lines.append(f"{'  ' if fits else '! '}{shorten(one)}" + ("" if fits else f"   <- expected
-            {shorten(want)}"))
+            lines.append(f"  {shorten(one)}" if fits else f"! {shorten(one)}   <- expected {shorten(want)}")
         assert not any(line.startswith("!") for line in lines), "\n" + "\n".join(lines)
         return self
 
@@ -284,13 +283,10 @@ class Play:
 
     def refuses(self, event: object, kind: type[PeerViolation] | type[CommandRejected], text: str = "") -> "Play":
         """The input is refused with this error and changes nothing."""
-        try:
+        with pytest.raises(kind, match=re.escape(text) or None) as refused:
             self.party.handle(decode(event) if isinstance(event, bytes) else event)
-        except (PeerViolation, CommandRejected) as error:
-            assert type(error) is kind, f"{type(error).__name__}: {error}"
-            assert text in str(error), str(error)
-            return self
-        raise AssertionError(f"{type(event).__name__} was not refused")
+        assert type(refused.value) is kind
+        return self
 
 
 def shorten(value: object) -> str:

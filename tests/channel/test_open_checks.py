@@ -1,4 +1,4 @@
-"""Every limit of `open_channel` and `accept_channel`: what we cannot live with is refused before anything is at stake."""
+"""Limits of `open_channel` and `accept_channel`: what we cannot live with is refused before anything is at stake."""
 
 from typing import Any
 

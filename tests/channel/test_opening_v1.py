@@ -175,12 +175,12 @@ def test_ids_that_belong_to_another_opening_fail() -> None:
     """A message of one opening must never complete another."""
     opening = Opening()
     other = b"o" * 32
+    accepted = msgspec.structs.replace(opening.accepting.sent, temporary_channel_id=other)
     with pytest.raises(InvalidOpen, match="temporary_channel_id"):
-        accepted = msgspec.structs.replace(opening.accepting.sent, temporary_channel_id=other)
         opening_v1.on_accept_channel(opening.started, accepted, opening.a.env)
     birth = opening.birth_of_accepter()
+    signature = signature_on_first_commitment(opening.b, birth)
     with pytest.raises(InvalidOpen, match="channel_id is not that of the funding output"):
-        signature = signature_on_first_commitment(opening.b, birth)
         opening_v1.on_funding_signed(opening.awaiting, FundingSigned(other, signature), opening.a.env)
     opening.created = msgspec.structs.replace(opening.created, temporary_channel_id=other)
     with pytest.raises(InvalidOpen, match="temporary_channel_id"):
