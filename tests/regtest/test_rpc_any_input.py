@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leyden.regtest.service import METHODS
-from tests.regtest.conftest import Node
+from tests.regtest.running_node import Node
 from tests.regtest.world import ANYONE_P2WSH, NOW, SCRIPT
 
 GENESIS = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"

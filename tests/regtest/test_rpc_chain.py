@@ -4,8 +4,8 @@ import pytest
 
 from leyden.bitcoin.block import Block, BlockHeader
 from leyden.bitcoin.tx import Transaction, TxOut, txid_to_hex
-from tests.regtest.conftest import Node
 from tests.regtest.rpc_client import RpcClient
+from tests.regtest.running_node import Node
 from tests.regtest.world import SCRIPT, Money, outputs_of, spend
 
 UNKNOWN = "ab" * 32

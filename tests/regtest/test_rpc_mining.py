@@ -4,8 +4,8 @@ from leyden.bitcoin.address import encode_address
 from leyden.bitcoin.block import Block
 from leyden.bitcoin.networks import REGTEST
 from leyden.bitcoin.tx import txid_to_hex
-from tests.regtest.conftest import Node
 from tests.regtest.rpc_client import RpcClient
+from tests.regtest.running_node import Node
 from tests.regtest.test_rpc_chain import UNKNOWN, unspent_coin
 from tests.regtest.world import SCRIPT, outputs_of, spend
 

@@ -60,6 +60,8 @@ class BlockTree:
         self._children: dict[bytes, list[bytes]] = {}
         self._active: list[BlockEntry] = [genesis]
         self._was_active: dict[bytes, None] = {}
+        self.size = genesis.length
+        """Bytes of all known blocks."""
         self.invalid: dict[bytes, str] = {}
         """Blocks found or declared invalid, with the reason; their descendants are invalid too but not listed."""
 
@@ -95,6 +97,7 @@ class BlockTree:
             length,
         )
         self._entries[block_hash] = entry
+        self.size += length
         self._children.setdefault(parent.hash, []).append(block_hash)
         return entry
 

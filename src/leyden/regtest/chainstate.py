@@ -5,6 +5,8 @@ then is it told to anybody. A crash in between loses only what nobody heard of.
 
 The library cannot take a block back on request. `invalidate` therefore writes the wish to the journal, starts the
 library anew and feeds it the journal without that block and its descendants; the index follows by its own undo data.
+A start does the same with the whole journal: 0.15 ms a block for some hundred blocks; on regtest the library checks its
+whole block index after every block, so 5,000 blocks take some four seconds.
 """
 
 import fcntl

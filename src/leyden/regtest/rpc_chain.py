@@ -77,7 +77,7 @@ def get_blockchain_info(backend: Backend, _: Params) -> object:
         "verificationprogress": 1,
         "initialblockdownload": False,
         "chainwork": f"{tip.work:064x}",
-        "size_on_disk": sum(entry.length for entry in tree.entries()),
+        "size_on_disk": tree.size,
         "pruned": False,
         "warnings": [],
     }
