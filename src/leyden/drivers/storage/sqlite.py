@@ -14,12 +14,16 @@ import apsw
 from leyden.base.errors import StorageBroken, StorageFailed, StorageFenced
 from leyden.base.ids import JournalId
 from leyden.drivers.storage.lock import FileLock
+from leyden.drivers.storage.reserve import DiskReserve
 from leyden.drivers.storage.sqlite_file import SqliteFile
 from leyden.drivers.storage.sqlite_schema import storage_error
 from leyden.drivers.storage.sqlite_writer import Outcome, Query, Request, Stop, Write, Writer, reclaim
 from leyden.ports.store import Append, Completion, Snapshot, StoredJournal
 
 T = TypeVar("T")
+
+RESERVE_BYTES = 4 << 20
+"""Thousands of records, and the pages that SQLite writes around them."""
 
 _LOAD_STEP = 64
 """Journals whose snapshots are read in one visit to the writer thread."""
@@ -29,15 +33,19 @@ class SqliteStore:
     """`Store` over one SQLite file.
 
     Args:
-        path: the file; its directory must exist. `path` with `.lock` appended is the lock that keeps a second process
-        out. vfs: name of a registered SQLite VFS that holds the file instead of the file system (for tests); takes no
-        lock file.
+        path: the file; its directory must exist. `path` with `.lock` appended keeps a second process out.
+        vfs: name of a registered SQLite VFS that holds the file instead of the file system (for tests); then there is
+            no lock file and no reserve.
+        reserve_bytes: kept free for a full disk, in a file with `.reserve` appended; 0 for none.
     """
 
-    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, *, vfs: str | None = None, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._path = path
+        self.commits = 0
+        """Commits made durable so far, for whoever measures."""
         self._vfs = vfs
         self._lock = FileLock(path.with_name(path.name + ".lock"))
+        self._reserve = DiskReserve(path.with_name(path.name + ".reserve"), 0 if vfs else reserve_bytes)
         self._requests: SimpleQueue[Request] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._file: SqliteFile | None = None
@@ -99,6 +107,16 @@ class SqliteStore:
         """
         return self._ask(lambda file: file.index.laggards())
 
+    def release_reserve(self) -> bool:
+        """Make room on a full disk for what cannot wait (`Closing`, preimages); return whether there was a reserve
+        left.
+        """
+        return self._reserve.release()
+
+    def refill_reserve(self) -> bool:
+        """Put the reserve aside again, when the disk has room; `open` does it too. Return whether it is there."""
+        return self._reserve.fill()
+
     async def reclaim(self) -> None:
         """Give all unneeded disk space back now instead of when idle."""
         loop = asyncio.get_running_loop()
@@ -124,6 +142,7 @@ class SqliteStore:
                 self._lock.take()
                 refuse_headless(self._path)
             file = SqliteFile(self._path, self._vfs)
+            self._reserve.fill()
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller of `open`
             failure = storage_error(error, self._path) if isinstance(error, apsw.Error) else error
             self._lock.release()
@@ -166,6 +185,7 @@ class SqliteStore:
 
     def _ask(self, question: Callable[[SqliteFile], T]) -> T:
         """Run `question` on the writer thread and wait for its answer."""
+        self.commits += 1
         self._opened()
         answers: SimpleQueue[tuple[T, None] | tuple[None, Exception]] = SimpleQueue()
 
