@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
-from leyden.base.errors import ChainUnavailable
+from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.manager import chain as blocks
 from leyden.manager import fees
+from leyden.manager.manager import Manager
 from leyden.node.core import NodeCore
 from leyden.ports.chain import BlockConnected, BlocksDisconnected
 
@@ -14,14 +16,30 @@ REBROADCAST_INTERVAL_SECONDS = 60
 COMMITMENT_TARGET_BLOCKS = 6
 CLOSING_TARGET_BLOCKS = 12
 RETRY_SECONDS = 1.0
+REFUSED_RETRY_SECONDS = 10.0
 
 
 async def follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Callable[[], None]) -> None:
     """Feed every block after (height, block_hash); call `on_synced` once, when the tip is reached for the first time."""
+    while True:
+        try:
+            await _follow(core, height, block_hash, on_synced)
+        except CommandRejected as error:
+            # Another network's service answers, or this one has pruned what we need: nothing of it may be looked at.
+            core.chain_status = error.what
+            core.alarms["chain"] = error.what
+            core.manager.report("error", error.what)
+            core.runtime.turn()
+            await asyncio.sleep(REFUSED_RETRY_SECONDS)
+            core.alarms.pop("chain", None)
+            height, block_hash = core.manager.env.block_height, core.best_hash
+
+
+async def _follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Callable[[], None]) -> None:
     await rescan_wallet(core, height)
     tip_height = await _tip_height(core)
     core.best_hash = block_hash
-    if height >= tip_height:
+    if height >= tip_height and not core.is_synced:
         on_synced()
     async for event in core.chain.follow(height, block_hash):
         match event:
@@ -72,6 +90,10 @@ async def rescan_wallet(core: NodeCore, height: int) -> None:
     core.runtime.turn()
 
 
+def _set_feerates(feerate_per_kw: int, closing_feerate_per_kw: int, manager: Manager) -> None:
+    fees.set_feerates(manager, feerate_per_kw, closing_feerate_per_kw)
+
+
 async def watch_fees(core: NodeCore) -> None:
     """Ask for feerates now and then; what is ours and unconfirmed is published again on the way."""
     since_broadcast = 0.0
@@ -86,9 +108,7 @@ async def watch_fees(core: NodeCore) -> None:
                 core.alarms["fees"] = commitment.why
             else:
                 core.alarms.pop("fees", None)
-            core.runtime.run(
-                lambda m, one=commitment.feerate_per_kw, two=closing.feerate_per_kw: fees.set_feerates(m, one, two)
-            )
+            core.runtime.run(partial(_set_feerates, commitment.feerate_per_kw, closing.feerate_per_kw))
         since_broadcast += FEE_INTERVAL_SECONDS
         if core.is_synced and since_broadcast >= REBROADCAST_INTERVAL_SECONDS:
             since_broadcast = 0.0

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from leyden.base.errors import LeydenError
 from leyden.manager.events import Event, PaymentFailed, PaymentSent
 from leyden.manager.manager import Manager
 from leyden.node.runtime import Runtime
@@ -84,7 +85,10 @@ class NodeCore:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
-            self.manager.report("error", f"{task.get_name()} failed: {task.exception()!r}")
+            error = task.exception()
+            failed = f"{task.get_name()} failed: {error if isinstance(error, LeydenError) else repr(error)}"
+            self.alarms[task.get_name()] = failed
+            self.manager.report("error", failed)
             self.runtime.turn()
 
     async def cancel_tasks(self) -> None:

@@ -22,6 +22,7 @@ from leyden.channel.inputs import Learn
 from leyden.drivers.chain.bitcoind import BitcoindChainSource, BitcoindSettings
 from leyden.drivers.chain.rpc import CookieFile, UserPassword
 from leyden.drivers.markfile import MarkFile
+from leyden.drivers.net.free_port import check_can_listen
 from leyden.drivers.net.limits import TransportLimits
 from leyden.drivers.net.tcp import TcpTransport
 from leyden.drivers.storage.delayed import DelayedStore
@@ -33,6 +34,7 @@ from leyden.manager import handoff, rebuild
 from leyden.manager.actions import Action, Report
 from leyden.manager.config import AcceptHook, NodeSigner, accept_all
 from leyden.manager.events import Event
+from leyden.manager.manager import Manager
 from leyden.node import actions, boot, chain_loop, peer_loop
 from leyden.node.clock import LoopScheduler, random32, random_bytes
 from leyden.node.config import network_of, split_address
@@ -52,6 +54,10 @@ from leyden.wallet.wallet import Wallet, creation_record
 _log = logging.getLogger("leyden.node")
 
 MakeTransport = Callable[[NodeSigner, ConnectionHandler], Transport]
+
+
+def _learn_stale(channel_id: bytes) -> Callable[[Manager], None]:
+    return lambda m: m.guarded(m.channels[channel_id], Learn(ProvenStale(0)))
 
 
 class EventHandle:
@@ -137,6 +143,9 @@ class Node(NodeMethods):
         """
         boot.tune_interpreter()
         network = network_of(self.config)
+        if self._make_transport is None:
+            for place in self.config.listen:
+                await check_can_listen(*split_address(place, "listen"))
         signer, wallet_signer = self._keys()
         store, self._mark = self._open_store()
         scheduler = self._scheduler or LoopScheduler()
@@ -145,6 +154,8 @@ class Node(NodeMethods):
             folded = boot.fold_store(store, signer, network)
             behind = boot.check_mark(self._mark, folded)
             chain = self._chain or self._bitcoind()
+            if folded.node.born is not None:
+                await self._check_chain(chain, network)
             manager = boot.make_manager(manager_config(self.config, self._accept_hook), signer, folded, random32)
             manager.now_seconds = scheduler.now_seconds()
             wallet_state = boot.fold_wallet(folded)
@@ -166,7 +177,7 @@ class Node(NodeMethods):
             raise
         runtime.on_broken = self._on_broken
         for channel_id in boot.stale_channels(folded, behind):
-            runtime.run(lambda m, one=channel_id: m.guarded(m.channels[one], Learn(ProvenStale(0))))
+            runtime.run(_learn_stale(channel_id))
         for line in behind:
             core.alarms[line] = line
         for early in self._early:
@@ -231,6 +242,13 @@ class Node(NodeMethods):
                 await asyncio.sleep(1.0)
             else:
                 return tip.height, tip.hash
+
+    async def _check_chain(self, chain: ChainSource, network: Network) -> None:
+        """Refuse the chain service of another network; one that does not answer is asked again later."""
+        try:
+            await chain.check_network(network)
+        except ChainUnavailable as error:
+            _log.warning("starting without the chain service: %s", error)
 
     def _give_pending_fundings(self, core: NodeCore) -> None:
         """The wallet's locks derive from the journals (DESIGN section 4, "Birth")."""

@@ -98,7 +98,8 @@ def route_hints(manager: Manager) -> tuple[tuple[RouteHintHop, ...], ...]:
         policy = channel.peer_policy
         if type(slot.state) is not Normal or policy is None or policy.disabled:
             continue
-        scid = channel.local_alias
+        # The peer knows the channel by the alias that it gave us (BOLT 2, "The `channel_ready` Message").
+        scid = channel.remote_alias or (channel.funding.short_channel_id if channel.funding else 0)
         if not scid:
             continue
         hop = RouteHintHop(
