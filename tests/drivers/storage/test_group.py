@@ -2,13 +2,13 @@
 
 import pytest
 
-from leyden.base.errors import StorageBroken
+from leyden.base.errors import StorageBroken, StorageUnavailable
 from leyden.drivers.storage.group import Group
 from leyden.ports.store import Append, Snapshot
 
 
 def _group() -> Group:
-    return Group({"a": 2}, {"a": 1}, lambda journal: {2: b"two"})
+    return Group({"a": 2}, {"a": 1}, {"c": 4}, lambda journal: {2: b"two"})
 
 
 def test_refused_batch_leaves_nothing_behind() -> None:
@@ -20,6 +20,19 @@ def test_refused_batch_leaves_nothing_behind() -> None:
     with pytest.raises(StorageBroken):
         group.add_snapshots([Snapshot("a", 2, b"", b""), Snapshot("a", 1, b"", b"")])
     assert group.snapshots == []
+
+
+def test_batch_behind_one_that_failed_waits_and_is_no_gap() -> None:
+    """It was given before its caller could know; only a batch that nobody ever offered is a bug."""
+    group = _group()
+    with pytest.raises(StorageUnavailable, match="in order"):
+        group.add_batch([Append("c", 3, [b"x"])])
+    with pytest.raises(StorageUnavailable):
+        group.add_snapshots([Snapshot("c", 4, b"", b"")])
+    with pytest.raises(StorageBroken):
+        group.add_batch([Append("c", 6, [b"x"])])
+    group.add_batch([Append("c", 1, [b"1", b"2", b"3", b"4"]), Append("c", 5, [b"5"])])
+    assert group.ends == {"c": 5}
 
 
 def test_only_what_is_new_of_a_repeat_is_written() -> None:

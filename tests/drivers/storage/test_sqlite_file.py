@@ -26,12 +26,12 @@ def vfs() -> Iterator[MemoryVfs]:
 def test_every_write_reads_the_fence_in_its_own_transaction(vfs: MemoryVfs, kind: str) -> None:
     """Check, then write, is no fence: another process may take over in between (hazard H150)."""
     file = SqliteFile(PATH, vfs.name)
-    group = Group(file.positions, file.snapshots, file.stored_records)
+    group = Group(file.positions, file.snapshots, {}, file.stored_records)
     group.add_batch([Append("a", 1, [b"one"])])
     file.commit(file.epoch, group)
     file.checkpoint(truncate=True)
     stale = file.epoch - 1
-    group = Group(file.positions, file.snapshots, file.stored_records)
+    group = Group(file.positions, file.snapshots, {}, file.stored_records)
     group.add_batch([Append("a", 2, [b"two"])])
     if kind == "snapshot":
         group.add_snapshots([Snapshot("a", 2, b"state", b"rows")])

@@ -36,7 +36,7 @@ class _Life:
         self._report("epoch", self.file.epoch)
 
     def write(self, appends: dict[str, int], snapshots: dict[str, int]) -> None:
-        group = Group(self.file.positions, self.file.snapshots, self.file.stored_records)
+        group = Group(self.file.positions, self.file.snapshots, {}, self.file.stored_records)
         for journal, count in appends.items():
             first = self.ends.get(journal, 0) + 1
             self.ends[journal] = first + count - 1

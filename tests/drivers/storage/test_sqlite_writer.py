@@ -80,6 +80,22 @@ async def test_batches_behind_a_failed_one_come_back_in_order(vfs: MemoryVfs) ->
     await store.close()
 
 
+async def test_batch_given_before_its_predecessor_came_back_is_transient_too(vfs: MemoryVfs) -> None:
+    """A caller with several batches under way cannot have them all back in hand at once."""
+    store = SqliteStore(PATH, vfs=vfs.name)
+    epoch = await store.open()
+    vfs.room = sum(map(len, vfs.files.values()))
+    assert type(await written(store, epoch, Append(CHANNEL, 1, [bytes(50_000)]))) is StorageUnavailable
+    vfs.room = 1 << 30
+    assert type(await written(store, epoch, batch(CHANNEL, 2, 3))) is StorageUnavailable
+    assert type(await written(store, epoch, batch(CHANNEL, 5, 5))) is StorageBroken, "nobody ever offered record 4"
+    assert type(await snapshotted(store, epoch, Snapshot(CHANNEL, 3, b"", b""))) is StorageUnavailable
+    assert await written(store, epoch, Append(CHANNEL, 1, [bytes(50_000)])) is None
+    assert await written(store, epoch, batch(CHANNEL, 2, 3)) is None
+    assert type(await written(store, epoch, batch(CHANNEL, 5, 5))) is StorageBroken
+    await store.close()
+
+
 async def test_failed_sync_is_final(vfs: MemoryVfs) -> None:
     """After a failed sync the kernel may have dropped the pages: a second sync that succeeds proves nothing."""
     store = SqliteStore(PATH, vfs=vfs.name)

@@ -97,7 +97,7 @@ class MemoryDisk:
     def _commit(self, write: _Write) -> StorageFailed | None:
         if write.epoch != self.epoch:
             return StorageFenced(f"written under epoch {write.epoch}, the store is at epoch {self.epoch}")
-        group = Group(self._positions, self._covered, self._stored)
+        group = Group(self._positions, self._covered, {}, self._stored)
         try:
             group.add_batch(write.batch)
             group.add_snapshots(write.snapshots)

@@ -49,7 +49,6 @@ class SqliteStore:
         self._requests: SimpleQueue[Request] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._file: SqliteFile | None = None
-        self._generation = 0
 
     async def open(self) -> int:
         """Verify the file, take the fence and return the new epoch.
@@ -62,7 +61,6 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[SqliteFile] = loop.create_future()
         self._requests = SimpleQueue()
-        self._generation = 0
         thread = threading.Thread(target=self._serve, args=(loop, opened), name="leyden-store", daemon=True)
         self._thread = thread
         thread.start()
@@ -83,15 +81,15 @@ class SqliteStore:
 
     def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
         """Queue `batch` for the next commit."""
-        self._queue(Write(self._generation, epoch, on_durable, batch))
+        self._queue(Write(epoch, on_durable, batch))
 
     def snapshot(self, epoch: int, snapshots: Sequence[Snapshot], on_durable: Completion) -> None:
         """Queue `snapshots` for the next commit; they may cover records of batches given before."""
-        self._queue(Write(self._generation, epoch, on_durable, snapshots=snapshots))
+        self._queue(Write(epoch, on_durable, snapshots=snapshots))
 
     def drop(self, epoch: int, journal: JournalId, on_durable: Completion) -> None:
         """Queue the removal of a journal."""
-        self._queue(Write(self._generation, epoch, on_durable, drop=journal))
+        self._queue(Write(epoch, on_durable, drop=journal))
 
     def penalty_rows(self, journal: JournalId) -> bytes:
         """Return the penalty log of a journal; waits for the batches given before."""
@@ -150,8 +148,8 @@ class SqliteStore:
             return
         _call_soon(loop, lambda: None if opened.done() else opened.set_result(file))
 
-        def post(outcomes: list[Outcome], generation: int) -> None:
-            _call_soon(loop, lambda: self._complete(loop, outcomes, generation))
+        def post(outcomes: list[Outcome]) -> None:
+            _call_soon(loop, lambda: _complete(loop, outcomes))
 
         try:
             Writer(file, self._requests, post).run()
@@ -160,16 +158,6 @@ class SqliteStore:
         finally:
             file.close()
             self._lock.release()
-
-    def _complete(self, loop: asyncio.AbstractEventLoop, outcomes: list[Outcome], generation: int) -> None:
-        self._generation = max(self._generation, generation)
-        for index, (on_durable, failure) in enumerate(outcomes):
-            try:
-                on_durable(failure)
-            except BaseException:
-                # One caller's bug must not cost the others their answer.
-                loop.call_soon(self._complete, loop, outcomes[index + 1 :], generation)
-                raise
 
     # ------------------------------------------------------------------ the loop's side
 
@@ -204,6 +192,16 @@ class SqliteStore:
 
 def _stored(journals: Sequence[str], file: SqliteFile) -> list[StoredJournal]:
     return [StoredJournal(journal, *file.read_snapshot(journal), file.take_tail(journal)) for journal in journals]
+
+
+def _complete(loop: asyncio.AbstractEventLoop, outcomes: Sequence[Outcome]) -> None:
+    for index, (on_durable, failure) in enumerate(outcomes):
+        try:
+            on_durable(failure)
+        except BaseException:
+            # One caller's bug must not cost the others their answer.
+            loop.call_soon(_complete, loop, outcomes[index + 1 :])
+            raise
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:

@@ -20,9 +20,8 @@ from leyden.ports.store import Append, Completion, Snapshot
 
 
 class Write(msgspec.Struct, frozen=True, gc=False):
-    """Appends, snapshots, or the drop of a journal. `generation` counts the failures its caller had heard of."""
+    """Appends, snapshots, or the drop of a journal."""
 
-    generation: int
     epoch: int
     on_durable: Completion
     batch: Sequence[Append] = ()
@@ -45,9 +44,9 @@ Outcome: TypeAlias = tuple[Completion, StorageFailed | None]
 
 
 class Post(Protocol):
-    """Hands the outcomes of one commit to the event loop's thread, with the count of failures so far."""
+    """Hands the outcomes of one commit to the event loop's thread."""
 
-    def __call__(self, outcomes: list[Outcome], generation: int) -> None: ...
+    def __call__(self, outcomes: list[Outcome]) -> None: ...
 
 
 _GROUP_MAX = 4096
@@ -76,7 +75,8 @@ class Writer:
         self._file = file
         self._requests = requests
         self._post = post
-        self._generation = 0
+        self._refused: dict[str, int] = {}
+        """Last position of each journal that was offered and may be offered again: it stands for a missing batch."""
         self._broken: StorageFailed | None = None
         self._idle_seconds = _IDLE_SECONDS
 
@@ -117,20 +117,26 @@ class Writer:
 
     def _write_group(self, writes: Sequence[Write]) -> None:
         file = self._file
-        group = Group(file.positions, file.snapshots, file.stored_records)
-        outcomes: list[Outcome] = []
-        accepted: list[Completion] = []
-        for write in writes:
-            refusal = self._refusal(write) or self._misfit(group, write)
-            if refusal is None:
-                accepted.append(write.on_durable)
-            else:
-                outcomes.append((write.on_durable, refusal))
+        group = Group(file.positions, file.snapshots, self._refused, file.stored_records)
+        refusals = [self._refusal(write) or self._misfit(group, write) for write in writes]
         failure: StorageFailed | None = None
         if group.appends or group.snapshots:
             failure = self._attempt(lambda: file.commit(file.epoch, group))
-        outcomes += [(on_durable, failure) for on_durable in accepted]
-        self._post(outcomes, self._generation)
+        outcomes = [(write.on_durable, refusal or failure) for write, refusal in zip(writes, refusals, strict=True)]
+        self._note_refused(writes, outcomes, group)
+        self._post(outcomes)
+
+    def _note_refused(self, writes: Sequence[Write], outcomes: Sequence[Outcome], group: Group) -> None:
+        refused = self._refused
+        if refused:
+            for journal in group.ends:
+                if refused.get(journal, 0) <= self._file.positions.get(journal, 0):
+                    refused.pop(journal, None)
+        for write, (_, failure) in zip(writes, outcomes, strict=True):
+            if isinstance(failure, StorageUnavailable):
+                for append in write.batch:
+                    end = append.first + len(append.records) - 1
+                    refused[append.journal] = max(refused.get(append.journal, 0), end)
 
     def _write_alone(self, write: Write) -> None:
         """Drop a journal, or write what found no room in a group."""
@@ -141,17 +147,13 @@ class Writer:
         failure = self._refusal(write)
         if failure is None:
             failure = self._attempt(lambda: self._file.drop(self._file.epoch, journal))
-        self._post([(write.on_durable, failure)], self._generation)
+        self._post([(write.on_durable, failure)])
 
     def _refusal(self, write: Write) -> StorageFailed | None:
         if self._broken is not None:
             return self._broken
         if write.epoch != self._file.epoch:
             return StorageFenced(f"written under epoch {write.epoch}, the store is at epoch {self._file.epoch}")
-        if write.generation != self._generation:
-            # It may rest on a batch that failed: only its caller knows, so everything behind a failure comes back, in
-            # order.
-            return StorageUnavailable("an earlier write failed: give the batches again, in order")
         return None
 
     def _misfit(self, group: Group, write: Write) -> StorageFailed | None:
@@ -180,7 +182,6 @@ class Writer:
             failure = self._failure(error)
         else:
             return None
-        self._generation += 1
         if isinstance(failure, StorageBroken):
             self._broken = failure
         return failure
@@ -212,12 +213,10 @@ class Writer:
 
     def _maintain(self, action: Callable[[], None]) -> None:
         """Run a step that nobody waits for: a transient failure is tried again later, nothing of it was kept."""
-        generation = self._generation
         failure = self._attempt(action)
         if failure is None or isinstance(failure, StorageBroken):
             self._idle_seconds = _IDLE_SECONDS
             return
-        self._generation = generation
         self._idle_seconds = _RETRY_SECONDS
 
 
