@@ -13,7 +13,7 @@ NodeFault.
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar, cast, final
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, final
 
 import msgspec
 
@@ -24,6 +24,9 @@ from leyden.node import files
 from leyden.node.control import NodeControl
 
 R = TypeVar("R")
+
+Control: TypeAlias = NodeControl
+"""Under a name of this layer, for clients."""
 
 CALL_SECONDS: Final = 120
 """How long a call may take, waiting on purpose not counted."""

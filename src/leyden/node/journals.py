@@ -1,4 +1,4 @@
-"""Looking into the journals of a node that does not run: their records, whether they are whole, their fold at any record.
+"""Looking into the journals of a node that does not run: records, whether they are whole, their fold at any record.
 
 Nothing is written. For whoever debugs; the shapes of records and states change with the version.
 """
@@ -24,7 +24,7 @@ from leyden.ports.store import StoredJournal
 
 _SECRETS: Final = frozenset({
     "per_commitment_secret", "session_seed", "keysend_preimage", "preimage", "shared_secret", "payment_secret",
-    "secrets",
+    "secrets", "handed_off",
 })  # fmt: skip
 HIDDEN: Final = "hidden; --secrets shows it"
 
@@ -195,7 +195,7 @@ def _fold_or_none(stored: StoredJournal) -> ChannelCore | None:
 # --- values for people and JSON ------------------------------------------------------------------------------------
 
 
-def _plain(value: Any, secrets: str) -> Any:
+def _plain(value: object, secrets: str) -> Any:
     """Return a value of JSON's types: structs as objects, bytes as hexadecimal."""
     if isinstance(value, msgspec.Struct):
         return {
@@ -203,18 +203,18 @@ def _plain(value: Any, secrets: str) -> Any:
             for name in value.__struct_fields__
         }
     if isinstance(value, dict):
-        entries = cast("dict[Any, Any]", value)
+        entries = cast("dict[object, object]", value)
         return {_key(key): _plain(inner, secrets) for key, inner in entries.items()}
     if isinstance(value, list | tuple):
-        items = cast("list[Any]", value)
+        items = cast("list[object]", value)
         return [_plain(item, secrets) for item in items]
     return value.hex() if isinstance(value, bytes) else value
 
 
-def _key(key: Any) -> str:
+def _key(key: object) -> str:
     if isinstance(key, bytes):
         return key.hex()
     if isinstance(key, tuple):
-        parts = cast("tuple[Any, ...]", key)
+        parts = cast("tuple[object, ...]", key)
         return "/".join(_key(part) for part in parts)
     return str(key)

@@ -1,0 +1,285 @@
+"""`connect`, `disconnect`, `peers`, `trust`, `open`, `channels`, `close`, `policy`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_msat, show_sat
+from leyden.cli.context import AsJson, DataDir, node
+from leyden.cli.exits import Commands, refuse, register
+from leyden.cli.output import clean, print_fields, print_json, print_table, print_text, progress, short
+from leyden.cli.wallet_commands import FeerateOption
+
+if TYPE_CHECKING:
+    from leyden.api.client import Control
+    from leyden.api.views import ChannelView
+
+NodeIdArgument = typer.Argument(metavar="NODE_ID", help="Public key of the node, 66 hexadecimal digits.")
+ChannelArgument = typer.Argument(metavar="CHANNEL", help="channel_id or the beginning of one, or its short_channel_id.")
+_PREFIX_MIN = 4
+
+
+def connect(
+    peer: Annotated[str, typer.Argument(metavar="NODE_ID@HOST:PORT", help="Whom to connect to, and where.")],
+    directory: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Connect to a node; its address is remembered."""
+    from leyden.api.client import finish
+
+    node_id, separator, place = peer.partition("@")
+    host, colon, port = place.rpartition(":")
+    if not separator or not colon or not host or not (port.isascii() and port.isdigit() and int(port) < 65_536):
+        refuse(f"`{peer}` is not NODE_ID@HOST:PORT", "invalid_peer")
+    with progress(f"Connecting to {place}…"):
+        view = finish(node(directory).connect(node_id, host.removeprefix("[").removesuffix("]"), int(port)))
+    if as_json:
+        print_json(view)
+    else:
+        print_text(f"connected to {view.node_id}")
+
+
+def disconnect(node_id: Annotated[str, NodeIdArgument], directory: DataDir = None, as_json: AsJson = False) -> None:
+    """End the connection to a node."""
+    from leyden.api.client import finish
+
+    finish(node(directory).disconnect(node_id))
+    if as_json:
+        print_json({})
+    else:
+        print_text(f"disconnected from {node_id}")
+
+
+def peers(directory: DataDir = None, as_json: AsJson = False) -> None:
+    """List peers: connected, remembered, or with a channel."""
+    from leyden.api.client import finish
+
+    views = finish(node(directory).peers())
+    if as_json:
+        print_json(views)
+        return
+    rows = [
+        (
+            view.node_id,
+            "connected" if view.is_connected else "away",
+            view.address or "-",
+            "they connected" if view.is_inbound else "",
+            "trusted" if view.is_trusted else "",
+            str(view.channels),
+        )
+        for view in views
+    ]
+    columns = ("node id", "state", "address", "direction", "trust", "channels>")
+    print_table(columns, rows, "no peers: leyden connect NODE_ID@HOST:PORT")
+
+
+def trust(
+    node_id: Annotated[str, NodeIdArgument],
+    no: Annotated[bool, typer.Option("--no", help="Take the trust back.")] = False,
+    directory: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accept channels of a peer that are used before their funding is confirmed."""
+    from leyden.api.client import finish
+
+    view = finish(node(directory).trust_peer(node_id, not no))
+    if as_json:
+        print_json(view)
+    else:
+        print_text(f"{view.node_id} is {'trusted' if view.is_trusted else 'not trusted'}")
+
+
+def open_channel(
+    node_id: Annotated[str, NodeIdArgument],
+    amount: Annotated[str, typer.Argument(help="Size of the channel: 1000000 or 1000000sat, 0.01btc.")],
+    push: Annotated[str, typer.Option(help="Give this much to the peer: a gift.")] = "0",
+    static_remotekey: Annotated[
+        bool, typer.Option("--static-remotekey", help="The older type, without anchors.")
+    ] = False,
+    announce: Annotated[bool, typer.Option("--announce", help="Tell the network about the channel.")] = False,
+    zero_conf: Annotated[bool, typer.Option("--zero-conf", help="Use it at once, if the peer trusts us.")] = False,
+    scid_alias: Annotated[bool, typer.Option("--scid-alias", help="Never tell its place on chain.")] = False,
+    feerate: Annotated[str | None, FeerateOption] = None,
+    close_to: Annotated[str | None, typer.Option(help="Address for a cooperative close.", show_default=False)] = None,
+    directory: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open a channel with a connected peer."""
+    from leyden.api.client import finish
+
+    amount_sat, push_msat = parse_sat(amount), parse_msat(push)
+    feerate_per_kw = None if feerate is None else parse_feerate(feerate)
+    with progress("Opening the channel…"):
+        view = finish(
+            node(directory).open_channel(
+                node_id, amount_sat, push_msat, "static_remotekey" if static_remotekey else "anchors", announce,
+                feerate_per_kw, zero_conf, scid_alias, close_to,
+            )
+        )  # fmt: skip
+    if as_json:
+        print_json(view)
+        return
+    print_fields([
+        ("channel id", view.channel_id),
+        ("funding", f"{view.funding_txid}:{view.funding_output_index}"),
+    ])  # fmt: skip
+
+
+def channels(
+    one: Annotated[
+        str | None, typer.Argument(metavar="[CHANNEL]", help="Show everything about one.", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    directory: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List channels, or show one."""
+    from leyden.api.client import finish
+
+    control = node(directory)
+    if one is not None:
+        view = _find(control, one)
+        if as_json:
+            print_json(view)
+        else:
+            _show_channel(view)
+        return
+    views = [view for view in finish(control.channels()) if everything or view.state != "closed"]
+    if as_json:
+        print_json(views)
+        return
+    rows = [
+        (
+            short(view.channel_id),
+            view.short_channel_id or "-",
+            short(view.node_id),
+            "halted" if view.halted else view.state,
+            show_sat(view.capacity_sat),
+            show_msat(view.local_msat),
+            show_msat(view.remote_msat),
+            f"{view.htlcs_outbound}/{view.htlcs_inbound}",
+        )
+        for view in views
+    ]
+    columns = ("channel", "scid", "peer", "state", "capacity>", "ours>", "theirs>", "HTLCs out/in>")
+    print_table(columns, rows, "no channels: leyden open NODE_ID AMOUNT")
+
+
+def _show_channel(view: "ChannelView") -> None:
+    policy = view.policy
+    forwarding = (
+        f"{policy.fee_base_msat} msat + {policy.fee_proportional_millionths} millionths, "
+        f"{policy.cltv_expiry_delta} blocks, at least {policy.htlc_minimum_msat} msat"
+    )
+    confirmed = f"{view.confirmations} confirmations" + ("" if view.is_zero_conf else f", {view.minimum_depth} needed")
+    print_fields([
+        ("channel id", view.channel_id),
+        ("short channel id", view.short_channel_id or "not confirmed yet"),
+        ("alias", view.alias),
+        ("peer", f"{view.node_id} ({'connected' if view.is_connected else 'away'})"),
+        ("state", view.state + ("" if view.is_usable else ", takes no payments now")),
+        ("type", view.channel_type + (", zero-conf" if view.is_zero_conf else "")),
+        ("opened by", "us" if view.is_opener else "the peer"),
+        ("announced", "yes" if view.is_announced else "no"),
+        ("capacity", f"{show_sat(view.capacity_sat)} sat"),
+        ("ours", f"{show_msat(view.local_msat)} sat, spendable {show_msat(view.spendable_msat)}"),
+        ("theirs", f"{show_msat(view.remote_msat)} sat, receivable {show_msat(view.receivable_msat)}"),
+        ("reserve", f"{show_sat(view.local_reserve_sat)} sat ours, {show_sat(view.remote_reserve_sat)} theirs"),
+        ("HTLCs", f"{view.htlcs_outbound} outbound, {view.htlcs_inbound} inbound"),
+        ("feerate", f"{view.feerate_per_kw} sat per kw"),
+        ("funding", f"{view.funding_txid}:{view.funding_output_index} ({confirmed})"),
+        ("commitments", f"{view.local_commitment_number} ours, {view.remote_commitment_number} theirs"),
+        ("forwarding", forwarding),
+        ("close reason", view.close_reason),
+        ("closing txid", view.closing_txid),
+        ("HALTED", view.halted),
+    ])  # fmt: skip
+
+
+def _find(control: "Control", name: str) -> "ChannelView":
+    """Return the channel that a person means by `name`."""
+    from leyden.api.client import finish
+
+    views = finish(control.channels())
+    wanted = name.lower()
+    exact = [view for view in views if wanted in (view.channel_id, view.short_channel_id, view.alias)]
+    found = exact or [view for view in views if len(wanted) >= _PREFIX_MIN and view.channel_id.startswith(wanted)]
+    if len(found) != 1:
+        refuse(
+            f"{len(found)} channels begin with `{name}`: give more of the channel_id"
+            if found
+            else f"no channel `{name}`: `leyden channels --all` lists them",
+            "unknown_channel",
+        )
+    return found[0]
+
+
+def close(
+    name: Annotated[str, ChannelArgument],
+    force: Annotated[
+        bool, typer.Option("--force", help="Alone, by publishing our commitment; our funds wait then.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Where our funds go; the wallet if absent.", show_default=False)
+    ] = None,
+    feerate: Annotated[str | None, FeerateOption] = None,
+    directory: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Close a channel, together with its peer or by force."""
+    from leyden.api.client import finish
+
+    control = node(directory)
+    channel = _find(control, name)
+    feerate_per_kw = None if feerate is None else parse_feerate(feerate)
+    with progress("Closing the channel…"):
+        view = finish(control.close(channel.channel_id, force, address, feerate_per_kw))
+    if as_json:
+        print_json(view)
+        return
+    print_fields([("channel id", view.channel_id), ("state", view.state), ("closing txid", view.closing_txid)])
+    if not force and not channel.is_connected:
+        print_text(f"{clean(channel.node_id)} is away: it closes when it is back; --force does not wait for it")
+
+
+def policy(
+    name: Annotated[str, ChannelArgument],
+    fee_base: Annotated[
+        str | None, typer.Option(help="Fee for each payment, e.g. 1000msat.", show_default=False)
+    ] = None,
+    fee_millionths: Annotated[
+        int | None, typer.Option(help="Fee in millionths of the amount.", show_default=False)
+    ] = None,
+    cltv_expiry_delta: Annotated[int | None, typer.Option(help="Blocks.", show_default=False)] = None,
+    htlc_minimum: Annotated[str | None, typer.Option(help="Smallest payment, e.g. 1msat.", show_default=False)] = None,
+    directory: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show or change what forwarding out of a channel costs."""
+    from leyden.api.client import finish
+
+    control = node(directory)
+    channel = _find(control, name)
+    base_msat = None if fee_base is None else parse_msat(fee_base)
+    minimum_msat = None if htlc_minimum is None else parse_msat(htlc_minimum)
+    view = channel.policy
+    if any(value is not None for value in (base_msat, fee_millionths, cltv_expiry_delta, minimum_msat)):
+        view = finish(
+            control.set_policy(channel.channel_id, base_msat, fee_millionths, cltv_expiry_delta, minimum_msat)
+        )
+    if as_json:
+        print_json(view)
+        return
+    print_fields([
+        ("fee", f"{view.fee_base_msat} msat + {view.fee_proportional_millionths} millionths"),
+        ("cltv_expiry_delta", f"{view.cltv_expiry_delta} blocks"),
+        ("smallest HTLC", f"{view.htlc_minimum_msat} msat"),
+    ])  # fmt: skip
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    with_peers: Commands = [("connect", connect), ("disconnect", disconnect), ("peers", peers), ("trust", trust)]
+    register(app, "Peers and channels", with_peers)
+    with_channels: Commands = [("open", open_channel), ("channels", channels), ("close", close), ("policy", policy)]
+    register(app, "Peers and channels", with_channels)

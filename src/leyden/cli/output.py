@@ -1,0 +1,141 @@
+"""What commands print:
+
+tables for people, plain aligned text when it goes elsewhere, JSON for programs; and progress.
+"""
+
+import sys
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+PROGRESS_AFTER_SECONDS = 1.0
+
+
+def is_terminal() -> bool:
+    """Return whether a person reads standard output."""
+    return sys.stdout.isatty()
+
+
+def print_json(value: object) -> None:
+    """Print a result with its stable field names."""
+    import msgspec
+
+    encoded = msgspec.json.format(msgspec.json.encode(value), indent=2 if is_terminal() else 1)
+    _write(encoded.decode())
+
+
+def print_json_line(value: object) -> None:
+    """Print a result as one line, for a stream of them."""
+    import msgspec
+
+    _write(msgspec.json.encode(value).decode())
+
+
+def print_text(text: str) -> None:
+    """Print a line as it is."""
+    _write(text)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def clean(text: str) -> str:
+    """Return text without control characters: descriptions and reasons come from others, and terminals obey them."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def short(text: str | None, length: int = 16) -> str:
+    """Shorten an id for a person; programs and pipes get all of it."""
+    if text is None:
+        return "-"
+    return text if not is_terminal() or len(text) <= length + 1 else text[:length] + "…"
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+    """Print rows below headings; a heading that ends in `>` is for numbers. empty: said when there are no rows."""
+    if not rows:
+        if is_terminal():
+            _write(empty)
+        return
+    if is_terminal():
+        _print_rich_table(columns, rows)
+        return
+    cells = [[heading.rstrip(">") for heading in columns], *[[clean(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    for row in cells:
+        padded = [
+            cell.rjust(width) if heading.endswith(">") else cell.ljust(width)
+            for cell, width, heading in zip(row, widths, columns, strict=True)
+        ]
+        _write("  ".join(padded).rstrip())
+
+
+def _print_rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for heading in columns:
+        table.add_column(heading.rstrip(">"), justify="right" if heading.endswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[Text(clean(cell), style=_style(cell)) for cell in row])
+    Console(highlight=False).print(table)
+
+
+_STYLES = {
+    "normal": "green", "succeeded": "green", "connected": "green", "ok": "green", "failed": "red", "stale": "red",
+    "force_closing": "yellow", "pending": "yellow", "awaiting_ready": "yellow", "opening": "yellow",
+    "shutting_down": "yellow", "negotiating": "yellow", "closed": "dim",
+}  # fmt: skip
+
+
+def _style(cell: str) -> str:
+    return _STYLES.get(cell, "")
+
+
+def print_fields(fields: Sequence[tuple[str, str | None]]) -> None:
+    """Print name and value pairs, one a line; those that are None are left out."""
+    present = [(name, clean(value)) for name, value in fields if value is not None]
+    width = max((len(name) for name, _ in present), default=0)
+    for name, value in present:
+        label = f"\x1b[1m{name:<{width}}\x1b[0m" if _colour() else f"{name:<{width}}"
+        _write(f"{label}  {value}")
+
+
+def _colour() -> bool:
+    import os
+
+    return is_terminal() and "NO_COLOR" not in os.environ
+
+
+@contextmanager
+def progress(doing: str) -> Generator[None]:
+    """Say on standard error what takes longer than a second; nothing when it does not."""
+    stop: list[Any] = []
+
+    def begin() -> None:
+        if not sys.stderr.isatty():
+            sys.stderr.write(doing + "\n")
+            sys.stderr.flush()
+            return
+        from rich.console import Console
+
+        status = Console(stderr=True).status(doing)
+        status.start()
+        stop.append(status)
+
+    timer = threading.Timer(PROGRESS_AFTER_SECONDS, begin)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for status in stop:
+            status.stop()
