@@ -162,9 +162,12 @@ class Keyring:
         return self._scripts.get(script_pubkey)
 
     def descriptors(self, network: Network) -> list[str]:
-        """Return the output descriptors of the watched rows, without checksum (BIP 380)."""
-        return [
+        """Return the output descriptors of the watched rows, with their checksums (BIP 380)."""
+        from btclib_wallet.descriptors import add_checksum
+
+        plain = [
             f"{'tr' if c.purpose == BIP86_PURPOSE else 'wpkh'}"
             f"({self.account_keys[c.purpose, c.account].serialize(network.bip32_public)}/{c.branch}/*)"
             for c in KEYCHAINS
         ]
+        return [add_checksum(text) for text in plain]
