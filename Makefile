@@ -29,7 +29,7 @@ $(VENV)/installed: $(VENV)/locked pyproject.toml
 	@touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/python -m tools.demo $(if $(JSON),--json)
+	$(BIN)/python -m leyden.demo $(if $(JSON),--json)
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2
