@@ -49,11 +49,16 @@ def environment(signer: InMemorySigner, limits: ChannelLimits, **changes: Any) -
     return ChannelEnv(**(fields | changes))
 
 
+class Crash(Exception):
+    """A party dies right after a record, before anything of the decision leaves."""
+
+
 class Party:
     """One end of a channel. `out`: encoded messages that may leave now, in order. `seen`: every effect that is no
     message.
 
     to_sign: closing transactions that wait for the signer. journal: the records as bytes; all of them are durable.
+    crash_at: raise `Crash` when the journal gets this many records (0: never).
     """
 
     def __init__(self, seed: bytes, keys_id: bytes, limits: ChannelLimits | None = None) -> None:
@@ -66,6 +71,7 @@ class Party:
         self.seen: list[Any] = []
         self.to_sign: list[fx.SignClosing] = []
         self.on_effect: Callable[[Any], None] | None = None
+        self.crash_at = 0
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -140,6 +146,9 @@ class Party:
         assert decoded == record, "a record survives its encoding"
         assert encode_record(decoded) == encoded
         self.journal.append(encoded)
+        if len(self.journal) == self.crash_at:
+            self.crash_at = 0
+            raise Crash
         self.state = evolve(self.state, record)
         fold(self.refolded, decoded)
         fold(self.from_snapshot, decode_record(encoded))

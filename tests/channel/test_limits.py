@@ -1,5 +1,7 @@
 """Dust exposure in both directions, on both commitments; what a channel can still carry."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -15,7 +17,7 @@ from tests.channel.test_commit import refusals
 STATIC = ChannelType(CommitmentFormat.STATIC_REMOTEKEY)
 
 
-def dusty(exposure_msat: int, dust: tuple[int, int] = (354, 354), **request: object) -> Pair:
+def dusty(exposure_msat: int, dust: tuple[int, int] = (354, 354), **request: Any) -> Pair:
     """A channel whose sides risk so much dust, with these dust limits."""
     sides = [
         ChannelLimits(

@@ -164,7 +164,7 @@ def test_a_removal_that_is_signed_is_not_made_again(kind: str) -> None:
     """Between the peer's signature and its revocation the HTLC is in no state to be removed twice."""
     pair = ready_pair()
     pair.offered(0, pending_add(1))
-    decision = {"fulfil": fulfil(0, 1), "fail": failure(0), "malformed": failure(0, 0xC005)}[kind]
+    decision: Any = {"fulfil": fulfil(0, 1), "fail": failure(0), "malformed": failure(0, 0xC005)}[kind]
     pair.resolve(1, decision)
     pair.deliver(1)
     play(pair.a).refuses(removal(kind, pair.a, 0), InvalidRemoval)
