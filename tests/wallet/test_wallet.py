@@ -3,7 +3,7 @@
 import pytest
 
 from leyden.base.errors import CommandRejected
-from leyden.bitcoin.tx import OutPoint, TxIn, TxOut
+from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
 from leyden.wallet.checks import FEERATE_MAX_PER_KW, FEERATE_MIN_PER_KW
 from leyden.wallet.keys import GAP_LIMIT
 from leyden.wallet.wallet import ANCHOR_RESERVE_SAT, COINBASE_MATURITY, AddressKind
@@ -238,3 +238,16 @@ def test_keys_that_come_into_view_in_the_same_block_are_found(world: WalletWorld
     world.mine(1)
     own = {OutPoint(coin.txid, coin.vout): coin.path for coin in world.wallet.coins() if coin.value_sat == 50_000}
     assert sorted(path.index for path in own.values()) == sorted(path.index for path in far)
+
+
+def test_transactions_that_do_not_touch_the_wallet_are_not_kept(world: WalletWorld) -> None:
+    """The node shows the wallet everything that it publishes; a commitment is none of its business."""
+    world.fund(1)
+    foreign = Transaction(2, (TxIn(OutPoint(b"\x01" * 32, 0), b"", 0),), (TxOut(1_000, ELSEWHERE),), 0)
+    world.wallet.pending_transaction(foreign)
+    assert world.own_pending() == set()
+    close = Transaction(2, foreign.inputs, (TxOut(7_000, world.address()),), 0)
+    world.wallet.pending_transaction(close)
+    assert world.wallet.balance().unconfirmed_sat == 7_000
+    world.wallet.forget_pending(close.txid())
+    assert world.wallet.balance().unconfirmed_sat == 0

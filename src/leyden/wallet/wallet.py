@@ -381,10 +381,11 @@ class Wallet:
     # --------------------------------------------------------------------------------------- transactions on their way
 
     def pending_transaction(self, transaction: Transaction) -> None:
-        """Take in a signed transaction of others that spends our coins or pays to us: a funding, a claim.
+        """Take in a signed transaction of others that spends our coins or pays to us: a funding, a close, a claim.
 
         Its coins are spent and its change is ours from now on, until it settles or `forget_pending`. Volatile: whoever
-        keeps it durable gives it again after a restart, until it is confirmed. Locks on its inputs end.
+        keeps it durable gives it again after a restart, until it is confirmed. Locks on its inputs end. One that has
+        nothing to do with the wallet is ignored.
         """
         txid = transaction.txid()
         spent = {tx_in.prevout: None for tx_in in transaction.inputs}
@@ -395,7 +396,8 @@ class Wallet:
             coin = self.state.coins.get(OutPoint(txid, vout))
             heights.append(coin.height if coin is not None else 0)
         known = [i for i in spent if i in self.state.coins or self._pending.pays_us(i)]
-        self._add_pending(txid, transaction, known, max(heights, default=0))
+        if known or find_outputs(self._keyring, [transaction], [txid]):
+            self._add_pending(txid, transaction, known, max(heights, default=0))
 
     def forget_pending(self, txid: bytes) -> None:
         """Let go of a transaction of others (32-byte txid) that will never confirm; its coins are free again."""
