@@ -211,4 +211,5 @@ def wire(m: Manager) -> None:
     handlers: dict[type, EffectHandler] = HANDLERS
     m.effect_handlers = handlers
     m.on_signed = forwarding.on_signed
+    m.on_forwarded = handoff.on_forwarded
     m.publish_commitment = publish_commitment

@@ -6,7 +6,7 @@ proof, shows no event by itself, and makes nobody poorer.
 """
 
 from leyden.channel import effects as fx
-from leyden.channel.core import Outcome
+from leyden.channel.core import ForwardEvent, Outcome
 from leyden.journal.records import ForwardedPayment, RemovedHtlc
 from leyden.manager import events as ev
 from leyden.manager import forwarding, sending
@@ -116,20 +116,38 @@ def show_channel_events(m: Manager, slot: Slot) -> None:
                 raise AssertionError(f"a channel raises no event {name}")
         show(m, event)
     for forward in core.forward_events.values():
-        if forward.event_id in shown:
-            continue
-        shown.add(forward.event_id)
-        show(
-            m,
-            ev.PaymentForwarded(
-                forward.event_id,
-                opened.channel_id,
-                forward.outbound_channel_id,
-                forward.inbound_amount_msat,
-                forward.outbound_amount_msat,
-                forward.inbound_amount_msat - forward.outbound_amount_msat,
-            ),
-        )
+        _show_forward(m, slot, forward)
+
+
+def on_forwarded(m: Manager, slot: Slot, forwarded: list[ForwardedPayment]) -> None:
+    """Fulfils of forwarded payments are decided: once that is durable, the user is told what each earned."""
+    m.outbox.when_durable(slot.tail, lambda: _show_forwards(m, slot, forwarded))
+
+
+def _show_forwards(m: Manager, slot: Slot, forwarded: list[ForwardedPayment]) -> None:
+    events = slot.state.core.forward_events
+    for one in forwarded:
+        forward = events.get(f"forwarded/{slot.channel_id.hex()}/{one.htlc_id}")
+        if forward is not None:
+            _show_forward(m, slot, forward)
+
+
+def _show_forward(m: Manager, slot: Slot, forward: ForwardEvent) -> None:
+    shown = slot.state.session.events_shown
+    if forward.event_id in shown:
+        return
+    shown.add(forward.event_id)
+    show(
+        m,
+        ev.PaymentForwarded(
+            forward.event_id,
+            slot.channel_id,
+            forward.outbound_channel_id,
+            forward.inbound_amount_msat,
+            forward.outbound_amount_msat,
+            forward.inbound_amount_msat - forward.outbound_amount_msat,
+        ),
+    )
 
 
 def show(m: Manager, event: ev.Event) -> None:

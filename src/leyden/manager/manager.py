@@ -67,6 +67,7 @@ class Manager:
         self.actions: list[Action] = []
         self.effect_handlers: dict[type, EffectHandler] = {}
         self.on_signed: Callable[[Manager, Slot], None] = lambda _m, _slot: None
+        self.on_forwarded: Callable[[Manager, Slot, list[ForwardedPayment]], None] = lambda _m, _slot, _forwarded: None
         self.publish_commitment: Callable[[Manager, Slot], None] = lambda _m, _slot: None
         self.forward_hold = False
         self.watched: dict[OutPoint, Slot] = {}
@@ -180,6 +181,8 @@ class Manager:
             slot = self.channels.get(channel_id)
             if slot is not None:
                 self.apply(slot, DecideHtlcs(verdict.forwarded, verdict.failed, []))
+                if verdict.forwarded:
+                    self.on_forwarded(self, slot, verdict.forwarded)
         later, self.after_verdicts = self.after_verdicts, []
         for run in later:
             run()
