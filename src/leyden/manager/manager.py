@@ -118,7 +118,7 @@ class Manager:
         state = slot.state
         for fact in decision.facts:
             apply(state, fact)
-        if decision.records or decision.facts:
+        if event is not COMMIT and (decision.records or decision.facts):
             self.dirty[slot.channel_id] = slot
         handlers = self.effect_handlers
         for effect in decision.effects:

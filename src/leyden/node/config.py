@@ -51,7 +51,10 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     for key, text in _from_environment(environment):
         _set(content, key, text)
         origin[key] = ENVIRONMENT_PREFIX + key.upper().replace(".", "_")
+    known = {key for key, _ in keys()}
     for key, value in flags.items():
+        if key not in known:
+            raise _invalid(f"there is no setting `{key}`{_nearest(key, known)}")
         if value is not None:
             _set(content, key, str(value) if isinstance(value, Path) else value)
             origin[key] = "--" + key.replace("_", "-")

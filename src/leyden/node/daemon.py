@@ -7,12 +7,10 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import threading
-from collections.abc import Callable
 from typing import Final
 
-from leyden.base.errors import LeydenError, StorageFailed
+from leyden.base.errors import CommandRejected, LeydenError, StorageFailed
 from leyden.node import logs
 from leyden.node.control import ControlServer
 from leyden.node.node import Node
@@ -20,45 +18,49 @@ from leyden.node.settings import NodeConfig
 
 EXIT_STOPPED: Final = 0
 """It was asked to stop."""
-EXIT_REFUSED: Final = 1
-"""It did not start, and changed nothing; one sentence on standard error says why."""
-EXIT_STORE_LOST: Final = 3
+EXIT_STORE_LOST: Final = 4
 """The store was lost while it ran: what was told to anybody is durable, the next start goes on from there."""
 EXIT_SECOND_SIGNAL: Final = 130
 
 STOP_SECONDS: Final = 3.0
-
-MakeControlServer = Callable[[NodeConfig], ControlServer]
 _log = logging.getLogger("leyden.node")
 
 
-def run(config: NodeConfig, passphrase: str | None, make_control_server: MakeControlServer) -> int:
+def run(config: NodeConfig, control_server: ControlServer, passphrase: str | None) -> int:
     """Run a node in this process until it is told to stop; return the exit status.
 
     Args:
-        passphrase: of the key file, or None. make_control_server: makes what serves the node's API.
+        control_server: serves the node's API. passphrase: of the key file, or None.
+    Raises: CommandRejected, StorageFailed: the node does not start. Nothing was changed; the sentence says why, and it
+    is in the log too.
     """
     try:
         config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         logs.set_up(config.log, config.log_path)
     except OSError as error:
-        return _refuse(f"cannot write in {config.directory} ({error.strerror}): check the place and its permissions")
+        raise CommandRejected(
+            f"cannot write in {config.directory} ({error.strerror}): check the place and its permissions",
+            code="directory_unwritable",
+        ) from None
     try:
-        return asyncio.run(serve(config, passphrase, make_control_server))
+        return asyncio.run(serve(config, control_server, passphrase))
     except LeydenError as error:
-        _log.error("not started: %s", error)
-        # The log says it on standard error already, if it goes there.
-        return EXIT_REFUSED if config.log.stderr else _refuse(str(error))
+        _log_in_file(error)
+        raise
     finally:
         logs.tear_down()
 
 
-def _refuse(sentence: str) -> int:
-    sys.stderr.write(f"leyden node: {sentence}\n")
-    return EXIT_REFUSED
+def _log_in_file(error: LeydenError) -> None:
+    """Whoever called `run` says it on standard error, once."""
+    root = logging.getLogger(logs.ROOT)
+    for handler in list(root.handlers):
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    _log.error("not started: %s", error)
 
 
-async def serve(config: NodeConfig, passphrase: str | None, make_control_server: MakeControlServer) -> int:
+async def serve(config: NodeConfig, server: ControlServer, passphrase: str | None) -> int:
     """Run a node under a running event loop; return the exit status of the process.
 
     Raises: CommandRejected, StorageFailed: the node does not start. Nothing was changed.
@@ -66,7 +68,6 @@ async def serve(config: NodeConfig, passphrase: str | None, make_control_server:
     asked = asyncio.Event()
     _on_signals(asked)
     node = Node(config, passphrase=passphrase)
-    server = make_control_server(config)
     try:
         if not await _start(node, asked):
             return EXIT_STOPPED

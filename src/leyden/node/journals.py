@@ -3,6 +3,7 @@
 Nothing is written. For whoever debugs; the shapes of records and states change with the version.
 """
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,9 +129,10 @@ def _reader(directory: Path) -> Generator[SqliteReader]:
         with SqliteReader(directory / files.STORE_FILE) as reader:
             yield reader
     except StorageFenced as error:
+        pid = re.search(r"\(pid \d+\)", str(error))
         raise CommandRejected(
-            f"a node is running in {directory}, and only it may use its journals: stop it first (`leyden stop`). "
-            f"({error})",
+            f"a node is running in {directory}{' ' + pid[0] if pid else ''}, and only it may use its journals: "
+            "stop it first (`leyden stop`)",
             code="node_running",
         ) from None
     except StorageBroken as error:

@@ -176,6 +176,7 @@ class Node(NodeMethods):
             await store.close()
             raise
         runtime.on_broken = self._on_broken
+        runtime.record_wallet(wallet.disconnect_blocks(manager.env.block_height))
         for channel_id in boot.stale_channels(folded, behind):
             runtime.run(_learn_stale(channel_id))
         for line in behind:

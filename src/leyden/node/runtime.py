@@ -134,12 +134,12 @@ class Runtime:
         self.manager.now_seconds = self.scheduler.now_seconds()
 
     def run(self, command: Callable[[Manager], None]) -> None:
-        """Run a command of the user and finish the pass. Raises what the command raises; the pass is finished then too."""
+        """Run a command of the user; the pass is finished soon, once for all commands of this turn. Raises what it raises."""
         self._begin()
         try:
             command(self.manager)
         finally:
-            self.turn()
+            self._post_turn()
 
     def turn(self) -> None:
         """Finish a pass: records to the store, requests to the signer while it writes, messages and actions that are free."""

@@ -173,7 +173,6 @@ class SqliteStore:
 
     def _ask(self, question: Callable[[SqliteFile], T]) -> T:
         """Run `question` on the writer thread and wait for its answer."""
-        self.commits += 1
         self._opened()
         answers: SimpleQueue[tuple[T, None] | tuple[None, Exception]] = SimpleQueue()
 
