@@ -156,7 +156,11 @@ def _plan(m: Manager, payment: OutboundPayment, missing_msat: int) -> list[Plann
         parts_max - len(payment.parts),
         payment.excluded,
     )
-    if isinstance(planned, str) and payment.last_failure is not None and planned == why.NO_ROUTE:
+    failure = payment.last_failure
+    if planned == why.NO_ROUTE and failure is not None:
+        return why.ROUTE_FAILED
+    if planned == why.INSUFFICIENT_BALANCE and failure is not None and failure.hop >= 0:
+        # What is left does not carry it; but it was a failure on the way that ruled the better ways out.
         return why.ROUTE_FAILED
     return planned
 
