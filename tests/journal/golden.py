@@ -45,8 +45,14 @@ def load(path: Path) -> tuple[bytes, Any]:
 
 
 if __name__ == "__main__":
+    from leyden.channel.snapshot import encode_core, snapshot_of
     from leyden.journal.codec import encode_record
+    from tests.channel.test_snapshot import full_core
     from tests.journal.samples import SAMPLES
+
+    full = full_core().a.core
+    if write_missing(snapshot_of(full), encode_core(full)):
+        print("wrote ChannelSnapshot.json")
 
     for sample in SAMPLES:
         if write_missing(sample, encode_record(sample)):

@@ -208,10 +208,12 @@ def decode_core(encoded: bytes) -> ChannelCore:
     if encoded[:1] != bytes((SNAPSHOT_VERSION,)):
         raise DecodeError("channel snapshot of a version that this program does not read", offset=0, field="version")
     try:
-        snapshot = _decoder.decode(encoded[1:])
-    except msgspec.MsgspecError as error:
+        return core_of(_decoder.decode(encoded[1:]))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DecodeError(f"damaged channel snapshot: {error}") from error
-    return core_of(snapshot)
+    except (KeyError, ValueError, OverflowError) as error:
+        # An HTLC or secret that the rest of the snapshot does not know.
+        raise DecodeError(f"damaged channel snapshot: {type(error).__name__} {error}") from error
 
 
 def core_of(snapshot: ChannelSnapshot) -> ChannelCore:
