@@ -77,6 +77,21 @@ class MemoryChain:
         """Tell whether a block is in the best chain."""
         return ref.height < len(self._active) and self._active[ref.height] == ref.hash
 
+    def copy(self) -> "MemoryChain":
+        """Return an independent chain that begins with the same blocks and mempool."""
+        other = MemoryChain(self.network)
+        other.pool = dict(self.pool)
+        other.feerate_per_kw = self.feerate_per_kw
+        other._by_hash = dict(self._by_hash)
+        other._active = list(self._active)
+        other._coins = dict(self._coins)
+        other._branches = self._branches
+        return other
+
+    def coins(self) -> Iterator[UnspentOutput]:
+        """Yield every unspent output."""
+        yield from self._coins.values()
+
     # --------------------------------------------------------------------------------------------------------- mining
 
     def mine(self, count: int, script_pubkey: bytes) -> list[BlockData]:

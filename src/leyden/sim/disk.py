@@ -1,0 +1,215 @@
+"""A disk whose every write is an action of its own: journals become durable one by one, in any order, late, or never.
+
+It keeps the promises of `ports/store.py` and none beyond. A batch is cut into its journals; its caller hears of it when
+all of them are durable. At a crash each journal keeps whatever prefix of its writes the test chooses.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from leyden.base.errors import StorageFailed, StorageFenced
+from leyden.base.ids import JournalId
+from leyden.journal.batch import Append, Snapshot, StoredJournal
+from leyden.ports.store import Completion
+
+
+class _Call(msgspec.Struct):
+    """One call of the node; `left`: writes of it that are not durable."""
+
+    on_durable: Completion
+    left: int
+
+
+class _Write(msgspec.Struct):
+    """One journal's part of a call."""
+
+    call: _Call
+    append: Append | None = None
+    snapshot: Snapshot | None = None
+    drop: bool = False
+
+
+class _Kept(msgspec.Struct):
+    """What is durable of one journal. position: records that the snapshot covers."""
+
+    position: int = 0
+    state: bytes = b""
+    records: list[bytes] = []
+    penalty: list[bytes] = []
+
+    def end(self) -> int:
+        """Return how many records are durable."""
+        return self.position + len(self.records)
+
+
+class SimDisk:
+    """What outlives a crash. held: journals whose writes do not become durable until they are released."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.held: dict[str, None] = {}
+        self.commits = 0
+        self._kept: dict[str, _Kept] = {}
+        self._writes: dict[str, deque[_Write]] = {}
+
+    # --- the node's side -------------------------------------------------------------------------------------------
+
+    def take_fence(self) -> int:
+        """Begin an epoch; nothing of an earlier one becomes durable any more."""
+        self.epoch += 1
+        self._writes.clear()
+        return self.epoch
+
+    def journals(self) -> list[StoredJournal]:
+        """Return what is durable, by name."""
+        return [
+            StoredJournal(name, kept.position, kept.state, list(kept.records))
+            for name, kept in sorted(self._kept.items())
+        ]
+
+    def penalty_rows(self, journal: str) -> bytes:
+        """Return the durable penalty log of a journal."""
+        kept = self._kept.get(journal)
+        return b"" if kept is None else b"".join(kept.penalty)
+
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
+        """Take a batch; each of its journals becomes durable by an action of its own."""
+        if epoch != self.epoch:
+            on_durable(StorageFenced(f"epoch {epoch} is over, the disk is at {self.epoch}"))
+            return
+        call = _Call(on_durable, len(batch))
+        for append in batch:
+            self._writes.setdefault(append.journal, deque()).append(_Write(call, append=append))
+
+    def snapshot(self, epoch: int, snapshots: Sequence[Snapshot], on_durable: Completion) -> None:
+        """Take snapshots, each behind what its journal has under way."""
+        if epoch != self.epoch:
+            on_durable(StorageFenced(f"epoch {epoch} is over, the disk is at {self.epoch}"))
+            return
+        call = _Call(on_durable, len(snapshots))
+        for snapshot in snapshots:
+            self._writes.setdefault(snapshot.journal, deque()).append(_Write(call, snapshot=snapshot))
+
+    def drop(self, epoch: int, journal: str, on_durable: Completion) -> None:
+        """Remove a journal, behind what it has under way."""
+        if epoch != self.epoch:
+            on_durable(StorageFenced(f"epoch {epoch} is over, the disk is at {self.epoch}"))
+            return
+        self._writes.setdefault(journal, deque()).append(_Write(_Call(on_durable, 1), drop=True))
+
+    # --- the world's side ------------------------------------------------------------------------------------------
+
+    def ready(self) -> list[str]:
+        """Return the journals with a write that may become durable now."""
+        return [name for name, writes in self._writes.items() if writes and name not in self.held]
+
+    def commit(self, journal: str) -> None:
+        """Make the oldest write of a journal durable; tell its caller if it was the last of the call."""
+        write = self._writes[journal].popleft()
+        self.commits += 1
+        self._apply(journal, write)
+        write.call.left -= 1
+        if not write.call.left:
+            write.call.on_durable(None)
+
+    def refuse(self, error: StorageFailed) -> None:
+        """Refuse every call under way; what was durable of it stays."""
+        calls: list[_Call] = []
+        for writes in self._writes.values():
+            for write in writes:
+                if all(write.call is not one for one in calls):
+                    calls.append(write.call)
+        self._writes.clear()
+        for call in calls:
+            call.on_durable(error)
+
+    def under_way(self) -> dict[str, int]:
+        """Return how many records of each journal are not durable yet: a crash may keep from none to all of them."""
+        counts: dict[str, int] = {}
+        for name, writes in self._writes.items():
+            count = sum([len(write.append.records) for write in writes if write.append is not None])
+            if count:
+                counts[name] = count
+        return counts
+
+    def crash(self, kept: Mapping[str, int]) -> None:
+        """Lose what is under way, but for the first `kept.get(journal, 0)` records of each journal; nobody is told."""
+        for name, writes in self._writes.items():
+            left = kept.get(name, 0)
+            for write in writes:
+                if write.append is None:
+                    continue
+                records = write.append.records[:left]
+                left -= len(records)
+                if records:
+                    self._extend(name, Append(name, write.append.first, records))
+        self.take_fence()
+        self.held.clear()
+
+    def copy(self) -> "SimDisk":
+        """Return an independent copy of what is durable."""
+        other = SimDisk()
+        other.epoch = self.epoch
+        other._kept = {
+            name: _Kept(kept.position, kept.state, list(kept.records), list(kept.penalty))
+            for name, kept in self._kept.items()
+        }
+        return other
+
+    def _apply(self, journal: str, write: _Write) -> None:
+        if write.append is not None:
+            self._extend(journal, write.append)
+        elif write.snapshot is not None:
+            snapshot, kept = write.snapshot, self._kept[journal]
+            assert kept.position <= snapshot.position <= kept.end(), "a snapshot covers durable records only"
+            kept.records = kept.records[snapshot.position - kept.position :]
+            kept.position, kept.state = snapshot.position, snapshot.state
+            kept.penalty.append(snapshot.penalty_rows)
+        else:
+            self._kept.pop(journal, None)
+
+    def _extend(self, journal: str, append: Append) -> None:
+        kept = self._kept.setdefault(journal, _Kept())
+        known = kept.end() + 1 - append.first
+        assert known >= 0, f"{journal}: a gap before record {append.first}, it ends at {kept.end()}"
+        first = append.first - kept.position - 1
+        assert kept.records[max(first, 0) : first + known] == append.records[max(-first, 0) : known], (
+            f"{journal}: another record at a known position"
+        )
+        kept.records.extend(append.records[known:])
+
+
+class SimStore:
+    """`Store` over a `SimDisk`."""
+
+    def __init__(self, disk: SimDisk) -> None:
+        self._disk = disk
+
+    async def open(self) -> int:
+        """Take the fence."""
+        return self._disk.take_fence()
+
+    def load(self) -> Iterator[StoredJournal]:
+        """Yield every journal in the order of its name."""
+        yield from self._disk.journals()
+
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
+        """Make `batch` durable when the world says so."""
+        self._disk.append(epoch, batch, on_durable)
+
+    def snapshot(self, epoch: int, snapshots: Sequence[Snapshot], on_durable: Completion) -> None:
+        """Make `snapshots` durable when the world says so."""
+        self._disk.snapshot(epoch, snapshots, on_durable)
+
+    def drop(self, epoch: int, journal: JournalId, on_durable: Completion) -> None:
+        """Remove a journal when the world says so."""
+        self._disk.drop(epoch, journal, on_durable)
+
+    def penalty_rows(self, journal: JournalId) -> bytes:
+        """Return the durable penalty log of a journal."""
+        return self._disk.penalty_rows(journal)
+
+    async def close(self) -> None:
+        """Do nothing: nothing depends on it."""

@@ -1,0 +1,207 @@
+"""A node of a simulated world: the shipped core and run loop, started from its disk and killed at any moment."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from leyden.base.errors import CommandRejected
+from leyden.bitcoin.networks import REGTEST
+from leyden.bitcoin.tx import Transaction, TxOut
+from leyden.crypto.hashes import sha256
+from leyden.journal.node_codec import encode_node_record
+from leyden.journal.node_records import NodeBorn
+from leyden.manager import opening, rebuild
+from leyden.manager.actions import Action, Broadcast, ChannelBorn, FundChannel, ReleaseFunding, Report, ShowEvent
+from leyden.manager.config import ManagerConfig
+from leyden.manager.events import Event
+from leyden.manager.manager import Manager
+from leyden.node import boot
+from leyden.node.runtime import Runtime
+from leyden.ports.chain import BlockRef
+from leyden.signer.in_memory import InMemorySigner
+from leyden.sim.disk import SimDisk, SimStore
+from leyden.sim.handler import Application, Prompt
+from leyden.sim.life import Life
+from leyden.wallet.keys import AccountSigner
+from leyden.wallet.state import fold as fold_wallet_record
+from leyden.wallet.wallet import Wallet, creation_record
+
+if TYPE_CHECKING:
+    from leyden.sim.world import World
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """An event that was shown, and in which life."""
+
+    life: int
+    event: Event
+
+
+class SimNode:
+    """One node. Between `start` and `crash` it has a `runtime`; what outlives a crash is the disk and what was shown.
+
+    synced: this life has followed the chain to its tip, so it decides and meets peers. best: the block it stands at.
+    """
+
+    def __init__(self, world: "World", name: str, config: ManagerConfig) -> None:
+        self.world = world
+        self.name = name
+        self.config = config
+        self.seed = sha256(b"node " + name.encode() + world.seed)
+        self.disk = SimDisk()
+        self.application: Application = Prompt()
+        self.lives = 0
+        self.life = Life(world.clock)
+        self.life.end()
+        self.shown: list[Shown] = []
+        self.reports: list[Report] = []
+        self.synced = False
+        self.best = BlockRef(0, b"")
+        self.node_id = InMemorySigner(self.seed, REGTEST).node_id
+        self._runtime: Runtime | None = None
+        self._drawn = 0
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the process runs."""
+        return self._runtime is not None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The run loop of this life."""
+        assert self._runtime is not None, f"{self.name} is down"
+        return self._runtime
+
+    @property
+    def manager(self) -> Manager:
+        """The manager of this life."""
+        return self.runtime.manager
+
+    def random32(self) -> bytes:
+        """Return the next 32 bytes; other ones in each life, the same ones in each run."""
+        self._drawn += 1
+        return sha256(self.seed + self.lives.to_bytes(4, "big") + self._drawn.to_bytes(8, "big"))
+
+    def start(self, *, sync: bool = True) -> None:
+        """Start from the disk; with `sync` follow the chain to its tip at once, else when the world says so."""
+        assert not self.is_up
+        self.lives += 1
+        self._drawn = 0
+        life = self.life = Life(self.world.clock)
+        signer = InMemorySigner(self.seed, REGTEST)
+        store = SimStore(self.disk)
+        epoch = self.disk.take_fence()
+        folded = boot.fold_store(store, signer, REGTEST)
+        manager = boot.make_manager(self.config, signer, folded, self.random32)
+        manager.now_seconds = self.world.clock.now_seconds
+        wallet_signer = AccountSigner(signer.wallet_account)
+        wallet_state = boot.fold_wallet(folded)
+        if folded.node.born is None:
+            tip = self.world.chain.tip
+            manager.record(NodeBorn(REGTEST.chain_hash, signer.node_id, tip.height, tip.hash))
+            manager.set_env(block_height=tip.height)
+        born = manager.node.born
+        assert born is not None
+        if wallet_state.created is None:
+            created = creation_record(REGTEST, wallet_signer, born.birth_height, restored=False)
+            fold_wallet_record(wallet_state, created)
+            manager.outbox.append(manager.node_tail, encode_node_record(created))
+        wallet = Wallet(REGTEST, wallet_signer, wallet_state, manager.env.block_height)
+        self._runtime = Runtime(manager, wallet, store, epoch, life, self._on_action)
+        self.runtime.turn()
+        for slot in manager.channels.values():
+            channel = slot.state.core
+            if channel.opened.funding_transaction and channel.funding is None and not channel.abandoned:
+                wallet.pending_transaction(Transaction.parse(channel.opened.funding_transaction))
+        best = manager.node.best
+        self.best = (
+            BlockRef(born.birth_height, born.birth_hash) if best is None else BlockRef(best.height, best.block_hash)
+        )
+        self.synced = False
+        if sync:
+            self.sync()
+        life.run_posted()
+
+    def sync(self) -> None:
+        """Follow the chain to its tip; the first time in a life, begin to decide."""
+        while self.best != self.world.chain.tip:
+            self.follow()
+        if not self.synced:
+            self.synced = True
+            self.runtime.run(rebuild.start)
+        self.life.run_posted()
+
+    def follow(self) -> None:
+        """Take one step along the chain: back to the fork, or one block on."""
+        chain, fork = self.world.chain, self.best
+        while not chain.is_active(fork):
+            block = chain.block(fork.hash)
+            assert block is not None, "a block that was followed is known"
+            fork = BlockRef(fork.height - 1, block.prev_hash)
+        if fork != self.best:
+            self.best = fork
+            self.runtime.on_blocks_disconnected(fork.height, fork.hash)
+            return
+        block = chain.block_at(fork.height + 1)
+        assert block is not None
+        self.best = block.ref
+        self.runtime.on_block(block.height, block.hash, block.transactions, block.txids, is_tip=block.ref == chain.tip)
+
+    def crash(self, kept: Mapping[str, int]) -> None:
+        """Kill the process; each journal keeps that many of the records under way."""
+        self.world.cut_all(self)
+        self.life.end()
+        self._runtime = None
+        self.synced = False
+        self.disk.crash(kept)
+
+    # --- what the user does ------------------------------------------------------------------------------------------
+
+    def run(self, command: Callable[[Manager], object]) -> None:
+        """Run a command of the user."""
+        self.runtime.run(lambda manager: _discard(command(manager)))
+        self.life.run_posted()
+
+    # --- what leaves -------------------------------------------------------------------------------------------------
+
+    def _on_action(self, action: Action) -> None:
+        match action:
+            case Report():
+                self.reports.append(action)
+            case Broadcast():
+                transaction = Transaction.parse(action.transaction)
+                self.runtime.wallet.pending_transaction(transaction)
+                self.world.broadcast(transaction, action.what)
+            case ShowEvent(event=event):
+                self.shown.append(Shown(self.lives, event))
+                self.life.post(lambda: self.runtime.run(lambda manager: self.application.on_event(manager, event)))
+            case FundChannel():
+                self.life.post(lambda: self._fund(action))
+            case ReleaseFunding(transaction=raw):
+                self.runtime.wallet.forget_pending(Transaction.parse(raw).txid())
+            case ChannelBorn():
+                pass
+            case _:
+                raise AssertionError(f"the run loop carries out {type(action).__name__}")
+
+    def _fund(self, action: FundChannel) -> None:
+        owner, wallet = action.temporary_channel_id, self.runtime.wallet
+        output = TxOut(action.funding_satoshis, action.script_pubkey)
+        try:
+            draft = wallet.build_funding(owner, [output], self.manager.env.feerate_per_kw, 0, self.random32())
+        except CommandRejected as error:
+            reason = error.what
+            self.runtime.run(lambda m: opening.funding_failed(m, action.node_id, owner, reason))
+            return
+        transaction, index = wallet.sign(draft), draft.output_indices[0]
+        known: list[bool] = []
+        self.runtime.run(lambda m: known.append(opening.funding_ready(m, action.node_id, owner, transaction, index)))
+        if not known[0]:
+            wallet.release(owner)
+
+
+def _discard(_value: object) -> None:
+    """Commands may return something; the run loop takes none."""

@@ -1,0 +1,189 @@
+"""What must hold when a world has come to rest. Each check raises `Violation` with everything that is wrong."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from leyden.base.ids import ChannelId, channel_journal
+from leyden.bitcoin.networks import REGTEST
+from leyden.channel.snapshot import encode_core
+from leyden.channel.states import AwaitingReady, Normal
+from leyden.manager import events as ev
+from leyden.manager import rebuild
+from leyden.manager.node_snapshot import encode_node_snapshot
+from leyden.manager.state import Slot
+from leyden.node import boot
+from leyden.signer.in_memory import InMemorySigner
+from leyden.sim.books import Books, balance_msat, chain_msat
+from leyden.sim.disk import SimStore
+from leyden.sim.node import SimNode
+from leyden.sim.user import Order
+from leyden.sim.world import World
+
+
+class Violation(AssertionError):
+    """Something that must hold does not."""
+
+
+def check_rest(world: World, books: Books, orders: Sequence[Order]) -> None:
+    """Check everything. Raises: Violation."""
+    wrong = [*_channels(world), *_payments(world, orders), *_money(world, books, orders)]
+    for node in world.nodes.values():
+        wrong += [f"{node.name}: {what}" for what in (*_waiting(node), *_events(node), *_folds(node), *_again(node))]
+        wrong += [f"{node.name}: reports {report.text}" for report in node.reports if report.level == "error"]
+    if wrong:
+        raise Violation("\n".join(wrong))
+
+
+def _channels(world: World) -> Iterator[str]:
+    """No channel is closed, both ends agree, and what is linked is connected."""
+    for node in world.nodes.values():
+        for slot in node.manager.channels.values():
+            peer = world.node_of(slot.peer)
+            name = f"channel {slot.channel_id.hex()[:8]} of {node.name} and {peer.name}"
+            twin = peer.manager.channels.get(slot.channel_id)
+            if twin is None:
+                yield f"{name}: {peer.name} does not know it"
+                continue
+            yield from (f"{name}: {what}" for what in _end(world, node, slot, twin))
+
+
+def _end(world: World, node: SimNode, slot: Slot, twin: Slot) -> Iterator[str]:
+    core, other = slot.state.core, twin.state.core
+    if type(slot.state) not in (Normal, AwaitingReady):
+        closing = core.closing.reason if core.closing is not None else ""
+        yield f"is {type(slot.state).__name__} {closing}"
+        return
+    open_link = world.links.get((node.name, _name(world, slot))) or world.links.get((_name(world, slot), node.name))
+    if open_link and not slot.state.session.reestablished:
+        yield "is not connected"
+    if (core.local.number, core.local.local_msat) != (other.remote.number, other.remote.remote_msat):
+        yield f"the ends disagree: {core.local.number} {core.local.local_msat}, {other.remote.number} {other.remote.remote_msat}"
+    if core.local.local_msat != core.remote.local_msat:
+        yield "both commitments differ"
+    if core.local.local_msat + core.local.remote_msat != core.capacity_satoshis * 1000:
+        yield f"{core.local.local_msat} and {core.local.remote_msat} msat are not its capacity"
+    if core.has_pending_htlcs():
+        yield f"HTLCs are left: {list(core.inbound)} in, {list(core.outbound)} out"
+
+
+def _name(world: World, slot: Slot) -> str:
+    return world.node_of(slot.peer).name
+
+
+def _payments(world: World, orders: Iterable[Order]) -> Iterator[str]:
+    """Every payment that was accepted has ended, the same way at both ends, and was told."""
+    for order in orders:
+        name = f"payment {order.started.payment_id.hex()[:8]}"
+        payer, payee = world.nodes[order.payer], world.nodes[order.payee]
+        payment = payer.manager.node.ledger.payments.get(order.started.payment_id)
+        if payment is None:
+            yield f"{name} was {'accepted' if order.accepted else 'asked for'} and is unknown"
+            continue
+        if payment.is_live or payment.parts:
+            yield f"{name} has not ended: {payment.parts}"
+            continue
+        told = {
+            type(shown.event)
+            for shown in payer.shown
+            if getattr(shown.event, "payment_id", b"") == order.started.payment_id
+        }
+        wanted = ev.PaymentSent if payment.sent is not None else ev.PaymentFailed
+        if told != {wanted}:
+            yield f"{name}: told {sorted(kind.__name__ for kind in told)}, not {wanted.__name__}"
+        claimed = {
+            shown.event.event_id: shown.event.amount_msat
+            for shown in payee.shown
+            if isinstance(shown.event, ev.PaymentClaimed) and shown.event.payment_hash == order.started.payment_hash
+        }
+        should = [payment.started.amount_msat] if payment.sent is not None else []
+        same_hash = [one for one in orders if one.started.payment_hash == order.started.payment_hash]
+        if len(same_hash) == 1 and list(claimed.values()) != should:
+            yield f"{name}: the payee claimed {list(claimed.values())}, the payer says {should}"
+
+
+def _money(world: World, books: Books, orders: Iterable[Order]) -> Iterator[str]:
+    """Everybody owns what the payments say, and all together what the chain holds."""
+    owned = {name: balance_msat(node) for name, node in world.nodes.items()}
+    for name, expected in books.expected(world, orders).items():
+        if owned[name] != expected:
+            yield f"{name} owns {owned[name]} msat, not {expected}: {owned[name] - expected}"
+    if sum(owned.values()) != chain_msat(world):
+        yield f"all own {sum(owned.values())} msat, the chain holds {chain_msat(world)}"
+
+
+def _waiting(node: SimNode) -> Iterator[str]:
+    """Nothing waits for anything."""
+    m, outbox = node.manager, node.runtime.outbox
+    if not outbox.is_idle() or node.disk.under_way():
+        yield f"records wait for the store: {node.disk.under_way()}"
+    for line in outbox.lines.values():
+        if line.entries or line.ready:
+            yield f"{len(line.entries)} messages wait"
+    for tail in outbox.tails.values():
+        if tail.waiting or tail.queued_bytes:
+            yield f"{len(tail.waiting)} effects of {tail.journal} wait, {tail.queued_bytes} bytes"
+    for what in ("claim_blockers", "verdicts", "dirty", "after_verdicts", "acks", "forwards", "events"):
+        if getattr(m, what):
+            yield f"{what} is not empty: {getattr(m, what)}"
+    for claimable in m.claimables.values():
+        yield f"a payment to us is {claimable.status.value} with {len(claimable.parts)} parts"
+    for slot in m.channels.values():
+        yield from (f"channel {slot.channel_id.hex()[:8]}: {what}" for what in _facts(slot))
+
+
+def _facts(slot: Slot) -> Iterator[str]:
+    core, session = slot.state.core, slot.state.session
+    if slot.halted:
+        yield f"halted: {slot.halted}"
+    for what in ("outcomes", "claims", "shown", "forward_events", "events"):
+        if getattr(core, what):
+            yield f"{what} is not empty: {getattr(core, what)}"
+    if session.queued_adds or session.queued_removals:
+        yield "updates are queued"
+    if slot.peeled:
+        yield f"onions are kept: {list(slot.peeled)}"
+
+
+def _events(node: SimNode) -> Iterator[str]:
+    """An id means one event, told once in a life; no payment has two outcomes."""
+    first: dict[str, ev.Event] = {}
+    in_life: dict[tuple[int, str], None] = {}
+    for shown in node.shown:
+        event_id = shown.event.event_id
+        if first.setdefault(event_id, shown.event) != shown.event and not isinstance(shown.event, ev.PaymentClaimable):
+            yield f"{event_id} was told in two ways: {first[event_id]} {shown.event}"
+        if (shown.life, event_id) in in_life:
+            yield f"{event_id} was told twice in one life"
+        in_life[(shown.life, event_id)] = None
+    for event in first.values():
+        if isinstance(event, ev.PaymentSent) and f"failed/{event.payment_id.hex()}" in first:
+            yield f"payment {event.payment_id.hex()[:8]} was told as sent and as failed"
+
+
+def _folds(node: SimNode) -> Iterator[str]:
+    """The fold of what is on the disk is the state in memory."""
+    folded = rebuild.fold_journals(node.disk.journals())
+    for state in folded.channels:
+        live = node.manager.channels[state.core.opened.channel_id].state
+        if encode_core(state.core) != encode_core(live.core) or type(state) is not type(live):
+            yield f"channel {state.core.opened.channel_id.hex()[:8]} folds to another state"
+    if encode_node_snapshot(folded.node, b"") != encode_node_snapshot(node.manager.node, b""):
+        yield "the node journal folds to another state"
+
+
+def _again(node: SimNode) -> Iterator[str]:
+    """A copy that starts from the disk finds nothing left to write (invariant P15)."""
+    signer = InMemorySigner(node.seed, REGTEST)
+    folded = boot.fold_store(SimStore(node.disk), signer, REGTEST)
+    copy = boot.make_manager(node.config, signer, folded, node.random32)
+    copy.now_seconds = node.manager.now_seconds
+    copy.set_env(block_height=node.manager.env.block_height)
+    rebuild.start(copy)
+    copy.flush()
+    copy.write_acknowledgements()
+    for append in copy.outbox.take_batch():
+        yield f"a restart would write {len(append.records)} records to {append.journal}"
+
+
+def journal_of(slot: Slot) -> str:
+    """Return the name of a channel's journal."""
+    return channel_journal(ChannelId(slot.channel_id))

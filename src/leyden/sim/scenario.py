@@ -1,0 +1,151 @@
+"""Scenarios: a world at rest, something that users do, and what may go wrong meanwhile, step by step.
+
+A run is named by its scenario, its schedule and its deviations, and is the same each time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+
+import msgspec
+
+from leyden.sim.books import Books
+from leyden.sim.oracles import Violation, check_rest
+from leyden.sim.schedules import run_to_rest
+from leyden.sim.user import Order
+from leyden.sim.world import Schedule, World
+
+COMBINATIONS_MAX = 12
+
+
+class Crash(msgspec.Struct, frozen=True):
+    """Before step number `step` kill `node`; each journal keeps that many of the records under way; then start it again."""
+
+    step: int
+    node: str
+    kept: tuple[tuple[str, int], ...] = ()
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Before step number `step` lose the connection of two nodes."""
+
+    step: int
+    one: str
+    other: str
+
+
+Deviation = Crash | Cut
+Check = Callable[[World, Sequence[Order]], None]
+
+
+def no_more_checks(_world: World, _orders: Sequence[Order]) -> None:
+    """The oracles are enough."""
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """base: at rest. begin: what the users do, as orders. check: beside the oracles, what this scenario is about."""
+
+    name: str
+    base: World
+    begin: Callable[[World], list[Order]]
+    check: Check = no_more_checks
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """What an undisturbed run shows: how many steps, and before each (and after the last) what each node has under way."""
+
+    steps: int
+    under_way: list[dict[str, dict[str, int]]]
+
+
+def outline(scenario: Scenario, schedule: Schedule) -> Outline:
+    """Run a scenario undisturbed, and check it."""
+    world = scenario.base.copy()
+    run_to_rest(world, schedule)
+    books = Books(world)
+    orders = scenario.begin(world)
+    first = world.steps
+    seen: list[dict[str, dict[str, int]]] = []
+
+    def note(at: World) -> bool:
+        if len(seen) <= at.steps - first:
+            seen.append({name: node.disk.under_way() for name, node in at.nodes.items()})
+        return False
+
+    run_to_rest(world, schedule, note)
+    check_rest(world, books, orders)
+    scenario.check(world, orders)
+    return Outline(world.steps - first, seen)
+
+
+def replay(scenario: Scenario, schedule: Schedule, deviations: Sequence[Deviation]) -> World:
+    """Run a scenario with deviations, and check it. Raises: Violation, naming the deviations and the last actions."""
+    world = scenario.base.copy()
+    run_to_rest(world, schedule)
+    books = Books(world)
+    orders = scenario.begin(world)
+    first = world.steps
+    try:
+        for deviation in deviations:
+            run_to_rest(world, schedule, lambda at, step=deviation.step: at.steps - first >= step)  # type: ignore[misc]
+            deviate(world, deviation, orders)
+        run_to_rest(world, schedule)
+        check_rest(world, books, orders)
+        scenario.check(world, orders)
+    except Exception as error:
+        error.add_note(f"{scenario.name} {type(schedule).__name__} {list(deviations)}")
+        error.add_note("\n".join(world.trace[-40:]))
+        raise
+    return world
+
+
+def deviate(world: World, deviation: Deviation, orders: Sequence[Order]) -> None:
+    """Do it; a user whose call did not return calls again after the restart."""
+    match deviation:
+        case Crash(node=name, kept=kept):
+            world.restart(name, dict(kept))
+            for order in orders:
+                if order.payer == name:
+                    order.ask(world.nodes[name])
+        case Cut(one=one, other=other):
+            world.cut(one, other)
+
+
+def combinations(under_way: Mapping[str, int]) -> list[tuple[tuple[str, int], ...]]:
+    """Return every combination of kept prefixes; if they are too many, those with all or nothing of each journal first."""
+    names = list(under_way)
+    every = product(*[range(under_way[name] + 1) for name in names])
+    found = [tuple(zip(names, kept, strict=True)) for kept in every]
+    if len(found) > COMBINATIONS_MAX:
+        found.sort(key=lambda kept: sum([0 < count < under_way[name] for name, count in kept]))
+        del found[COMBINATIONS_MAX:]
+    return found
+
+
+def crashes(plan: Outline, nodes: Sequence[str]) -> Iterator[Crash]:
+    """Yield a crash of each node before each step, with every combination of kept prefixes."""
+    for step, under_way in enumerate(plan.under_way):
+        for name in nodes:
+            for kept in combinations(under_way[name]):
+                yield Crash(step, name, kept)
+
+
+def cuts(plan: Outline, links: Sequence[tuple[str, str]]) -> Iterator[Cut]:
+    """Yield a cut of each link before each step."""
+    for step in range(plan.steps + 1):
+        for one, other in links:
+            yield Cut(step, one, other)
+
+
+__all__ = [
+    "Crash",
+    "Cut",
+    "Deviation",
+    "Outline",
+    "Scenario",
+    "Violation",
+    "combinations",
+    "crashes",
+    "cuts",
+    "outline",
+    "replay",
+]

@@ -1,0 +1,236 @@
+"""The world: nodes, the links between them, one chain, one clock, and a list of what may happen next.
+
+Everything that the outside could delay is an `Action`: a message arrives, a journal becomes durable, a block is seen, peers
+connect. A schedule picks one after the other; the same picks give the same world.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from leyden.bitcoin.networks import REGTEST
+from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
+from leyden.crypto.hashes import sha256
+from leyden.drivers.chain.memory import MemoryChain
+from leyden.manager.config import ManagerConfig
+from leyden.sim.life import SimClock
+from leyden.sim.network import SimConnection, connect
+from leyden.sim.node import SimNode
+from leyden.wallet.wallet import AddressKind
+
+START_SECONDS = 1_700_000_000
+ALL_MESSAGES = 1_000_000
+MINER_SCRIPT = b"\x00\x14" + bytes(20)
+
+
+class Action(NamedTuple):
+    """Something that may happen now. kind: `deliver` (to node, from subject), `commit` (of journal subject), `block`, `connect`."""
+
+    kind: str
+    node: str
+    subject: str
+
+
+class Schedule(Protocol):
+    """Chooses what happens next."""
+
+    def choose(self, world: "World", enabled: Sequence[Action]) -> Action:
+        """Return one of `enabled`, which is not empty and stands in the order in which it became possible."""
+        ...
+
+
+class World:
+    """See the module. seed: makes keys and random numbers; links: who connects to whom, and whether the link is open."""
+
+    def __init__(self, seed: bytes = b"") -> None:
+        self.seed = seed
+        self.clock = SimClock(START_SECONDS)
+        self.chain = MemoryChain(REGTEST)
+        self.nodes: dict[str, SimNode] = {}
+        self.links: dict[tuple[str, str], bool] = {}
+        self.connections: dict[tuple[str, str], SimConnection] = {}
+        self.broadcasts: list[tuple[bytes, str]] = []
+        self.granted_sat = 0
+        self.steps = 0
+        self.trace: list[str] = []
+        self.deliver_count = ALL_MESSAGES
+        self._since: dict[Action, int] = {}
+        self._became = 0
+        self._by_id: dict[bytes, SimNode] = {}
+
+    # --- making it -------------------------------------------------------------------------------------------------
+
+    def add_node(self, name: str, config: ManagerConfig | None = None) -> SimNode:
+        """Add a node and start it."""
+        node = SimNode(self, name, config or ManagerConfig(REGTEST))
+        self.nodes[name] = node
+        self._by_id[node.node_id] = node
+        node.start()
+        return node
+
+    def link(self, one: str, other: str) -> None:
+        """Let `one` connect to `other` whenever both are up and not connected."""
+        self.links[(one, other)] = True
+
+    def grant(self, name: str, amount_sat: int) -> None:
+        """Give a node a coin that comes from nowhere, in the next block."""
+        node = self.nodes[name]
+        issued = node.runtime.wallet.new_address(AddressKind.P2WPKH)
+        node.runtime.record_wallet(issued.record)
+        node.runtime.turn()
+        self.granted_sat += amount_sat
+        source = OutPoint(sha256(b"grant" + self.seed + self.granted_sat.to_bytes(8, "big")), 0)
+        coin = Transaction(2, (TxIn(source, b"", 0xFFFFFFFF),), (TxOut(amount_sat, issued.script_pubkey),), 0)
+        self.chain.pool[coin.txid()] = coin
+
+    def copy(self) -> "World":
+        """Return a new world that begins with what is durable here: every node starts anew, no connection is up."""
+        other = World(self.seed)
+        other.clock.now_seconds = self.clock.now_seconds
+        other.chain = self.chain.copy()
+        other.granted_sat = self.granted_sat
+        other.links = dict(self.links)
+        for name, node in self.nodes.items():
+            twin = other.nodes[name] = SimNode(other, name, node.config)
+            twin.disk = node.disk.copy()
+            twin.lives = node.lives
+            other._by_id[twin.node_id] = twin
+            twin.start()
+        return other
+
+    # --- what may happen -------------------------------------------------------------------------------------------
+
+    def enabled(self) -> list[Action]:
+        """Return what may happen now, what has been possible for longest first."""
+        found = [*self._deliveries(), *self._writes(), *self._blocks(), *self._connects()]
+        since, self._since = self._since, {}
+        for action in found:
+            at = since.get(action)
+            if at is None:
+                at = self._became
+                self._became += 1
+            self._since[action] = at
+        return sorted(found, key=lambda action: self._since[action])
+
+    def _deliveries(self) -> list[Action]:
+        found: list[Action] = []
+        for (one, other), near in self.connections.items():
+            if near.peer.is_deliverable():
+                found.append(Action("deliver", other, one))
+            if near.is_deliverable():
+                found.append(Action("deliver", one, other))
+        return found
+
+    def _writes(self) -> list[Action]:
+        return [
+            Action("commit", node.name, journal)
+            for node in self.nodes.values()
+            if node.is_up
+            for journal in node.disk.ready()
+        ]
+
+    def _blocks(self) -> list[Action]:
+        return [
+            Action("block", node.name, "")
+            for node in self.nodes.values()
+            if node.is_up and (node.best != self.chain.tip or not node.synced)
+        ]
+
+    def _connects(self) -> list[Action]:
+        return [
+            Action("connect", one, other)
+            for (one, other), is_open in self.links.items()
+            if is_open and self.nodes[one].synced and self.nodes[other].synced and not self._is_connected(one, other)
+        ]
+
+    def _is_connected(self, one: str, other: str) -> bool:
+        near = self.connections.get((one, other))
+        return near is not None and not (near.ended and near.peer.ended)
+
+    def perform(self, action: Action) -> None:
+        """Let it happen, and whatever follows from it inside the nodes."""
+        self.steps += 1
+        self.trace.append(" ".join(action))
+        self._since.pop(action, None)
+        node = self.nodes[action.node]
+        match action.kind:
+            case "deliver":
+                self.end_of(action.node, action.subject).deliver(self.deliver_count)
+            case "commit":
+                node.disk.commit(action.subject)
+            case "block" if node.best == self.chain.tip:
+                node.sync()
+            case "block":
+                node.follow()
+            case "connect":
+                self._connect(action.node, action.subject)
+            case _:
+                raise AssertionError(f"no action {action.kind}")
+        self.settle()
+
+    def settle(self) -> None:
+        """Run what the nodes have posted to themselves."""
+        for node in self.nodes.values():
+            node.life.run_posted()
+
+    def end_of(self, name: str, peer: str) -> SimConnection:
+        """Return the end at `name` of its connection with `peer`."""
+        near = self.connections.get((name, peer))
+        return near if near is not None else self.connections[(peer, name)].peer
+
+    def _connect(self, one: str, other: str) -> None:
+        near, far = self.nodes[one], self.nodes[other]
+        end = connect((near.life, near.runtime, near.node_id), (far.life, far.runtime, far.node_id))
+        self.connections[(one, other)] = end
+        end.peer.announce()
+        end.announce()
+
+    # --- what the world does to them -------------------------------------------------------------------------------
+
+    def cut(self, one: str, other: str) -> None:
+        """Lose a connection, with what is on its way."""
+        for pair in ((one, other), (other, one)):
+            near = self.connections.pop(pair, None)
+            if near is not None:
+                near.cut()
+        self.settle()
+
+    def cut_all(self, node: SimNode) -> None:
+        """Lose all connections of a node."""
+        for one, other in list(self.connections):
+            if node.name in (one, other):
+                self.cut(one, other)
+
+    def crash(self, name: str, kept: Mapping[str, int] | None = None) -> None:
+        """Kill a node; each journal keeps that many of the records under way (none when not named)."""
+        self.trace.append(f"crash {name} {dict(kept or {})}")
+        self.nodes[name].crash(kept or {})
+        self.settle()
+
+    def restart(self, name: str, kept: Mapping[str, int] | None = None) -> None:
+        """Kill a node and start it again."""
+        self.crash(name, kept)
+        self.nodes[name].start()
+        self.settle()
+
+    def broadcast(self, transaction: Transaction, what: str) -> None:
+        """Offer a transaction to the mempool."""
+        self.broadcasts.append((transaction.txid(), what))
+        self.chain.offer(transaction)
+
+    def mine(self, count: int = 1) -> None:
+        """Mine blocks with all that waits; each node sees them by an action of its own."""
+        self.chain.mine(count, MINER_SCRIPT)
+
+    def tick(self, seconds: int = 1) -> None:
+        """Move the clock; every node's timers run each second."""
+        for _ in range(seconds):
+            self.clock.now_seconds += 1
+            for node in self.nodes.values():
+                if node.is_up:
+                    node.life.run_timers()
+                    node.runtime.on_second()
+            self.settle()
+
+    def node_of(self, node_id: bytes) -> SimNode:
+        """Return a node by its public key."""
+        return self._by_id[node_id]
