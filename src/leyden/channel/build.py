@@ -10,19 +10,46 @@ from leyden.channel.view import CommitmentView
 from leyden.journal.records import ChannelOpened, SideParameters
 from leyden.transactions.closing import ClosingParameters
 from leyden.transactions.commitment import Commitment, build_commitment
-from leyden.transactions.keys import ChannelBasepoints, derive_commitment_keys
+from leyden.transactions.keys import ChannelBasepoints, CommitmentKeys, derive_commitment_keys
 from leyden.transactions.obscured import obscuring_factor
 from leyden.transactions.scripts import funding_script
 from leyden.transactions.types import CommitmentParameters
 
 
+PointOf = Callable[[bytes, int], bytes]
+"""`(channel_keys_id, commitment_number) -> our per-commitment point`, from the signer."""
+
+KEYS_KEPT = 6
+
+
 class ChannelKeys(msgspec.Struct, frozen=True, gc=False):
-    """What never changes between the commitments of a channel; derived once from its birth."""
+    """What never changes between the commitments of a channel; derived once from its birth.
+
+    made: keys of recent commitments by per-commitment point: deriving them is most of a small commitment's cost, and can be
+    done before it is needed (`prepare`).
+    """
 
     local: ChannelBasepoints
     remote: ChannelBasepoints
     local_parameters: CommitmentParameters
     remote_parameters: CommitmentParameters
+    made: dict[bytes, CommitmentKeys]
+
+    def local_keys(self, per_commitment_point: bytes) -> CommitmentKeys:
+        """Return the keys of our commitment with this point (33 bytes, ours)."""
+        return self._keys(self.local, self.remote, per_commitment_point)
+
+    def remote_keys(self, per_commitment_point: bytes) -> CommitmentKeys:
+        """Return the keys of the peer's commitment with this point (33 bytes, the peer's)."""
+        return self._keys(self.remote, self.local, per_commitment_point)
+
+    def _keys(self, broadcaster: ChannelBasepoints, other: ChannelBasepoints, point: bytes) -> CommitmentKeys:
+        keys = self.made.get(point)
+        if keys is None:
+            while len(self.made) >= KEYS_KEPT:
+                del self.made[next(iter(self.made))]
+            keys = self.made[point] = derive_commitment_keys(broadcaster, other, point)
+        return keys
 
 
 def basepoints(side: SideParameters) -> ChannelBasepoints:
@@ -62,6 +89,7 @@ def channel_keys(opened: ChannelOpened) -> ChannelKeys:
         remote=basepoints(opened.remote),
         local_parameters=parameters(opened.local, opened.remote, opened.is_opener),
         remote_parameters=parameters(opened.remote, opened.local, not opened.is_opener),
+        made={},
     )
 
 
@@ -69,7 +97,7 @@ def local_commitment(keys: ChannelKeys, view: CommitmentView, per_commitment_poi
     """Build our commitment `number` with what `view` holds. per_commitment_point: ours for that number, 33 bytes."""
     return build_commitment(
         keys.local_parameters,
-        derive_commitment_keys(keys.local, keys.remote, per_commitment_point),
+        keys.local_keys(per_commitment_point),
         number,
         view.feerate_per_kw,
         view.local_msat,
@@ -82,13 +110,22 @@ def remote_commitment(keys: ChannelKeys, view: CommitmentView, per_commitment_po
     """Build the peer's commitment `view.number`. per_commitment_point: the peer's for that number, 33 bytes."""
     return build_commitment(
         keys.remote_parameters,
-        derive_commitment_keys(keys.remote, keys.local, per_commitment_point),
+        keys.remote_keys(per_commitment_point),
         view.number,
         view.feerate_per_kw,
         view.remote_msat,
         view.local_msat,
         view.htlcs.values(),
     )
+
+
+def prepare(core: ChannelCore, keys: ChannelKeys, point_of: PointOf) -> None:
+    """Derive the keys of both next commitments now, while nobody waits for them."""
+    keys_id, number = core.opened.channel_keys_id, core.local.number
+    keys.local_keys(point_of(keys_id, number + 1))
+    point_of(keys_id, number + 2)
+    if core.remote_next_point:
+        keys.remote_keys(core.remote_next_point)
 
 
 def closing_parameters(core: ChannelCore, keys: ChannelKeys) -> ClosingParameters:
@@ -109,7 +146,3 @@ def closing_parameters(core: ChannelCore, keys: ChannelKeys) -> ClosingParameter
         fundee_script_pubkey=fundee_script,
         dust_limit_sat=core.opened.local.dust_limit_satoshis,
     )
-
-
-PointOf = Callable[[bytes, int], bytes]
-"""`(channel_keys_id, commitment_number) -> our per-commitment point`, from the signer."""

@@ -28,7 +28,8 @@ class HtlcSource(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_
 class AddedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """An `update_add_htlc`, in either direction. `source` is None for HTLCs that the peer offered.
 
-    onion_routing_packet: 1366 bytes. `fee_msat` is what a forward earns, 0 otherwise.
+    onion_routing_packet: 1366 bytes. `fee_msat` is what a forward earns, or what a part of
+    an own payment pays to others.
     """
 
     htlc_id: int

@@ -26,7 +26,7 @@ def set_id_of(payment_hash: bytes, payment_secret: bytes, first: tuple[bytes, in
     return sha256(b"part" + first[0] + first[1].to_bytes(8, "big"))
 
 
-def add_part(  # noqa: PLR0913
+def add_part(
     m: Manager,
     slot: Slot,
     htlc: InboundHtlc,
@@ -308,6 +308,4 @@ def _abandon_if_late(m: Manager, claim_id: bytes) -> None:
         for part in claim.parts:
             if part.channel_id == slot.channel_id and part.htlc_id in slot.state.core.inbound:
                 _fail_part(m, slot, part.htlc_id, _unknown(m, part.amount_msat))
-    handoff.show(
-        m, ev.PaymentClaimAbandoned(f"abandoned/{claim_id.hex()}", claim_id, claim.payment_hash)
-    )
+    handoff.show(m, ev.PaymentClaimAbandoned(f"abandoned/{claim_id.hex()}", claim_id, claim.payment_hash))

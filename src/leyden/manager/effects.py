@@ -30,9 +30,7 @@ def _send_message(m: Manager, slot: Slot, effect: fx.SendMessage) -> None:
 def _send_commitment_signed(m: Manager, slot: Slot, _effect: fx.SendCommitmentSigned) -> None:
     core = slot.state.core
     commitment = remote_commitment(slot.state.keys, core.remote, core.remote_point)
-    request = requests.SignCounterpartyCommitment(
-        m.outbox.next_request_id(), core.opened.channel_keys_id, commitment
-    )
+    request = requests.SignCounterpartyCommitment(m.outbox.next_request_id(), core.opened.channel_keys_id, commitment)
     channel_id = core.opened.channel_id
 
     def complete(answer: Answer) -> bytes | None:
@@ -46,9 +44,7 @@ def _send_commitment_signed(m: Manager, slot: Slot, _effect: fx.SendCommitmentSi
 def _send_revoke_and_ack(m: Manager, slot: Slot, effect: fx.SendRevokeAndAck) -> None:
     core = slot.state.core
     channel_id = core.opened.channel_id
-    request = requests.ReleaseCommitmentSecret(
-        m.outbox.next_request_id(), core.opened.channel_keys_id, effect.number
-    )
+    request = requests.ReleaseCommitmentSecret(m.outbox.next_request_id(), core.opened.channel_keys_id, effect.number)
 
     def complete(answer: Answer) -> bytes | None:
         if not isinstance(answer, requests.CommitmentSecretReleased) or answer.commitment_number != effect.number:

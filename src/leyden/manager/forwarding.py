@@ -89,7 +89,7 @@ def _choose(m: Manager, named: Slot, amount_msat: int, tried: tuple[bytes, ...])
         if type(state) is not Normal or not state.session.reestablished:
             continue
         queued_msat = state.session.queued_msat
-        if limits.spendable_msat(state.core, queued_msat) >= amount_msat or candidate is named and not others:
+        if limits.spendable_msat(state.core, queued_msat) >= amount_msat or (candidate is named and not others):
             return candidate
     return None
 

@@ -27,8 +27,14 @@ def on_preimage(m: Manager, slot: Slot, effect: fx.PreimageLearnt) -> None:
         sending.on_preimage(m, source.origin, source.index, effect.removal.preimage)
 
 
-def _fulfil_inbound(  # noqa: PLR0913
-    m: Manager, slot: Slot, channel_id: bytes, htlc_id: int, outbound_htlc_id: int, amount_msat: int, removal: RemovedHtlc
+def _fulfil_inbound(
+    m: Manager,
+    slot: Slot,
+    channel_id: bytes,
+    htlc_id: int,
+    outbound_htlc_id: int,
+    amount_msat: int,
+    removal: RemovedHtlc,
 ) -> bool:
     """Promise the fulfil of the inbound HTLC; return whether that channel still has it undecided."""
     inbound = m.channels.get(channel_id)
@@ -68,9 +74,7 @@ def _act_on_forward(m: Manager, slot: Slot, outcome: Outcome) -> None:
     if m.forwards.get((source.origin, source.index)) == slot.channel_id:
         del m.forwards[(source.origin, source.index)]
     if removal.preimage:
-        _fulfil_inbound(
-            m, slot, source.origin, source.index, outcome.htlc_id, outcome.amount_msat, removal
-        )
+        _fulfil_inbound(m, slot, source.origin, source.index, outcome.htlc_id, outcome.amount_msat, removal)
     elif not forwarding.is_carried_elsewhere(m, slot, outcome):
         forwarding.fail_back(m, slot, outcome)
 

@@ -12,6 +12,7 @@ from leyden.base.errors import PeerViolation, Reaction
 from leyden.base.ids import ChannelId, channel_journal
 from leyden.bitcoin.tx import OutPoint
 from leyden.channel import effects as fx
+from leyden.channel.build import prepare
 from leyden.channel.dispatch import apply, decide, evolve
 from leyden.channel.env import ChannelEnv
 from leyden.channel.inputs import Commit, DecideHtlcs, ForceClose, Learn
@@ -60,6 +61,7 @@ class Manager:
         self.forwards: dict[tuple[bytes, int], bytes] = {}
         self.verdicts: dict[bytes, Verdict] = {}
         self.dirty: dict[bytes, Slot] = {}
+        self.moved: dict[bytes, Slot] = {}
         self.after_verdicts: list[Callable[[], None]] = []
         self.events: dict[str, Event] = {}
         self.acks: dict[bytes, Slot] = {}
@@ -196,8 +198,15 @@ class Manager:
             before = slot.state.core.remote.number
             self.guarded(slot, COMMIT)
             if slot.state.core.remote.number != before:
+                self.moved[slot.channel_id] = slot
                 self.on_signed(self, slot)
         return bool(self.dirty or self.verdicts)
+
+    def prepare_moved(self) -> None:
+        """Derive the keys of the next commitments of channels that have just signed one."""
+        moved, self.moved = self.moved, {}
+        for slot in moved.values():
+            prepare(slot.state.core, slot.state.keys, self.signer.per_commitment_point)
 
     def guarded(self, slot: Slot, event: object) -> None:
         """Apply an input of our own; a bug halts this channel and nothing else."""

@@ -36,9 +36,7 @@ def encode_node_snapshot(node: NodeState, wallet: bytes) -> bytes:
             records.extend([PartSent(payment_id, part, hops) for part, hops in payment.hops.items()])
             continue
         kind = "sent" if payment.sent is not None else "failed"
-        records.append(
-            summary_of(payment, acknowledged=f"{kind}/{payment_id.hex()}" not in node.unacknowledged)
-        )
+        records.append(summary_of(payment, acknowledged=f"{kind}/{payment_id.hex()}" not in node.unacknowledged))
     return bytes((NODE_SNAPSHOT_VERSION,)) + _encoder.encode(_NodeSnapshot(records, wallet))
 
 

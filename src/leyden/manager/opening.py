@@ -6,7 +6,9 @@ from leyden.bitcoin.tx import Transaction
 from leyden.channel import open_checks, opening_v1
 from leyden.channel.build import channel_keys, remote_commitment
 from leyden.channel.core import new_core
+from leyden.channel.dispatch import apply
 from leyden.channel.errors import InvalidOpen
+from leyden.channel.inputs import BecomeReady
 from leyden.channel.opening_v1 import (
     AcceptRequest,
     AwaitingAccept,
@@ -16,9 +18,7 @@ from leyden.channel.opening_v1 import (
     Opening,
     OpenRequest,
 )
-from leyden.channel.inputs import BecomeReady
 from leyden.channel.session import ConnectionOpened, ReestablishPassed
-from leyden.channel.dispatch import apply
 from leyden.journal.codec import encode_record
 from leyden.journal.records import ChannelOpened
 from leyden.manager import events as ev
@@ -157,9 +157,7 @@ def on_open_channel(m: Manager, peer: Peer, message: OpenChannel) -> None:
         _refuse(m, peer, temporary_id, "unknown chain")
         return
     unfunded = [one for one in peer.openings.values() if isinstance(one, AwaitingCreated)]
-    waiting = sum(
-        [one.peer == peer.node_id and one.state.core.funding is None for one in m.channels.values()]
-    )
+    waiting = sum([one.peer == peer.node_id and one.state.core.funding is None for one in m.channels.values()])
     replaced = isinstance(peer.openings.get(temporary_id), AwaitingCreated)
     if len(unfunded) + waiting - replaced >= m.config.limits.unfunded_channels_per_peer:
         _refuse(m, peer, temporary_id, "too many channels of yours wait for their funding")
@@ -196,9 +194,7 @@ def _accept(m: Manager, peer: Peer, message: OpenChannel, *, trusted: bool) -> A
         upfront_shutdown_script=m.signer.shutdown_script_pubkey() if m.config.upfront_shutdown else b"",
         policy=m.config.policy,
     )
-    return opening_v1.accept_opening(
-        peer.node_id, message, request, m.signer.channel_basepoints(keys_id), m.env
-    )
+    return opening_v1.accept_opening(peer.node_id, message, request, m.signer.channel_basepoints(keys_id), m.env)
 
 
 def on_funding_created(m: Manager, peer: Peer, message: FundingCreated) -> None:

@@ -23,6 +23,7 @@ from leyden.wire.messages import (
     OpenChannel,
     Ping,
     Pong,
+    RevokeAndAck,
     UnknownMessage,
     UpdateAddHtlc,
     WarningMessage,
@@ -113,6 +114,8 @@ def _dispatch(m: Manager, peer: Peer, slot: Slot | None, message: Any) -> None:
         raise PeerViolation("a message before init")
     if slot is not None and kind not in _SESSION:
         m.apply(slot, message)
+        if kind is RevokeAndAck:
+            m.moved[slot.channel_id] = slot
         if kind is UpdateAddHtlc and not slot.halted:
             # Peeled while the signature is still under way (the payer's clock runs).
             slot.peeled[message.id] = receiving.peel(m, message.onion_routing_packet, message.payment_hash)
@@ -230,9 +233,7 @@ def _on_channel_update(m: Manager, peer: Peer, message: ChannelUpdate) -> None:
 
 def _differs(one: PeerPolicy, other: PeerPolicy) -> bool:
     """Return whether anything but the time has changed; a repetition is no record."""
-    return any(
-        getattr(one, name) != getattr(other, name) for name in one.__struct_fields__ if name != "timestamp"
-    )
+    return any(getattr(one, name) != getattr(other, name) for name in one.__struct_fields__ if name != "timestamp")
 
 
 _SESSION: dict[type, Callable[[Manager, Peer, Any], None]] = {
@@ -247,4 +248,3 @@ _SESSION: dict[type, Callable[[Manager, Peer, Any], None]] = {
     FundingCreated: opening.on_funding_created,
     FundingSigned: opening.on_funding_signed,
 }
-

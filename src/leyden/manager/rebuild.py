@@ -110,8 +110,12 @@ def start(m: Manager) -> None:
     _index(m)
     for slot in list(m.channels.values()):
         _restore_shown(m, slot)
-    for claim in list({claim_id: claim for slot in m.channels.values() for claim_id, claim in slot.state.core.claims.items()}.values()):
+    for claim in list(
+        {claim_id: claim for slot in m.channels.values() for claim_id, claim in slot.state.core.claims.items()}.values()
+    ):
         claiming.write_claim(m, claim)
+    for payment in m.node.ledger.payments.values():
+        _tell_payment(m, payment)
     for slot in list(m.channels.values()):
         outcomes = tuple(slot.state.core.outcomes)
         if outcomes:
@@ -123,8 +127,7 @@ def start(m: Manager) -> None:
     for claimable in list(m.claimables.values()):
         if claimable.status is ClaimableStatus.SHOWN:
             claiming.ask(m, claimable)
-    for payment in list(m.node.ledger.payments.values()):
-        _restore_payment(m, payment)
+    sending.continue_payments(m)
     chain.rebroadcast(m)
 
 
@@ -132,7 +135,9 @@ def _check_lost_journals(m: Manager) -> None:
     """A journal that a source or a claim names must be there or archived (DESIGN section 4, "Archive")."""
     for slot in m.channels.values():
         core = slot.state.core
-        named = [htlc.add.source.origin for htlc in core.outbound.values() if htlc.add.source and htlc.add.source.forwarded]
+        named = [
+            htlc.add.source.origin for htlc in core.outbound.values() if htlc.add.source and htlc.add.source.forwarded
+        ]
         named += [part.channel_id for claim in core.claims.values() for part in claim.parts]
         for channel_id in named:
             if channel_id not in m.channels and f"channel/{channel_id.hex()}" not in m.node.archived:
@@ -152,21 +157,24 @@ def _index(m: Manager) -> None:
             if source.forwarded:
                 m.forwards[(source.origin, source.index)] = slot.channel_id
             else:
-                _restore_part(m, slot, source.origin, source.index, htlc.add.amount_msat)
+                _restore_part(m, slot, source.origin, source.index, htlc.add.amount_msat, htlc.add.fee_msat)
         for outcome in core.outcomes.values():
             if outcome.source.forwarded:
                 m.forwards.setdefault((outcome.source.origin, outcome.source.index), slot.channel_id)
             else:
-                _restore_part(m, slot, outcome.source.origin, outcome.source.index, outcome.amount_msat)
+                source = outcome.source
+                _restore_part(m, slot, source.origin, source.index, outcome.amount_msat, outcome.fee_msat)
 
 
-def _restore_part(m: Manager, slot: Slot, payment_id: bytes, number: int, amount_msat: int) -> None:
+def _restore_part(
+    m: Manager, slot: Slot, payment_id: bytes, number: int, amount_msat: int, fee_msat: int
+) -> None:
     payment = m.node.ledger.payments.get(payment_id)
     if payment is None:
         return
     nodes = tuple(payment.hops.get(number, (slot.peer,)))
-    # What it delivers is not stored apart; counting its fee too errs on the side of offering less.
-    payment.parts[number] = Part(slot.channel_id, (slot.channel_id, -1), amount_msat, 0, nodes)
+    way = (slot.channel_id, -1)
+    payment.parts[number] = Part(slot.channel_id, way, amount_msat - fee_msat, fee_msat, nodes)
     payment.next_part = max(payment.next_part, number + 1)
 
 
@@ -194,13 +202,11 @@ def _restore_shown(m: Manager, slot: Slot) -> None:
                 claimable.parts[(slot.channel_id, htlc_id)] = core.inbound[htlc_id].add.amount_msat
 
 
-def _restore_payment(m: Manager, payment: OutboundPayment) -> None:
-    """What is live goes on; what ended and was not acknowledged is told again."""
+def _tell_payment(m: Manager, payment: OutboundPayment) -> None:
+    """What ended in an earlier life and was not acknowledged is told again; what ends in this one is told when durable."""
     payment.durable = True
     payment_id = payment.started.payment_id.hex()
     if payment.sent is not None and f"sent/{payment_id}" in m.node.unacknowledged:
         sending.show_sent(m, payment)
     elif payment.failed is not None and f"failed/{payment_id}" in m.node.unacknowledged:
         sending.show_failed(m, payment)
-    elif payment.is_live:
-        sending.advance(m, payment)

@@ -27,6 +27,7 @@ from leyden.payments import outcome as why
 from leyden.payments.outbound import (
     OutboundPayment,
     Part,
+    PaymentTerms,
     build_part_onion,
     session_key,
     terms_of,
@@ -42,8 +43,8 @@ FINAL_CLTV_MARGIN_BLOCKS = 1
 """A block may come while the payment is under way."""
 
 
-def start_payment(m: Manager, started: PaymentStarted) -> None:
-    """Accept a payment: its record first; the first HTLC is offered once that is durable.
+def start_payment(m: Manager, started: PaymentStarted, terms: PaymentTerms | None) -> None:
+    """Accept a payment: its record first; the first HTLC is offered once that is durable. terms: when known already.
 
     Raises: CommandRejected: known payment_id, hash already paid or being paid, nothing that could carry it.
     """
@@ -58,7 +59,7 @@ def start_payment(m: Manager, started: PaymentStarted) -> None:
             raise CommandRejected("this invoice is being paid already", code="payment_in_progress")
     m.record(started)
     payment = m.node.ledger.payments[started.payment_id]
-    payment.terms = terms_of(started)
+    payment.terms = terms or terms_of(started)
     m.outbox.when_durable(m.node_tail, lambda: _begin(m, payment))
 
 
@@ -185,9 +186,7 @@ def _offer(m: Manager, payment: OutboundPayment, planned: PlannedPart) -> None:
     number = payment.next_part
     payment.next_part += 1
     channel_id = planned.way[0]
-    payment.parts[number] = Part(
-        channel_id, planned.way, planned.delivered_msat, planned.fee_msat, planned.nodes
-    )
+    payment.parts[number] = Part(channel_id, planned.way, planned.delivered_msat, planned.fee_msat, planned.nodes)
     if len(planned.nodes) > 1:
         m.record(PartSent(started.payment_id, number, list(planned.nodes)))
     onion = build_part_onion(payment, number, planned)
@@ -198,7 +197,7 @@ def _offer(m: Manager, payment: OutboundPayment, planned: PlannedPart) -> None:
         first.cltv_expiry,
         onion.packet,
         HtlcSource(started.payment_id, number, False),
-        0,
+        planned.fee_msat,
     )
     m.apply(m.channels[channel_id], QueueAdd(add))
 
@@ -284,18 +283,12 @@ def on_outcome(m: Manager, slot: Slot, outcome: Outcome) -> None:
     if part is None:
         return
     failure = _read_failure(m, payment, source.index, part, outcome)
-    m.record(
-        PartFailed(
-            source.origin, source.index, slot.channel_id, outcome.htlc_id, failure.code, failure.hop
-        )
-    )
+    m.record(PartFailed(source.origin, source.index, slot.channel_id, outcome.htlc_id, failure.code, failure.hop))
     _learn_from(payment, part.way, failure)
     m.after_verdicts.append(lambda: advance(m, payment))
 
 
-def _read_failure(
-    m: Manager, payment: OutboundPayment, number: int, part: Part, outcome: Outcome
-) -> Failure:
+def _read_failure(m: Manager, payment: OutboundPayment, number: int, part: Part, outcome: Outcome) -> Failure:
     del m
     removal = outcome.removal
     if removal.failure_code:

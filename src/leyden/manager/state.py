@@ -17,9 +17,9 @@ from leyden.journal.node_records import (
     PaymentFailed,
     PaymentReceived,
     PaymentSent,
+    PaymentsForgotten,
     PaymentStarted,
     PaymentSummary,
-    PaymentsForgotten,
     PeerRemembered,
 )
 from leyden.journal.records import FailedHtlc, ForwardedPayment

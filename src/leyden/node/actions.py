@@ -5,7 +5,16 @@ import logging
 from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.bitcoin.tx import Transaction, TxOut, txid_to_hex
 from leyden.manager import opening
-from leyden.manager.actions import Action, Broadcast, ChannelBorn, Disconnect, FundChannel, ReleaseFunding, Report, ShowEvent
+from leyden.manager.actions import (
+    Action,
+    Broadcast,
+    ChannelBorn,
+    Disconnect,
+    FundChannel,
+    ReleaseFunding,
+    Report,
+    ShowEvent,
+)
 from leyden.manager.events import OpenRefused
 from leyden.node.core import NodeCore
 
@@ -79,9 +88,7 @@ def _fund(core: NodeCore, action: FundChannel) -> None:
         return
     known: list[bool] = []
     core.runtime.run(
-        lambda m: known.append(
-            opening.funding_ready(m, action.node_id, owner, transaction, draft.output_indices[0])
-        )
+        lambda m: known.append(opening.funding_ready(m, action.node_id, owner, transaction, draft.output_indices[0]))
     )
     if not known[0]:
         core.wallet.release(owner)

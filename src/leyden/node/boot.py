@@ -46,7 +46,8 @@ def open_key(config: NodeConfig, network: Network, passphrase: str | None) -> In
     if not key_file.exists():
         if config.store_path.exists():
             raise CommandRejected(
-                f"{config.key_path} is missing, but there are journals beside it: restore the key file", code="key_file_missing"
+                f"{config.key_path} is missing, but there are journals beside it: restore the key file",
+                code="key_file_missing",
             )
         create_key(config.key_path, random_bytes(16), passphrase, network)
     seed = key_file.read(passphrase)
@@ -69,7 +70,8 @@ def fold_store(store: Store, signer: NodeSigner, network: Network) -> Folded:
     if born is not None:
         if born.node_id != signer.node_id:
             raise CommandRejected(
-                f"these journals belong to node {born.node_id.hex()}, the seed to {signer.node_id.hex()}", code="wrong_seed"
+                f"these journals belong to node {born.node_id.hex()}, the seed to {signer.node_id.hex()}",
+                code="wrong_seed",
             )
         if born.chain_hash != network.chain_hash:
             raise CommandRejected("these journals belong to another network than configured", code="wrong_network")
@@ -93,9 +95,7 @@ def check_mark(mark_file: MarkFile | None, folded: Folded) -> list[str]:
     ]
 
 
-def make_manager(
-    config: ManagerConfig, signer: NodeSigner, folded: Folded, random32: Callable[[], bytes]
-) -> Manager:
+def make_manager(config: ManagerConfig, signer: NodeSigner, folded: Folded, random32: Callable[[], bytes]) -> Manager:
     """Return the manager of what was folded, with its handlers."""
     manager = rebuild.load(config, signer, Outbox(), folded, random32)
     effects.wire(manager)
@@ -122,5 +122,3 @@ def stale_channels(folded: Folded, behind: list[str]) -> list[bytes]:
         for state in folded.channels
         if any(line.startswith(f"channel/{state.core.opened.channel_id.hex()} ") for line in behind)
     ]
-
-

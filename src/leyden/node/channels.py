@@ -60,7 +60,9 @@ async def _until_init(core: NodeCore, node_id: bytes) -> None:
     while loop.time() < deadline:
         peer = core.manager.peers.get(node_id)
         if peer is None:
-            raise CommandRejected("the peer ended the connection; it may not like our features or network", code="peer_refused")
+            raise CommandRejected(
+                "the peer ended the connection; it may not like our features or network", code="peer_refused"
+            )
         if peer.features is not None:
             return
         await asyncio.sleep(0.005)
@@ -76,16 +78,16 @@ async def trust(core: NodeCore, text: str, *, trusted: bool) -> PeerView:
     return describe.peer_view(core, node_id)
 
 
-async def open_channel(  # noqa: PLR0913
+async def open_channel(
     core: NodeCore,
     node_id: str,
     amount_sat: int,
     push_msat: int,
     channel_type: ChannelTypeName,
-    announce: bool,  # noqa: FBT001
+    announce: bool,
     feerate_per_kw: int | None,
-    zero_conf: bool,  # noqa: FBT001
-    scid_alias: bool,  # noqa: FBT001
+    zero_conf: bool,
+    scid_alias: bool,
     close_to: str | None,
 ) -> ChannelOpening:
     """Open a channel; return when its birth is durable and its funding on its way."""
@@ -175,7 +177,7 @@ def _closing_script(core: NodeCore, slot: Slot, address: str | None) -> bytes:
     return issued.script_pubkey
 
 
-async def set_policy(  # noqa: PLR0913
+async def set_policy(
     core: NodeCore,
     channel_id: str,
     fee_base_msat: int | None,

@@ -112,7 +112,13 @@ def _close_reason(slot: Slot) -> str | None:
 
 def _closing_txid(slot: Slot) -> str | None:
     channel = slot.state.core
-    raw = channel.spent.transaction if channel.spent else channel.close_agreed.transaction if channel.close_agreed else b""
+    raw = (
+        channel.spent.transaction
+        if channel.spent
+        else channel.close_agreed.transaction
+        if channel.close_agreed
+        else b""
+    )
     return txid_to_hex(Transaction.parse(raw).txid()) if raw else None
 
 

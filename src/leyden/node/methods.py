@@ -72,7 +72,14 @@ class NodeMethods(ABC):
             events_unacknowledged=len(manager.events),
             data_dir=core.config.data_dir,
             started_seconds=core.started_seconds,
-            alarms=[*core.alarms.values(), *[f"channel {slot.channel_id.hex()[:16]}: {slot.halted}" for slot in manager.channels.values() if slot.halted]],
+            alarms=[
+                *core.alarms.values(),
+                *[
+                    f"channel {slot.channel_id.hex()[:16]}: {slot.halted}"
+                    for slot in manager.channels.values()
+                    if slot.halted
+                ],
+            ],
         )
 
     async def stop(self) -> None:
@@ -120,22 +127,22 @@ class NodeMethods(ABC):
         known |= dict.fromkeys([slot.peer for slot in core.manager.channels.values()])
         return [describe.peer_view(core, node_id) for node_id in known]
 
-    async def trust_peer(self, node_id: str, trusted: bool) -> PeerView:  # noqa: FBT001
+    async def trust_peer(self, node_id: str, trusted: bool) -> PeerView:
         """Say whether zero-conf channels of this peer are accepted."""
         return await channels.trust(self.core, node_id, trusted=trusted)
 
     # --- channels ----------------------------------------------------------------------------------------------------
 
-    async def open_channel(  # noqa: PLR0913
+    async def open_channel(
         self,
         node_id: str,
         amount_sat: int,
         push_msat: int = 0,
         channel_type: ChannelTypeName = "anchors",
-        announce: bool = False,  # noqa: FBT001, FBT002
+        announce: bool = False,
         feerate_per_kw: int | None = None,
-        zero_conf: bool = False,  # noqa: FBT001, FBT002
-        scid_alias: bool = False,  # noqa: FBT001, FBT002
+        zero_conf: bool = False,
+        scid_alias: bool = False,
         close_to: str | None = None,
     ) -> ChannelOpening:
         """Open a channel with a connected peer; return when it is funded."""
@@ -159,14 +166,16 @@ class NodeMethods(ABC):
         return [describe.channel_view(core, slot) for slot in core.manager.channels.values()]
 
     async def close(
-        self, channel_id: str, force: bool = False, address: str | None = None, feerate_per_kw: int | None = None  # noqa: FBT001, FBT002
+        self,
+        channel_id: str,
+        force: bool = False,
+        address: str | None = None,
+        feerate_per_kw: int | None = None,
     ) -> ClosingView:
         """Start to close a channel."""
-        return await channels.close(
-            self.core, channel_id, force=force, address=address, feerate_per_kw=feerate_per_kw
-        )
+        return await channels.close(self.core, channel_id, force=force, address=address, feerate_per_kw=feerate_per_kw)
 
-    async def set_policy(  # noqa: PLR0913
+    async def set_policy(
         self,
         channel_id: str,
         fee_base_msat: int | None = None,
@@ -181,7 +190,7 @@ class NodeMethods(ABC):
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
-    async def create_invoice(  # noqa: PLR0913
+    async def create_invoice(
         self,
         amount_msat: int | None,
         description: str,
@@ -196,9 +205,7 @@ class NodeMethods(ABC):
 
     async def decode_invoice(self, invoice: str) -> DecodedInvoice:
         """Read an invoice, also an expired one."""
-        return describe.decoded_invoice(
-            paying.read_invoice(invoice), self.core.runtime.scheduler.now_seconds()
-        )
+        return describe.decoded_invoice(paying.read_invoice(invoice), self.core.runtime.scheduler.now_seconds())
 
     async def claim_payment(self, set_id: str, preimage: str | None = None) -> None:
         """Claim what an event `payment_claimable` showed."""
@@ -212,7 +219,7 @@ class NodeMethods(ABC):
 
     # --- paying ------------------------------------------------------------------------------------------------------
 
-    async def pay(  # noqa: PLR0913
+    async def pay(
         self,
         invoice: str,
         amount_msat: int | None = None,
@@ -223,12 +230,12 @@ class NodeMethods(ABC):
     ) -> PaymentView:
         """Start to pay an invoice."""
         core = self.core
-        started = paying.invoice_payment(
+        started, terms = paying.invoice_payment(
             core, invoice, amount_msat, payment_id, fee_limit_msat, deadline_seconds, max_parts
         )
-        return describe.payment_view(await paying.begin(core, started))
+        return describe.payment_view(await paying.begin(core, started, terms))
 
-    async def keysend(  # noqa: PLR0913
+    async def keysend(
         self,
         node_id: str,
         amount_msat: int,
@@ -244,9 +251,9 @@ class NodeMethods(ABC):
         started = paying.keysend_payment(
             core, node_id, amount_msat, custom_records, payment_id, fee_limit_msat, deadline_seconds
         )
-        return describe.payment_view(await paying.begin(core, started))
+        return describe.payment_view(await paying.begin(core, started, None))
 
-    async def send_to_route(  # noqa: PLR0913
+    async def send_to_route(
         self,
         payment_hash: str,
         payment_secret: str,
@@ -260,7 +267,7 @@ class NodeMethods(ABC):
         started = paying.route_payment(
             core, payment_hash, payment_secret, amount_msat, routes, payment_id, deadline_seconds
         )
-        return describe.payment_view(await paying.begin(core, started))
+        return describe.payment_view(await paying.begin(core, started, None))
 
     async def payments(self) -> list[PaymentView]:
         """List payments in both directions, the oldest first."""

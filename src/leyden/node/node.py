@@ -46,7 +46,7 @@ from leyden.node.settings import NodeConfig
 from leyden.noise import StaticKey
 from leyden.ports.chain import ChainSource
 from leyden.ports.store import Store
-from leyden.ports.transport import Connection, ConnectionHandler, Transport
+from leyden.ports.transport import ConnectionHandler, Transport
 from leyden.wallet.keys import AccountSigner, WalletSigner
 from leyden.wallet.state import fold as fold_wallet_record
 from leyden.wallet.wallet import Wallet, creation_record
@@ -88,7 +88,7 @@ class Node(NodeMethods):
         passphrase: of the key file.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         config: NodeConfig,
         *,
@@ -289,7 +289,9 @@ class Node(NodeMethods):
         await core.cancel_tasks()
         if core.transport is not None:
             await core.transport.close()
-        core.abort_waiters(CommandRejected("the node stops; what was accepted goes on at its next start", code="not_running"))
+        core.abort_waiters(
+            CommandRejected("the node stops; what was accepted goes on at its next start", code="not_running")
+        )
         await core.chain.close()
         await core.runtime.store.close()
         self._stopped.set()
@@ -309,7 +311,7 @@ class Node(NodeMethods):
             return
         actions.carry_out(self._core, action)
 
-    def _on_chain_status(self, ok: bool, why: str) -> None:  # noqa: FBT001
+    def _on_chain_status(self, ok: bool, why: str) -> None:
         if self._core is not None:
             self._core.chain_status = "" if ok else why
         (_log.info if ok else _log.warning)("chain service: %s", why or "works")

@@ -1,9 +1,9 @@
 """The wallet for users."""
 
 from leyden.base.errors import CommandRejected
+from leyden.bitcoin.tx import txid_to_hex
 from leyden.channel import limits
 from leyden.channel.states import Closed, Normal
-from leyden.bitcoin.tx import txid_to_hex
 from leyden.node.core import NodeCore
 from leyden.node.parse import parse_address
 from leyden.node.views import AddressView, Balance, TransactionView
@@ -29,7 +29,9 @@ async def new_address(core: NodeCore) -> AddressView:
     return AddressView(
         address=issued.address,
         kind="p2wpkh",
-        path="" if path is None else f"m/{path.purpose}'/{core.manager.config.network.bip44_coin_type}'/0'/{path.branch}/{path.index}",
+        path=""
+        if path is None
+        else f"m/{path.purpose}'/{core.manager.config.network.bip44_coin_type}'/0'/{path.branch}/{path.index}",
     )
 
 

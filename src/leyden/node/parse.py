@@ -21,7 +21,9 @@ def parse_address(text: str, network: Network) -> bytes:
     try:
         return decode_address(text, network)
     except DecodeError as error:
-        raise CommandRejected(f"{text[:100]!r} is no address of {network.name}: {error}", code="invalid_address") from None
+        raise CommandRejected(
+            f"{text[:100]!r} is no address of {network.name}: {error}", code="invalid_address"
+        ) from None
 
 
 def format_scid(scid: int) -> str:

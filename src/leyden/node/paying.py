@@ -17,7 +17,7 @@ from leyden.node import describe
 from leyden.node.core import NodeCore
 from leyden.node.parse import parse_hex, parse_scid
 from leyden.node.views import InvoiceView, PaymentView, RouteRequest
-from leyden.payments.outbound import OutboundPayment
+from leyden.payments.outbound import OutboundPayment, PaymentTerms, invoice_terms
 from leyden.payments.terms import InvoiceTerms, encode_terms
 from leyden.sphinx.payload import CUSTOM_TYPE_MIN
 
@@ -40,7 +40,7 @@ def check_amount(amount_msat: int) -> int:
 # --- receiving ---------------------------------------------------------------------------------------------------
 
 
-def create_invoice(  # noqa: PLR0913
+def create_invoice(
     core: NodeCore,
     amount_msat: int | None,
     description: str,
@@ -135,7 +135,7 @@ def read_invoice(text: str) -> Bolt11Invoice:
         raise CommandRejected(f"this is no valid BOLT 11 invoice: {error}", code="invalid_invoice") from None
 
 
-def invoice_payment(  # noqa: PLR0913
+def invoice_payment(
     core: NodeCore,
     text: str,
     amount_msat: int | None,
@@ -143,8 +143,8 @@ def invoice_payment(  # noqa: PLR0913
     fee_limit_msat: int | None,
     deadline_seconds: int | None,
     max_parts: int,
-) -> PaymentStarted:
-    """Return the record of a payment of an invoice; raises CommandRejected for everything that makes no sense."""
+) -> tuple[PaymentStarted, PaymentTerms]:
+    """Return the record of a payment of an invoice, and its terms; raises CommandRejected for what makes no sense."""
     invoice = read_invoice(text)
     manager = core.manager
     now = core.runtime.scheduler.now_seconds()
@@ -162,7 +162,7 @@ def invoice_payment(  # noqa: PLR0913
     amount = invoice.amount_msat if invoice.amount_msat is not None else amount_msat
     if amount is None:
         raise CommandRejected("this invoice names no amount; give amount_msat", code="invalid_amount")
-    return PaymentStarted(
+    started = PaymentStarted(
         _payment_id(core, payment_id),
         invoice.payment_hash,
         check_amount(amount),
@@ -177,9 +177,10 @@ def invoice_payment(  # noqa: PLR0913
         [],
         [],
     )
+    return started, invoice_terms(invoice)
 
 
-def keysend_payment(  # noqa: PLR0913
+def keysend_payment(
     core: NodeCore,
     node_id: str,
     amount_msat: int,
@@ -216,7 +217,9 @@ def keysend_payment(  # noqa: PLR0913
 
 def _record(kind: int, data: str) -> bytes:
     if kind < CUSTOM_TYPE_MIN or kind >= 1 << 64:
-        raise CommandRejected(f"custom record {kind}: types are {CUSTOM_TYPE_MIN} and above", code="invalid_custom_record")
+        raise CommandRejected(
+            f"custom record {kind}: types are {CUSTOM_TYPE_MIN} and above", code="invalid_custom_record"
+        )
     try:
         value = bytes.fromhex(data)
     except ValueError:
@@ -226,7 +229,7 @@ def _record(kind: int, data: str) -> bytes:
     return value
 
 
-def route_payment(  # noqa: PLR0913
+def route_payment(
     core: NodeCore,
     payment_hash: str,
     payment_secret: str,
@@ -316,7 +319,7 @@ def _parts(count: int) -> int:
     return count
 
 
-async def begin(core: NodeCore, started: PaymentStarted) -> OutboundPayment:
+async def begin(core: NodeCore, started: PaymentStarted, terms: PaymentTerms | None) -> OutboundPayment:
     """Start a payment; return when its record is durable. The same payment again is found, never made twice."""
     known = core.manager.node.ledger.payments.get(started.payment_id)
     if known is not None:
@@ -324,7 +327,7 @@ async def begin(core: NodeCore, started: PaymentStarted) -> OutboundPayment:
             raise CommandRejected("this payment_id names another payment", code="payment_id_in_use")
         await core.all_durable()
         return known
-    await core.run_in_node(lambda manager: sending.start_payment(manager, started))
+    await core.run_in_node(lambda manager: sending.start_payment(manager, started, terms))
     return core.manager.node.ledger.payments[started.payment_id]
 
 

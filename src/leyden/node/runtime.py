@@ -55,7 +55,7 @@ class Runtime:
     on_action: carries out what leaves the node (broadcasts, events, ...). store_status: empty while the store works.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         manager: Manager,
         wallet: Wallet,
@@ -76,6 +76,7 @@ class Runtime:
         self.store_status = ""
         self.on_broken: Callable[[StorageFailed], None] = lambda _error: None
         self._turn_posted = False
+        self._prepare_posted = False
         self._paused = False
         self._tries = 0
         self._refused: list[Sequence[Append]] = []
@@ -164,6 +165,9 @@ class Runtime:
             connection = self.connections.get(node_id)
             if connection is not None:
                 connection.send(messages)
+        if manager.moved and not self._prepare_posted:
+            self._prepare_posted = True
+            self.scheduler.post(self._prepare)
         if manager.actions:
             self._act()
         self._apply_back_pressure()
@@ -176,6 +180,11 @@ class Runtime:
                     connection.close(action.reason)
             else:
                 self.on_action(action)
+
+    def _prepare(self) -> None:
+        """While store and peers are at work: derive what the next commitments will need."""
+        self._prepare_posted = False
+        self.manager.prepare_moved()
 
     def _post_turn(self) -> None:
         if not self._turn_posted:
@@ -300,7 +309,13 @@ class Runtime:
             self.outbox.append(self.manager.node_tail, encode_node_record(record))
 
     def on_block(
-        self, height: int, block_hash: bytes, transactions: Sequence[Transaction], txids: Sequence[bytes], *, is_tip: bool
+        self,
+        height: int,
+        block_hash: bytes,
+        transactions: Sequence[Transaction],
+        txids: Sequence[bytes],
+        *,
+        is_tip: bool,
     ) -> None:
         """The best chain grew by this block. At the tip the best block is noted."""
         self._begin()

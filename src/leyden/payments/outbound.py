@@ -8,7 +8,7 @@ import msgspec
 
 from leyden.crypto.hashes import hmac_sha256
 from leyden.invoices.bolt11 import decode
-from leyden.invoices.fields import RouteHintHop
+from leyden.invoices.fields import Bolt11Invoice, RouteHintHop
 from leyden.journal.node_records import (
     PartFailed,
     PartSent,
@@ -79,16 +79,20 @@ class OutboundPayment(msgspec.Struct):
 def terms_of(started: PaymentStarted) -> PaymentTerms:
     """Return the terms: from the invoice, or those of a spontaneous payment (bLIP 3)."""
     if started.invoice:
-        invoice = decode(started.invoice)
-        mpp = bool(int.from_bytes(invoice.features, "big") & (3 << 16))
-        return PaymentTerms(
-            invoice.route_hints,
-            invoice.min_final_cltv_expiry_delta,
-            invoice.payment_secret,
-            invoice.payment_metadata,
-            mpp,
-        )
+        return invoice_terms(decode(started.invoice))
     return PaymentTerms((), KEYSEND_FINAL_CLTV_EXPIRY_DELTA, b"", None, supports_mpp=False)
+
+
+def invoice_terms(invoice: Bolt11Invoice) -> PaymentTerms:
+    """Return the terms of an invoice."""
+    mpp = bool(int.from_bytes(invoice.features, "big") & (3 << 16))
+    return PaymentTerms(
+        invoice.route_hints,
+        invoice.min_final_cltv_expiry_delta,
+        invoice.payment_secret,
+        invoice.payment_metadata,
+        mpp,
+    )
 
 
 def session_key(started: PaymentStarted, part: int) -> bytes:

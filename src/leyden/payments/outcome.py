@@ -35,12 +35,12 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     is_final: bool
 
 
+_CODE_NAMES: Final[dict[int, str]] = {0: "", **{int(known.value): known.name.lower() for known in FailureCode}}
+
+
 def code_name(code: int) -> str:
-    """Return the BOLT 4 name of a failure_code, or its number."""
-    for known in FailureCode:
-        if known.value == code:
-            return known.name.lower()
-    return f"unknown_{code:#06x}" if code else ""
+    """Return the BOLT 4 name of a failure_code, or its number; empty for 0."""
+    return _CODE_NAMES.get(code) or (f"unknown_{code:#06x}" if code else "")
 
 
 def is_final_rejection(failure: FailureMessage) -> bool:

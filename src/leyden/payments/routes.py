@@ -61,9 +61,7 @@ class _Candidate(msgspec.Struct, gc=False):
 
 
 def _policies(hops: Iterable[RouteHintHop]) -> list[ForwardPolicy]:
-    return [
-        ForwardPolicy(hop.fee_base_msat, hop.fee_proportional_millionths, hop.cltv_expiry_delta) for hop in hops
-    ]
+    return [ForwardPolicy(hop.fee_base_msat, hop.fee_proportional_millionths, hop.cltv_expiry_delta) for hop in hops]
 
 
 def _deliverable_msat(spendable_msat: int, hops: Sequence[RouteHintHop]) -> int:
@@ -75,9 +73,7 @@ def _deliverable_msat(spendable_msat: int, hops: Sequence[RouteHintHop]) -> int:
     return max(0, left)
 
 
-def _candidates(
-    channels: Sequence[ChannelView], target: Target, excluded: Iterable[Way]
-) -> list[_Candidate]:
+def _candidates(channels: Sequence[ChannelView], target: Target, excluded: Iterable[Way]) -> list[_Candidate]:
     ruled_out = frozenset(excluded)
     found: list[_Candidate] = []
     for channel in channels:
@@ -137,9 +133,7 @@ def _cost_msat(candidate: _Candidate, amount_msat: int) -> int:
     return cost
 
 
-def _split(
-    candidates: list[_Candidate], target: Target, amount_msat: int, parts_left: int
-) -> list[PlannedPart] | None:
+def _split(candidates: list[_Candidate], target: Target, amount_msat: int, parts_left: int) -> list[PlannedPart] | None:
     """Fill the largest ways first; one channel is used by one part only, since its balance is shared."""
     parts: list[PlannedPart] = []
     used: list[bytes] = []

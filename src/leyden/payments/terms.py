@@ -1,6 +1,6 @@
 """What our own payment secrets carry (15 bytes, sealed by the signer), so that invoices need no storage.
 
-    amount_msat 8 | expires_at seconds 5 | min_final_cltv_expiry_delta 2
+amount_msat 8 | expires_at seconds 5 | min_final_cltv_expiry_delta 2
 """
 
 from struct import Struct
