@@ -55,12 +55,6 @@ class RemovedHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid
     attribution_data: bytes
 
 
-class FeeUpdate(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """A new feerate, by `update_fee`."""
-
-    feerate_per_kw: int
-
-
 class SideParameters(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What one side asked for in `open_channel` or `accept_channel`. Fields as in BOLT 2."""
 
