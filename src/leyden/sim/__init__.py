@@ -1,1 +1,1 @@
-"""A deterministic world of real nodes in one thread: no sockets, no disk, no clock. Users test their handlers with it."""
+"""A deterministic world of real nodes in one thread: no sockets, no disk, no clock. Users test their code with it."""

@@ -56,7 +56,8 @@ def _end(world: World, node: SimNode, slot: Slot, twin: Slot) -> Iterator[str]:
     if open_link and not slot.state.session.reestablished:
         yield "is not connected"
     if (core.local.number, core.local.local_msat) != (other.remote.number, other.remote.remote_msat):
-        yield f"the ends disagree: {core.local.number} {core.local.local_msat}, {other.remote.number} {other.remote.remote_msat}"
+        theirs = f"{other.remote.number} {other.remote.remote_msat}"
+        yield f"the ends disagree: {core.local.number} {core.local.local_msat}, {theirs}"
     if core.local.local_msat != core.remote.local_msat:
         yield "both commitments differ"
     if core.local.local_msat + core.local.remote_msat != core.capacity_satoshis * 1000:
@@ -81,11 +82,7 @@ def _payments(world: World, orders: Iterable[Order]) -> Iterator[str]:
         if payment.is_live or payment.parts:
             yield f"{name} has not ended: {payment.parts}"
             continue
-        told = {
-            type(shown.event)
-            for shown in payer.shown
-            if getattr(shown.event, "payment_id", b"") == order.started.payment_id
-        }
+        told = {type(shown.event) for shown in payer.shown if _names(shown.event, order)}
         wanted = ev.PaymentSent if payment.sent is not None else ev.PaymentFailed
         if told != {wanted}:
             yield f"{name}: told {sorted(kind.__name__ for kind in told)}, not {wanted.__name__}"
@@ -98,6 +95,10 @@ def _payments(world: World, orders: Iterable[Order]) -> Iterator[str]:
         same_hash = [one for one in orders if one.started.payment_hash == order.started.payment_hash]
         if len(same_hash) == 1 and list(claimed.values()) != should:
             yield f"{name}: the payee claimed {list(claimed.values())}, the payer says {should}"
+
+
+def _names(event: ev.Event, order: Order) -> bool:
+    return isinstance(event, ev.PaymentSent | ev.PaymentFailed) and event.payment_id == order.started.payment_id
 
 
 def _money(world: World, books: Books, orders: Iterable[Order]) -> Iterator[str]:

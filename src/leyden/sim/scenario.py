@@ -18,7 +18,7 @@ COMBINATIONS_MAX = 12
 
 
 class Crash(msgspec.Struct, frozen=True):
-    """Before step number `step` kill `node`; each journal keeps that many of the records under way; then start it again."""
+    """Before step `step` kill `node`; each journal keeps that many of the records under way; then start it again."""
 
     step: int
     node: str
@@ -51,7 +51,7 @@ class Scenario(msgspec.Struct, frozen=True):
 
 
 class Outline(msgspec.Struct, frozen=True):
-    """What an undisturbed run shows: how many steps, and before each (and after the last) what each node has under way."""
+    """What an undisturbed run shows: how many steps, and before each and after the last what is under way."""
 
     steps: int
     under_way: list[dict[str, dict[str, int]]]
@@ -111,7 +111,7 @@ def deviate(world: World, deviation: Deviation, orders: Sequence[Order]) -> None
 
 
 def combinations(under_way: Mapping[str, int]) -> list[tuple[tuple[str, int], ...]]:
-    """Return every combination of kept prefixes; if they are too many, those with all or nothing of each journal first."""
+    """Return every combination of kept prefixes; of too many, those with all or nothing of each journal."""
     names = list(under_way)
     every = product(*[range(under_way[name] + 1) for name in names])
     found = [tuple(zip(names, kept, strict=True)) for kept in every]

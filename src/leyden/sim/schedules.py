@@ -74,7 +74,7 @@ class Livelock(AssertionError):
 
 
 def run_to_rest(world: World, schedule: Schedule, until: Callable[[World], bool] | None = None) -> bool:
-    """Let things happen until nothing can, not even after the clock has moved; or until `until` says so, and return that.
+    """Let things happen until nothing can, not even after the clock has moved; or until `until` says so: then True.
 
     Raises: Livelock.
     """

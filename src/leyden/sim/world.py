@@ -1,7 +1,7 @@
 """The world: nodes, the links between them, one chain, one clock, and a list of what may happen next.
 
-Everything that the outside could delay is an `Action`: a message arrives, a journal becomes durable, a block is seen, peers
-connect. A schedule picks one after the other; the same picks give the same world.
+Everything that the outside could delay is an `Action`: a message arrives, a journal becomes durable, a block is seen,
+peers connect. A schedule picks one after the other; the same picks give the same world.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,10 @@ MINER_SCRIPT = b"\x00\x14" + bytes(20)
 
 
 class Action(NamedTuple):
-    """Something that may happen now. kind: `deliver` (to node, from subject), `commit` (of journal subject), `block`, `connect`."""
+    """Something that may happen now.
+
+    kind: `deliver` (to node, from subject), `commit` (of journal subject), `block` (seen by node), `connect` (to subject).
+    """
 
     kind: str
     node: str
@@ -39,7 +42,7 @@ class Schedule(Protocol):
 
 
 class World:
-    """See the module. seed: makes keys and random numbers; links: who connects to whom, and whether the link is open."""
+    """See the module. seed: makes keys and draws. links: who connects to whom, and whether the link is open."""
 
     def __init__(self, seed: bytes = b"") -> None:
         self.seed = seed
