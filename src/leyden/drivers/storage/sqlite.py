@@ -41,8 +41,6 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, vfs: str | None = None, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._path = path
-        self.commits = 0
-        """Commits made durable so far, for whoever measures."""
         self._vfs = vfs
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         self._reserve = DiskReserve(path.with_name(path.name + ".reserve"), 0 if vfs else reserve_bytes)
@@ -94,6 +92,11 @@ class SqliteStore:
     def penalty_rows(self, journal: JournalId) -> bytes:
         """Return the penalty log of a journal; waits for the batches given before."""
         return self._ask(lambda file: file.read_penalty_rows(journal))
+
+    @property
+    def commits(self) -> int:
+        """Transactions made durable since `open`, those that only tidy up included; for whoever measures."""
+        return self._opened().commits
 
     def log_bytes(self) -> int:
         """Return the bytes of log that snapshots do not cover yet."""

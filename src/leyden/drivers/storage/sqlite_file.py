@@ -53,6 +53,8 @@ class SqliteFile:
         """Rows (seq, bytes) of the log that nobody needs and that are still on disk."""
         self.wal_pages = 0
         """Upper estimate of the pages in the write-ahead log since the last checkpoint."""
+        self.commits = 0
+        """Transactions made durable since the opening."""
         self._seq = 0
         self._dropped: dict[str, int] = {}
         self._tails: dict[str, list[bytes]] = {}
@@ -174,6 +176,7 @@ class SqliteFile:
                     self._replace_snapshot(snapshot)
         else:
             self._insert(seq, blob, epoch)
+            self.commits += 1
         if group.appends:
             self._seq = seq
             self._note_row(seq, len(blob), group.ends)
@@ -222,6 +225,7 @@ class SqliteFile:
                 raise self._fenced(epoch)
             yield
             self._connection.execute("commit")
+            self.commits += 1
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("rollback")
@@ -275,6 +279,7 @@ class SqliteFile:
         """Give up to `pages` free pages back to the file system (at the next checkpoint)."""
         for _ in self._connection.execute(f"pragma incremental_vacuum({pages:d})"):
             pass
+        self.commits += 1
         self.wal_pages += 2 * pages
 
     def checkpoint(self, *, truncate: bool) -> None:
