@@ -157,7 +157,7 @@ class SmallNode(NodeControl):
             channel(),
             channel(
                 channel_id=OTHER_CHANNEL, short_channel_id=None, state="force_closing", is_usable=False, node_id=CAROL,
-                close_reason="the peer sent an error", closing_txid=32 * "f1", is_connected=False,
+                alias=None, close_reason="the peer sent an error", closing_txid=32 * "f1", is_connected=False,
             ),
         ]  # fmt: skip
 

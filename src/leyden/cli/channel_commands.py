@@ -7,7 +7,7 @@ import typer
 from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_msat, show_sat
 from leyden.cli.context import AsJson, DataDir, node
 from leyden.cli.exits import Commands, refuse, register
-from leyden.cli.output import clean, print_fields, print_json, print_table, print_text, progress, short
+from leyden.cli.output import clean, is_terminal, print_fields, print_json, print_table, print_text, progress, short
 from leyden.cli.wallet_commands import FeerateOption
 
 if TYPE_CHECKING:
@@ -60,16 +60,16 @@ def peers(directory: DataDir = None, as_json: AsJson = False) -> None:
         return
     rows = [
         (
-            view.node_id,
+            short(view.node_id, 20),
             "connected" if view.is_connected else "away",
             view.address or "-",
-            "they connected" if view.is_inbound else "",
-            "trusted" if view.is_trusted else "",
+            "in" if view.is_inbound else "out" if view.is_connected else "-",
+            "yes" if view.is_trusted else "no",
             str(view.channels),
         )
         for view in views
     ]
-    columns = ("node id", "state", "address", "direction", "trust", "channels>")
+    columns = ("node id", "state", "address", "way", "trusted", "channels>")
     print_table(columns, rows, "no peers: leyden connect NODE_ID@HOST:PORT")
 
 
@@ -91,7 +91,9 @@ def trust(
 
 def open_channel(
     node_id: Annotated[str, NodeIdArgument],
-    amount: Annotated[str, typer.Argument(help="Size of the channel: 1000000 or 1000000sat, 0.01btc.")],
+    amount: Annotated[
+        str, typer.Argument(metavar="AMOUNT", help="Size of the channel: 1000000 or 1000000sat, 0.01btc.")
+    ],
     push: Annotated[str, typer.Option(help="Give this much to the peer: a gift.")] = "0",
     static_remotekey: Annotated[
         bool, typer.Option("--static-remotekey", help="The older type, without anchors.")
@@ -148,21 +150,23 @@ def channels(
     if as_json:
         print_json(views)
         return
-    rows = [
-        (
-            short(view.channel_id),
-            view.short_channel_id or "-",
-            short(view.node_id),
-            "halted" if view.halted else view.state,
-            show_sat(view.capacity_sat),
-            show_msat(view.local_msat),
-            show_msat(view.remote_msat),
-            f"{view.htlcs_outbound}/{view.htlcs_inbound}",
-        )
-        for view in views
-    ]
-    columns = ("channel", "scid", "peer", "state", "capacity>", "ours>", "theirs>", "HTLCs out/in>")
+    rows = [_row(view) for view in views]
+    columns = (
+        ("channel", "peer", "state", "ours>", "theirs>", "HTLCs>")
+        if is_terminal()
+        else ("channel", "scid", "peer", "state", "ours>", "theirs>", "HTLCs>", "capacity>")
+    )
     print_table(columns, rows, "no channels: leyden open NODE_ID AMOUNT")
+
+
+def _row(view: "ChannelView") -> tuple[str, ...]:
+    """Return a line of the list: for a person what fits on 80 columns, and names that every command takes."""
+    state = "halted" if view.halted else view.state
+    sums = (show_msat(view.local_msat), show_msat(view.remote_msat), f"{view.htlcs_outbound}/{view.htlcs_inbound}")
+    if is_terminal():
+        return (view.short_channel_id or short(view.channel_id, 10), short(view.node_id, 10), state, *sums)
+    scid = view.short_channel_id or "-"
+    return (view.channel_id, scid, view.node_id, state, *sums, show_sat(view.capacity_sat))
 
 
 def _show_channel(view: "ChannelView") -> None:

@@ -6,7 +6,7 @@ import typer
 
 from leyden.cli.context import AsJson, DataDir, node
 from leyden.cli.exits import register
-from leyden.cli.output import is_terminal, print_json_line, print_text
+from leyden.cli.output import clean, is_terminal, print_json_line, print_text, short
 
 if TYPE_CHECKING:
     from leyden.api.views import EventView
@@ -41,14 +41,16 @@ def events(
                 finish(control.acknowledge_event(view.event_id))
         if not follow:
             return
-        views = finish(control.events(last, _WAIT_SECONDS))
+        try:
+            views = finish(control.events(last, _WAIT_SECONDS))
+        except KeyboardInterrupt:
+            return  # how a person ends it
 
 
 def _line(view: "EventView") -> str:
-    from leyden.cli.output import clean
-
-    fields = "  ".join(f"{name}={value}" for name, value in view.fields.items() if value not in ("", [], {}, None))
-    return clean(f"{view.type}  {fields}  id={view.event_id}")
+    shown = [(name, value) for name, value in view.fields.items() if value not in ("", [], {}, None)]
+    fields = "  ".join(f"{name}={short(value) if isinstance(value, str) else value}" for name, value in shown)
+    return clean(f"{view.type}  {fields}")
 
 
 def add_to(app: typer.Typer) -> None:

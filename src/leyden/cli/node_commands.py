@@ -166,8 +166,8 @@ def stop(directory: DataDir = None) -> None:
 
 
 def call(
-    method: Annotated[str, typer.Argument(help="Method of the API, e.g. channels.")],
-    parameters: Annotated[str, typer.Argument(help='JSON object, e.g. {"node_id": "02..."}.')] = "{}",
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="Method of the API, e.g. channels.")],
+    parameters: Annotated[str, typer.Argument(metavar="[JSON]", help='JSON object, e.g. {"node_id": "02..."}.')] = "{}",
     directory: DataDir = None,
 ) -> None:
     """Call any method of the API; prints its result as JSON."""

@@ -21,7 +21,7 @@ def print_json(value: object) -> None:
     """Print a result with its stable field names."""
     import msgspec
 
-    encoded = msgspec.json.format(msgspec.json.encode(value), indent=2 if is_terminal() else 1)
+    encoded = msgspec.json.format(msgspec.json.encode(value), indent=2)
     _write(encoded.decode())
 
 
@@ -48,9 +48,11 @@ def clean(text: str) -> str:
 
 
 def short(text: str | None, length: int = 16) -> str:
-    """Shorten an id for a person; programs and pipes get all of it."""
+    """Shorten an id (hexadecimal) for a person; programs and pipes get all of it."""
     if text is None:
         return "-"
+    if text.strip("0123456789abcdef"):
+        return text
     return text if not is_terminal() or len(text) <= length + 1 else text[:length] + "…"
 
 
@@ -79,13 +81,43 @@ def _print_rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    console = Console(highlight=False)
+    if _narrowest(columns, rows) > console.width:
+        for row in rows:
+            print_fields([(heading.rstrip(">"), cell) for heading, cell in zip(columns, row, strict=True)])
+            _write("")
+        return
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
     for heading in columns:
-        table.add_column(heading.rstrip(">"), justify="right" if heading.endswith(">") else "left", overflow="fold")
+        table.add_column(
+            heading.rstrip(">"),
+            justify="right" if heading.endswith(">") else "left",
+            overflow="fold",
+            no_wrap=_is_whole(heading),
+        )
     for row in rows:
         table.add_row(*[Text(clean(cell), style=_style(cell)) for cell in row])
-    Console(highlight=False).print(table)
+    console.print(table)
 
+
+def _is_whole(heading: str) -> bool:
+    """Return whether a column is never broken over lines: half a number is a wrong number."""
+    return heading.endswith(">") or heading in _WHOLE
+
+
+def _narrowest(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return how many characters a table needs at least."""
+    widths = [max(len(heading.rstrip(">")), *[len(row[i]) for row in rows]) for i, heading in enumerate(columns)]
+    shrunk = [
+        width if _is_whole(heading) else min(width, _BROKEN_WIDTH)
+        for width, heading in zip(widths, columns, strict=True)
+    ]
+    return sum(shrunk) + 2 * len(columns) + 1
+
+
+_BROKEN_WIDTH = 14
+_WHOLE = ("created", "state", "status", "scid", "address", "channel", "peer", "payment hash", "node id")
+"""Headings of columns that are not broken over lines."""
 
 _STYLES = {
     "normal": "green", "succeeded": "green", "connected": "green", "ok": "green", "failed": "red", "stale": "red",

@@ -29,8 +29,13 @@ SetIdArgument = typer.Argument(metavar="SET_ID", help="set_id of an event paymen
 
 
 def invoice(
-    amount: Annotated[str, typer.Argument(help="25000 or 25000sat, 1500msat, 0.001btc; `any` lets the payer choose.")],
-    description: Annotated[str, typer.Argument(help="What it is for; the payer sees it.")] = "",
+    amount: Annotated[
+        str,
+        typer.Argument(metavar="AMOUNT", help="25000 or 25000sat, 1500msat, 0.001btc; `any` lets the payer choose."),
+    ],
+    description: Annotated[
+        str, typer.Argument(metavar="[DESCRIPTION]", help="What it is for; the payer sees it.")
+    ] = "",
     expiry: Annotated[int, typer.Option(help="Seconds until it expires.", min=1)] = 3600,
     payment_hash: Annotated[
         str | None, typer.Option(help="Of a preimage that only you know; claimed by hand.", show_default=False)
@@ -104,7 +109,7 @@ def pay(
 
 def keysend(
     node_id: Annotated[str, typer.Argument(metavar="NODE_ID", help="Whom to pay.")],
-    amount: Annotated[str, typer.Argument(help="25000 or 25000sat, 1500msat, 0.001btc.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="25000 or 25000sat, 1500msat, 0.001btc.")],
     record: Annotated[
         list[str] | None, typer.Option(help="Custom record, TYPE=HEX; may be repeated.", show_default=False)
     ] = None,
@@ -174,7 +179,7 @@ def _show_payment(view: "PaymentView") -> None:
         ("amount", f"{show_msat(view.amount_msat)} sat"),
         ("fee", f"{show_msat(view.fee_msat)} sat" if view.direction == "outbound" else None),
         ("in flight", f"{show_msat(view.in_flight_msat)} sat" if view.in_flight_msat else None),
-        ("parts", str(view.parts)),
+        ("parts", str(view.parts) if view.parts else None),
         ("payment hash", view.payment_hash),
         ("preimage", view.preimage),
         ("payee", view.payee),
@@ -209,12 +214,12 @@ def payments(
         return
     rows = [
         (
-            show_time(view.created_seconds),
+            show_time(view.created_seconds)[:16],
             "out" if view.direction == "outbound" else "in",
             view.status,
             show_msat(view.amount_msat),
             show_msat(view.fee_msat) if view.direction == "outbound" else "-",
-            short(view.payment_hash),
+            short(view.payment_hash, 12),
             view.reason or "",
         )
         for view in views

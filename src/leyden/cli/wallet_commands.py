@@ -51,7 +51,9 @@ def balance(directory: DataDir = None, as_json: AsJson = False) -> None:
 
 def send_onchain(
     to: Annotated[str, typer.Argument(metavar="ADDRESS", help="Bitcoin address.")],
-    amount: Annotated[str, typer.Argument(help="25000 or 25000sat, 0.001btc; `all` for everything spendable.")],
+    amount: Annotated[
+        str, typer.Argument(metavar="AMOUNT", help="25000 or 25000sat, 0.001btc; `all` for everything spendable.")
+    ],
     feerate: Annotated[str | None, FeerateOption] = None,
     directory: DataDir = None,
     as_json: AsJson = False,

@@ -5,6 +5,7 @@ Loggers are named `leyden.<subsystem>`; each subsystem may have its own level. V
 field with a telling name is blotted out nevertheless.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -135,7 +136,8 @@ def tear_down() -> None:
     root = logging.getLogger(ROOT)
     for handler in list(root.handlers):
         root.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # a full disk, again
+            handler.close()
     root.propagate = True
     root.setLevel(logging.NOTSET)
     for subsystem in LOG_SUBSYSTEMS:

@@ -1,0 +1,97 @@
+"""`connect`, `peers`, `trust`, `open`, `channels`, `close`, `policy`."""
+
+import json
+
+import pytest
+
+from tests.api.small_node import BOB, CAROL, CHANNEL, OTHER_CHANNEL, SmallNode
+from tests.cli.conftest import Leyden
+
+
+def test_connect_reads_node_and_place(leyden: Leyden, node: SmallNode) -> None:
+    """An address is pasted whole, IPv6 included."""
+    assert leyden("connect", f"{BOB}@127.0.0.1:9736").stdout == f"connected to {BOB}\n"
+    leyden("connect", f"{BOB}@[::1]:9735")
+    assert node.calls[0] == ("connect", (BOB, "127.0.0.1", 9736))
+    assert node.calls[1] == ("connect", (BOB, "::1", 9735))
+
+
+@pytest.mark.parametrize("peer", [BOB, f"{BOB}@host", "host:9735", f"{BOB}@host:x", f"{BOB}@host:99999", f"{BOB}@:1"])
+def test_connect_refuses_half_an_address(leyden: Leyden, node: SmallNode, peer: str) -> None:
+    """A default port that is wrong costs a minute of waiting."""
+    done = leyden("connect", peer)
+    assert done.exit_code == 1
+    assert "NODE_ID@HOST:PORT" in done.stderr
+    assert node.calls == []
+
+
+def test_peer_that_cannot_be_reached_is_the_worlds_failure(leyden: Leyden, node: SmallNode) -> None:
+    """It may be there in a minute."""
+    assert leyden("connect", f"{BOB}@127.0.0.1:1").exit_code == 4
+
+
+def test_peers_are_listed(leyden: Leyden, node: SmallNode) -> None:
+    """Who is away matters as much as who is there."""
+    lines = leyden("peers").stdout.splitlines()
+    assert lines[1].split() == [BOB, "connected", "127.0.0.1:9736", "out", "no", "1"]
+    assert lines[2].split() == [CAROL, "away", "-", "-", "yes", "0"]
+    assert leyden("disconnect", CAROL).exit_code == 1
+    assert leyden("disconnect", BOB).exit_code == 0
+    assert "is trusted" in leyden("trust", BOB).stdout
+    assert "is not trusted" in leyden("trust", BOB, "--no").stdout
+
+
+def test_open_passes_both_units(leyden: Leyden, node: SmallNode) -> None:
+    """The channel's size is in satoshi, the gift in millisatoshi."""
+    done = leyden("open", BOB, "0.01btc", "--push", "1500msat", "--announce", "--static-remotekey")
+    assert CHANNEL in done.stdout
+    assert node.calls == [("open_channel", (BOB, 1_000_000, 1500, "static_remotekey", True, False))]
+
+
+def test_open_with_a_stranger_is_refused(leyden: Leyden, node: SmallNode) -> None:
+    """The node's sentence says what to do first."""
+    done = leyden("open", CAROL, "1000000", "--json")
+    assert done.exit_code == 1
+    assert "`connect` first" in done.stderr
+    assert json.loads(done.stdout)["error"]["code"] == "unknown_peer"
+
+
+def test_channels_are_listed_whole_for_pipes(leyden: Leyden, node: SmallNode) -> None:
+    """Scripts read columns."""
+    lines = leyden("channels").stdout.splitlines()
+    assert lines[0].split() == ["channel", "scid", "peer", "state", "ours", "theirs", "HTLCs", "capacity"]
+    assert lines[1].split() == [CHANNEL, "800x1x0", BOB, "normal", "650,000", "350,000", "2/1", "1,000,000"]
+    assert lines[2].split()[3] == "force_closing"
+    assert [view["channel_id"] for view in json.loads(leyden("channels", "--json").stdout)] == [CHANNEL, OTHER_CHANNEL]
+
+
+@pytest.mark.parametrize("name", [CHANNEL, "cccc", "800x1x0", "16000000x0x7"])
+def test_channel_is_found_by_every_name(leyden: Leyden, node: SmallNode, name: str) -> None:
+    """Nobody types 64 digits."""
+    shown = leyden("channels", "cccc" if name == "cccc" else name)
+    assert shown.exit_code == 0
+    assert "spendable 630,000" in shown.stdout
+    assert "HALTED" not in shown.stdout
+
+
+@pytest.mark.parametrize(("name", "said"), [("c", "no channel `c`"), ("abcd", "no channel"), ("", "no channel")])
+def test_channel_that_is_not_there_is_refused(leyden: Leyden, node: SmallNode, name: str, said: str) -> None:
+    """A prefix of one digit would close the wrong channel."""
+    done = leyden("close", name, "--force")
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert node.calls == []
+
+
+def test_close_says_what_it_waits_for(leyden: Leyden, node: SmallNode) -> None:
+    """A cooperative close of a peer that is away does nothing yet."""
+    assert "shutting_down" in leyden("close", "cccc").stdout
+    assert "--force does not wait" in leyden("close", OTHER_CHANNEL).stdout
+    assert json.loads(leyden("close", OTHER_CHANNEL, "--force", "--json").stdout)["state"] == "force_closing"
+    assert node.calls[-1] == ("close", (OTHER_CHANNEL, True, None))
+
+
+def test_policy_is_shown_and_changed(leyden: Leyden, node: SmallNode) -> None:
+    """Without options nothing changes."""
+    assert "1000 msat + 100 millionths" in leyden("policy", "cccc").stdout
+    assert "2000 msat + 100 millionths" in leyden("policy", "cccc", "--fee-base", "2sat").stdout
