@@ -1,4 +1,4 @@
-"""`python -m leyden.demo [--json]`: exit status 0 when every step came out well and every millisatoshi is accounted for."""
+"""`python -m leyden.demo [--json]`: exit status 0 when every step came out well and every millisatoshi is there."""
 
 import argparse
 import asyncio
@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import traceback
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from rich.console import Console
@@ -19,6 +19,7 @@ from leyden.demo.processes import Processes
 from leyden.demo.screen import Screen, StepDone
 from leyden.demo.world import World
 
+DESCRIPTION: Final = "Three Lightning nodes and a Bitcoin chain on this computer."
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
 
@@ -58,31 +59,23 @@ async def tell(world: World, screen: Screen, report: Report) -> None:
     accounts.show(screen, report.accounts)
 
 
-async def run(screen: Screen, report: Report) -> int:
-    """Run the demo and leave nothing behind but, after a failure, its logs; return the exit status."""
-    processes = Processes()
+async def run(processes: Processes, screen: Screen, report: Report) -> None:
+    """Run the demo and end every process, however it goes. A failure goes into the report."""
     main_task = asyncio.current_task()
     assert main_task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main_task.cancel)
     try:
         await tell(World(processes), screen, report)
-    except asyncio.CancelledError:
-        await processes.close()
-        processes.remove_folder()
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told with its step, and the processes are ended
-        await processes.close()
+        report.ok = True
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told with its step
         report.failure = Failure(screen.current, _sentence(error), str(processes.folder))
-        return EXIT_FAILED
-    await processes.close()
-    processes.remove_folder()
-    report.ok = True
-    return 0
+    finally:
+        await processes.close()
 
 
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, BaseExceptionGroup):
-        return _sentence(error.exceptions[0])
+    if isinstance(error, ExceptionGroup):
+        return _sentence(cast("ExceptionGroup[Exception]", error).exceptions[0])
     if isinstance(error, LeydenError):
         return str(error)
     if isinstance(error, TimeoutError):
@@ -92,29 +85,41 @@ def _sentence(error: BaseException) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run the demo; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m leyden.demo", description="Three nodes and a chain on this computer.")
+    parser = argparse.ArgumentParser(prog="python -m leyden.demo", description=DESCRIPTION)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     as_json: bool = parser.parse_args(arguments).json
     screen = Screen(Console())
     report = Report(ok=False, seconds=0.0, steps=screen.done)
     begun = time.perf_counter()
     screen.title("Leyden: three Lightning nodes and a Bitcoin chain on this computer")
+    processes = Processes()
+    interrupted = False
     try:
-        status = asyncio.run(run(screen, report))
+        asyncio.run(run(processes, screen, report))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        status = EXIT_INTERRUPTED
-        screen.line("interrupted; every process was ended and the temporary folder removed")
+        interrupted = True
+    finally:
+        processes.kill_left_over()
+        if report.failure is None:
+            processes.remove_folder()
     report.seconds = round(time.perf_counter() - begun, 1)
-    if report.failure is not None:
-        failure = report.failure
-        screen.line(f"FAILED in step: {failure.step}", "bold red")
-        screen.line(failure.why)
-        screen.line(f"The logs and data directories are kept in {failure.logs}")
-    elif report.ok:
-        screen.line(f"All well, in {report.seconds} s.", "bold green")
+    _show_end(screen, report, interrupted=interrupted)
     if as_json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-    return status
+    return EXIT_INTERRUPTED if interrupted else 0 if report.ok else EXIT_FAILED
+
+
+def _show_end(screen: Screen, report: Report, *, interrupted: bool) -> None:
+    failure = report.failure
+    if interrupted:
+        report.ok = False
+        screen.line("Interrupted: every process was ended, the temporary folder is removed.")
+    elif failure is not None:
+        screen.line(f"FAILED in the step: {failure.step}", "bold red")
+        screen.line(failure.why)
+        screen.line(f"Logs and data directories are kept in {failure.logs}")
+    else:
+        screen.line(f"All well, in {report.seconds} s.", "bold green")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The reckoning: where every millisatoshi went, from three independent sources that must agree.
 
-Nodes say what they own and what they paid; the channels' last balances say who paid for closing; the miner's blocks say which
-fees were paid on chain.
+Nodes say what they own and what they paid; the channels' last balances say who paid for closing; the miner's blocks say
+which fees were paid on chain.
 """
 
 from decimal import Decimal
@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from leyden.demo.errors import DemoFailed
-from leyden.demo.screen import MSAT_PER_SAT, Screen, exact
+from leyden.demo.screen import MSAT_PER_SAT, Screen, exact, sat
 from leyden.demo.story import NAMES, SUBSIDY_SAT
 from leyden.demo.world import World
 from leyden.node.views import ChannelView
@@ -59,12 +59,12 @@ class Accounts(msgspec.Struct):
 async def last_balances(world: World) -> list[LastBalance]:
     """Return the balances of all channels, seen by their openers. There must be no HTLC."""
     names = {node.node_id: node.name for node in world.nodes}
-    found: list[LastBalance] = []
-    for name in NAMES:
-        for channel in await world.node(name).api.channels():
-            if channel.is_opener:
-                found.append(_last_balance(name, names[channel.node_id], channel))
-    return found
+    return [
+        _last_balance(name, names[channel.node_id], channel)
+        for name in NAMES
+        for channel in await world.node(name).api.channels()
+        if channel.is_opener
+    ]
 
 
 def _last_balance(opener: str, other: str, channel: ChannelView) -> LastBalance:
@@ -147,14 +147,12 @@ def _sat(btc: Decimal | int) -> int:
     return int(Decimal(btc) * _SAT_PER_BTC)
 
 
-def _charge(
-    accounts: dict[str, NodeAccount], balance: LastBalance, transactions: dict[str, _Transaction]
-) -> None:
+def _charge(accounts: dict[str, NodeAccount], balance: LastBalance, transactions: dict[str, _Transaction]) -> None:
     """Charge a channel's funding and closing to its opener, and to each side what closing rounds down."""
     funding_output = (balance.funding_txid, balance.funding_output_index)
     closing_fees_sat = [one.fee_sat for one in transactions.values() if one.spends == (funding_output,)]
     if len(closing_fees_sat) != 1:
-        raise DemoFailed(f"the channel {balance.opener}–{balance.other} was not closed by one transaction")
+        raise DemoFailed(f"the channel {balance.opener}-{balance.other} was not closed by one transaction")
     funding_fee_msat = transactions[balance.funding_txid].fee_sat * MSAT_PER_SAT
     # The other side pays nothing but what its output is rounded down; the opener pays the rest.
     other_rounding_msat = balance.remote_msat % MSAT_PER_SAT
@@ -176,36 +174,36 @@ def _check(accounts: Accounts) -> None:
         wrong.append(f"{exact(total.fees_paid_msat)} sat of fees were paid, {exact(total.fees_earned_msat)} earned")
     if total.onchain_fees_msat != accounts.miners_fees_msat:
         wrong.append(
-            f"{exact(total.onchain_fees_msat)} sat of on-chain fees were paid, {exact(accounts.miners_fees_msat)} collected"
+            f"{exact(total.onchain_fees_msat)} sat of on-chain fees were paid, "
+            f"{exact(accounts.miners_fees_msat)} collected"
         )
     if total.final_msat + accounts.miners_fees_msat != total.put_in_msat:
-        wrong.append(
-            f"{exact(total.put_in_msat)} sat were put in, {exact(total.final_msat + accounts.miners_fees_msat)} are there"
-        )
+        there_msat = total.final_msat + accounts.miners_fees_msat
+        wrong.append(f"{exact(total.put_in_msat)} sat were put in, {exact(there_msat)} are there")
     if wrong:
         raise DemoFailed("the sums do not agree: " + "; ".join(wrong))
 
 
+_ROWS: Final = (
+    ("put in", "put_in_msat", 1),
+    ("sent", "sent_msat", -1),
+    ("received", "received_msat", 1),
+    ("fees paid", "fees_paid_msat", -1),
+    ("fees earned", "fees_earned_msat", 1),
+    ("on-chain fees", "onchain_fees_msat", -1),
+    ("owns now", "final_msat", 1),
+)
+
+
 def show(screen: Screen, accounts: Accounts) -> None:
     """Show the final table."""
-    rows = [[name, *_cells(one)] for name, one in accounts.nodes.items()]
-    rows.append(["all", *_cells(accounts.total)])
+    amount = exact if screen.is_wide else sat
+    everybody = [*accounts.nodes.values(), accounts.total]
+    rows = [[label, *[amount(sign * getattr(one, field)) for one in everybody]] for label, field, sign in _ROWS]
     screen.table(
-        "Balances in satoshi",
-        ["node", "put in", "sent", "received", "fees paid", "fees earned", "on-chain fees", "owns now"],
+        "Accounts, in satoshi",
+        ["", *accounts.nodes, "all"],
         rows,
-        f"{exact(accounts.total.final_msat)} owned + {exact(accounts.miners_fees_msat)} collected by the miner"
-        f" = {exact(accounts.total.put_in_msat)} put in",
+        f"{sat(accounts.total.final_msat)} owned + {sat(accounts.miners_fees_msat)} to the miner"
+        f" = {sat(accounts.total.put_in_msat)} put in",
     )
-
-
-def _cells(one: NodeAccount) -> list[str]:
-    return [
-        exact(one.put_in_msat),
-        exact(-one.sent_msat),
-        exact(one.received_msat),
-        exact(-one.fees_paid_msat),
-        exact(one.fees_earned_msat),
-        exact(-one.onchain_fees_msat),
-        exact(one.final_msat),
-    ]

@@ -1,7 +1,7 @@
 """`python -m leyden.demo.child chain|node DIRECTORY`: one process of the demo.
 
-It ends with whoever started it: standard input is a pipe that nobody writes to, and its end means that they are gone, even
-by `kill -9`.
+It ends with whoever started it: standard input is a pipe that nobody writes to, and its end means that they are gone,
+even by `kill -9`.
 """
 
 import os

@@ -1,6 +1,7 @@
 """The processes of the demo: started with logs and data directories in one temporary folder, and always ended."""
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
@@ -52,6 +53,11 @@ class Child:
                 # A session of its own: Ctrl-C in the terminal reaches the demo alone, which then ends its children.
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        """The process that runs, 0 when there is none."""
+        return 0 if self._process is None else self._process.pid
 
     @property
     def has_ended(self) -> bool:
@@ -168,6 +174,13 @@ class Processes:
         for child in children:
             child.ask_to_stop()
         await asyncio.gather(*[child.ended() for child in children])
+
+    def kill_left_over(self) -> None:
+        """End by force what `close` did not come to, because it was interrupted."""
+        for child in [self.chain_child, *[node.child for node in self.nodes.values()]]:
+            if not child.has_ended:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
 
     def remove_folder(self) -> None:
         """Remove data and logs."""

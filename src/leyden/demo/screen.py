@@ -1,7 +1,7 @@
 """What the demo shows: a live screen on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final, final
 
@@ -12,7 +12,8 @@ from rich.status import Status
 from rich.table import Table
 
 MSAT_PER_SAT: Final = 1000
-_BAR_WIDTH: Final = 24
+_BAR_WIDTH: Final = 20
+_WIDE: Final = 92
 
 
 def sat(amount_msat: int) -> str:
@@ -69,7 +70,7 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._is_live = console.is_terminal
+        self._is_live = console.is_terminal and not console.is_dumb_terminal
         self.current = ""
         self.done: list[StepDone] = []
 
@@ -79,7 +80,7 @@ class Screen:
         self._console.print()
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Step]:
+    def step(self, title: str) -> Generator[Step, None, None]:
         """Run one step: the block that follows."""
         self.current = title
         begun = time.perf_counter()
@@ -121,27 +122,30 @@ class Screen:
             self._plain(text)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> None:
-        """Show a table whose last row is the sum."""
+        """Show a table: words in the first column, amounts in the others; the last row is the sum."""
+        widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
+
+        def text(row: Sequence[str]) -> str:
+            amounts = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+            return "  ".join([row[0].ljust(widths[0]), *amounts])
+
         self.line("")
-        if not self._is_live:
-            self._plain(title)
-            widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
-            for row in (columns, *rows):
-                first, *rest = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-                self._plain("  ".join([row[0].ljust(widths[0]), *rest]) if first else "")
-            self._plain(note)
-            return
-        table = Table(title=title, title_justify="left", title_style="bold", caption=note, caption_justify="left")
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="right" if index else "left", overflow="fold")
-        for index, row in enumerate(rows):
-            is_last = index == len(rows) - 1
-            table.add_row(*row, style="bold" if is_last else None, end_section=index == len(rows) - 2)
-        self._console.print(table)
+        self.line(title, "bold")
+        self.line(text(columns), "dim")
+        for row in rows[:-1]:
+            self.line(text(row))
+        self.line("─" * len(text(rows[-1])), "dim")
+        self.line(text(rows[-1]), "bold")
+        self.line(note)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a table of exact amounts fits."""
+        return not self._is_live or self._console.width >= _WIDE
 
 
 def _running(title: str, what: str) -> str:
-    return f"[bold]{escape(title)}[/bold] [dim]{escape(what)}[/dim]"
+    return f"[bold]{escape(title)}[/bold]  [dim]{escape(what)}[/dim]"
 
 
 def _updating(status: Status, title: str) -> Callable[[str], None]:

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from leyden.demo.errors import DemoFailed
 from leyden.demo.screen import MSAT_PER_SAT, Screen, Step, sat
-from leyden.demo.world import World
+from leyden.demo.world import MINER_ADDRESS, World
 
 NAMES: Final = ("alice", "bob", "carol")
 SUBSIDY_SAT: Final = 5_000_000_000
@@ -18,7 +18,7 @@ CHANNELS: Final = (
     ("bob", "carol", 6_000_000),
     ("carol", "alice", 2_000_000),
 )
-"""Opener, other side, capacity in satoshi. All of a channel is on the opener's side: carol–alice does not help alice to pay."""
+"""Opener, other side, capacity in satoshi. All of it is the opener's at first: carol-alice is no way for alice to pay."""
 
 
 async def start_processes(world: World, screen: Screen) -> None:
@@ -27,7 +27,7 @@ async def start_processes(world: World, screen: Screen) -> None:
     with screen.step("Start a chain service and three nodes, each a process of its own") as step:
         step.now("the chain service")
         await processes.start_chain()
-        await processes.rpc("generatetoaddress", 1, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
+        await processes.rpc("generatetoaddress", 1, MINER_ADDRESS)
         for name in NAMES:
             processes.add_node(name)
         step.now("alice, bob, carol")
@@ -36,7 +36,7 @@ async def start_processes(world: World, screen: Screen) -> None:
                 group.create_task(node.start())
         step.say("chain: Bitcoin Core's own consensus library behind bitcoind's JSON-RPC")
         for node in world.nodes:
-            step.say(f"{node.name:5}: 127.0.0.1:{node.port}  {node.node_id}")
+            step.say(f"{node.name:5}: process {node.child.pid}, port {node.port}, node {node.node_id[:16]}…")
 
 
 async def fund(world: World, screen: Screen) -> None:
@@ -60,11 +60,11 @@ async def open_channels(world: World, screen: Screen) -> None:
     with screen.step("Open four channels") as step:
         txids: list[str] = []
         for opener, other, capacity_sat in CHANNELS:
-            step.now(f"{opener}–{other}")
+            step.now(f"{opener}-{other}")
             api, peer = world.node(opener).api, world.node(other)
             await api.connect(peer.node_id, "127.0.0.1", peer.port)
             txids.append((await api.open_channel(peer.node_id, capacity_sat)).funding_txid)
-            step.say(f"{opener}–{other}: {sat(capacity_sat * MSAT_PER_SAT)} sat on {opener}'s side")
+            step.say(f"{opener}-{other}: {sat(capacity_sat * MSAT_PER_SAT)} sat on {opener}'s side")
         step.now(f"{CONFIRMATIONS} blocks")
         await world.wait_for_transactions(txids)
         await world.mine(CONFIRMATIONS)
@@ -134,7 +134,8 @@ async def fail_to_pay(world: World, screen: Screen) -> None:
             raise DemoFailed(f"a payment that bob cannot forward is {payment.status}")
         if payment.failing_hop != 0 or payment.failure_name != "temporary_channel_failure" or not payment.advice:
             raise DemoFailed(
-                f"reason {payment.reason}, hop {payment.failing_hop}, code {payment.failure_name}, advice {payment.advice}"
+                f"reason {payment.reason}, hop {payment.failing_hop}, code {payment.failure_name}, "
+                f"advice {payment.advice}"
             )
         await world.until_quiet()
         step.say(f"alice → carol: {sat(amount_msat)} sat, but bob's channel to carol holds less")
@@ -156,7 +157,8 @@ async def close_channels(world: World, screen: Screen) -> list[str]:
         await world.mine(CONFIRMATIONS)
 
         async def closed() -> bool:
-            return all([c.state == "closed" for node in world.nodes for c in await node.api.channels()])
+            states = [c.state for node in world.nodes for c in await node.api.channels()]
+            return all(state == "closed" for state in states)
 
         await world.until(closed, "all channels are closed")
         step.say(f"{len(closing)} closing transactions, {CONFIRMATIONS} blocks deep")

@@ -34,7 +34,7 @@ class World:
         """All nodes, in order."""
         return list(self.processes.nodes.values())
 
-    # --- the chain -----------------------------------------------------------------------------------------------------
+    # --- the chain ----------------------------------------------------------------------------------------------------
 
     async def mine(self, count: int, address: str = MINER_ADDRESS) -> None:
         """Mine blocks and wait until every node has seen them."""
@@ -55,7 +55,7 @@ class World:
 
         await self.until(there, "the transactions are published")
 
-    # --- waiting -------------------------------------------------------------------------------------------------------
+    # --- waiting ------------------------------------------------------------------------------------------------------
 
     async def until(self, check: Callable[[], Awaitable[bool]], what: str, seconds: float = PAY_SECONDS) -> None:
         """Wait until `check` holds. Raises DemoFailed: `what` did not happen in time."""
@@ -88,7 +88,7 @@ class World:
 
         await self.until(usable, f"{count} ends of channels are usable")
 
-    # --- paying --------------------------------------------------------------------------------------------------------
+    # --- paying -------------------------------------------------------------------------------------------------------
 
     async def pay(self, payer: str, payee: str, amount_msat: int, description: str) -> PaymentView:
         """Pay an invoice and return how that ended."""
@@ -123,7 +123,7 @@ class World:
         peer = self.node(other).node_id
         return [c for c in await self.node(one).api.channels() if c.node_id == peer and c.is_opener]
 
-    # --- crashes -------------------------------------------------------------------------------------------------------
+    # --- crashes ------------------------------------------------------------------------------------------------------
 
     async def kill_and_restart(self, name: str) -> float:
         """`kill -9` a node and start it again; return how long it was away, in seconds."""

@@ -55,7 +55,7 @@ def _log_in_file(error: LeydenError) -> None:
     """Whoever called `run` says it on standard error, once."""
     root = logging.getLogger(logs.ROOT)
     for handler in list(root.handlers):
-        if type(handler) is logging.StreamHandler:
+        if not isinstance(handler, logging.FileHandler):
             root.removeHandler(handler)
     _log.error("not started: %s", error)
 
