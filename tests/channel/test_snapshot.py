@@ -1,5 +1,7 @@
 """Snapshots: the encoded fold reads back as the same state at any moment, and as it was first written for ever."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from leyden.base.errors import DecodeError
 from leyden.channel.fold import fold
 from leyden.channel.inputs import ChangeFeerate, Commit, DecideHtlcs, Learn, QueueAdd, StartShutdown
-from leyden.channel.snapshot import SNAPSHOT_VERSION, core_of, decode_core, encode_core, snapshot_of
+from leyden.channel.snapshot import SNAPSHOT_VERSION, ChannelSnapshot, core_of, decode_core, encode_core, snapshot_of
 from leyden.journal.records import (
     Acknowledged,
     CloseAgreed,
@@ -118,7 +120,7 @@ def full_core() -> Pair:
 
 def test_golden_snapshot_decodes_to_the_same_and_encodes_to_the_same_bytes() -> None:
     """What an earlier version wrote keeps its meaning and its bytes."""
-    encoded, fields = golden.load(golden.FOLDER / "ChannelSnapshot.json")
+    encoded, fields = golden.load(golden.path_of(ChannelSnapshot))
     core = decode_core(encoded)
     assert golden.readable(snapshot_of(core)) == fields
     assert encode_core(core) == encoded
@@ -136,14 +138,15 @@ def test_newer_and_damaged_snapshots_are_refused() -> None:
     with pytest.raises(DecodeError, match="damaged channel snapshot"):
         decode_core(encoded + b"\x00")
     snapshot = snapshot_of(busy_pair(CommitmentFormat.ANCHORS).a.core)
-    for damage in (
+    damages: tuple[dict[str, Any], ...] = (
         {"outbound": []},
         {"inbound": []},
         {"secrets": [(1, b"short")]},
         {"secrets": [(1 << 60, bytes(32))]},
         {"local": msgspec.structs.replace(snapshot.local, htlcs=[999])},
         {"peer_local": msgspec.structs.replace(snapshot.peer_local, removals=[(999, True)])},
-    ):
+    )
+    for damage in damages:
         damaged = msgspec.msgpack.encode(msgspec.structs.replace(snapshot, **damage))
         with pytest.raises(DecodeError, match="damaged channel snapshot"):
             decode_core(bytes((SNAPSHOT_VERSION,)) + damaged)
@@ -152,7 +155,8 @@ def test_newer_and_damaged_snapshots_are_refused() -> None:
 @given(st.binary(max_size=100), st.integers(0, 4_000))
 def test_no_bytes_raise_anything_but_decode_error(garbage: bytes, place: int) -> None:
     """A damaged snapshot is reported, it does not crash the start with something else."""
-    encoded = GOLDEN_BYTES[:place] + garbage + GOLDEN_BYTES[place + len(garbage) :]
+    whole, _fields = golden.load(golden.path_of(ChannelSnapshot))
+    encoded = whole[:place] + garbage + whole[place + len(garbage) :]
     for damaged in (encoded, bytes((SNAPSHOT_VERSION,)) + garbage):
         try:
             decode_core(damaged)
@@ -160,6 +164,3 @@ def test_no_bytes_raise_anything_but_decode_error(garbage: bytes, place: int) ->
             continue
 
 
-GOLDEN_BYTES = (
-    golden.load(golden.FOLDER / "ChannelSnapshot.json")[0] if (golden.FOLDER / "ChannelSnapshot.json").exists() else b""
-)

@@ -74,7 +74,8 @@ class Wishes:
 
     def inputs(self) -> list[Any]:
         """What this side tells its channel at the end of a pass."""
-        core, inputs = self.party.core, []
+        core = self.party.core
+        inputs: list[Any] = []
         if self.to_acknowledge:
             inputs.append(Learn(Acknowledged([], list(dict.fromkeys(self.to_acknowledge)), [], [])))
             self.to_acknowledge = []

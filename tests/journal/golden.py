@@ -22,7 +22,7 @@ def readable(value: Any) -> Any:
     return value
 
 
-def path_of(kind: type) -> Path:
+def path_of(kind: type[msgspec.Struct]) -> Path:
     """Where the golden file of a kind is."""
     return FOLDER / f"{kind.__name__}.json"
 

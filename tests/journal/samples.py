@@ -64,8 +64,8 @@ CLAIM = Claim(
 
 def side(first: int) -> SideParameters:
     """One side's parameters; the points need not be on the curve."""
-    points = [b"\x02" + run_of(first + place, 32) for place in range(5)]
-    return SideParameters(*points, 354, 99_000_000_000, 1_000_000, 1, 144, 483, b"\x00\x14" + run_of(first, 20))
+    one, two, three, four, five = (b"\x02" + run_of(first + place, 32) for place in range(5))
+    return SideParameters(one, two, three, four, five, 354, 99_000_000_000, 1_000_000, 1, 144, 483, b"\x00\x14" + run_of(first, 20))
 
 
 SAMPLES: tuple[ChannelRecord, ...] = (

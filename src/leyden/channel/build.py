@@ -15,7 +15,6 @@ from leyden.transactions.obscured import obscuring_factor
 from leyden.transactions.scripts import funding_script
 from leyden.transactions.types import CommitmentParameters
 
-
 PointOf = Callable[[bytes, int], bytes]
 """`(channel_keys_id, commitment_number) -> our per-commitment point`, from the signer."""
 
@@ -25,8 +24,8 @@ KEYS_KEPT = 6
 class ChannelKeys(msgspec.Struct, frozen=True, gc=False):
     """What never changes between the commitments of a channel; derived once from its birth.
 
-    made: keys of recent commitments by per-commitment point: deriving them is most of a small commitment's cost, and can be
-    done before it is needed (`prepare`).
+    made: keys of recent commitments by per-commitment point: deriving them is most of a small commitment's cost, and
+    can be done before it is needed (`prepare`).
     """
 
     local: ChannelBasepoints

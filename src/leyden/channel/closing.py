@@ -14,6 +14,7 @@ from leyden.channel.effects import (
     FailPeer,
     PublishClose,
     PublishCommitment,
+    PublishFunding,
     SendMessage,
     SignClosing,
     WarnPeer,
@@ -26,6 +27,7 @@ from leyden.journal.records import (
     ChannelClosed,
     Closing,
     FundingAbandoned,
+    FundingDisconnected,
     FundingSpent,
     ProvenStale,
     SpendDisconnected,
@@ -67,6 +69,8 @@ def on_learn(state: LiveState, event: Learn, _env: ChannelEnv) -> ChannelDecisio
         return Decision((record,), (ConnectionLost(),), (*refused, EventsRaised()))
     if kind is SpendDisconnected and state.core.closing is None and not state.core.stale:
         return Decision((record,), (), (WarnPeer("the close was undone by a reorganisation", disconnect=True),))
+    if kind is FundingDisconnected and state.core.opened.funding_transaction:
+        return Decision((record,), (), (PublishFunding(), EventsRaised()))
     return Decision((record,), (), (EventsRaised(),))
 
 

@@ -36,14 +36,6 @@ class SendChannelUpdate(msgspec.Struct, frozen=True, gc=False):
     """Tell the peer our forwarding policy (BOLT 7, for an unannounced channel)."""
 
 
-class SendFundingCreated(msgspec.Struct, frozen=True, gc=False):
-    """Sign the peer's first commitment and send `funding_created`."""
-
-
-class SendFundingSigned(msgspec.Struct, frozen=True, gc=False):
-    """Sign the peer's first commitment and send `funding_signed`."""
-
-
 class SignClosing(msgspec.Struct, frozen=True, gc=False):
     """Sign the closing transaction that pays `fee_satoshis`, in this form; the answer comes as `ClosingSignature`."""
 
@@ -124,8 +116,6 @@ Effect: TypeAlias = (
     | SendRevokeAndAck
     | SendChannelReady
     | SendChannelUpdate
-    | SendFundingCreated
-    | SendFundingSigned
     | SignClosing
     | HtlcsCommitted
     | PreimageLearnt

@@ -151,7 +151,7 @@ def feerate_exceeds_dust(views: tuple[CommitmentView, ...], feerate_per_kw: int,
 
 
 def inbound_exceeds_dust(core: ChannelCore, amount_msat: int, env: ChannelEnv) -> bool:
-    """Return whether a committed HTLC of the peer is one trimmed HTLC too many: it is failed back, nothing is revealed."""
+    """Return whether a committed HTLC of the peer is one trimmed HTLC too many: it is failed, nothing is revealed."""
     exposure_max_msat = env.limits.max_dust_htlc_exposure_msat
     for view in (core.local, core.remote):
         offered_msat, received_msat = judged_thresholds(view, env)

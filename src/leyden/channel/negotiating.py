@@ -130,7 +130,7 @@ def _answer(state: LiveState, msg: ClosingSigned, env: ChannelEnv) -> int | None
 
 
 def closing_form(state: LiveState, fee_satoshis: int, form: int) -> ClosingTransaction:
-    """Return the closing transaction of this fee: form 0 as both would build it, form 1 without the peer's own output."""
+    """Return the closing transaction of this fee: form 0 as both would build it, 1 without the peer's own output."""
     sender = ClosingParty.FUNDEE if state.core.opened.is_opener else ClosingParty.FUNDER
     return closing_candidates(closing_parameters(state.core, state.keys), fee_satoshis, sender)[form]
 

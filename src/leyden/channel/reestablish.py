@@ -146,7 +146,7 @@ def _owed_messages(state: LiveState, msg: ChannelReestablish) -> list[Effect]:
 
 
 def ask_to_close(_state: LiveState, _msg: ChannelReestablish, _env: ChannelEnv) -> ChannelDecision:
-    """After data loss only the peer can close, so it is asked on every connection (BOLT 2, "Message Retransmission")."""
+    """After data loss only the peer can close: it is asked on each connection (BOLT 2, "Message Retransmission")."""
     return Decision((), (), (FailPeer(LOST_DATA),))
 
 

@@ -56,7 +56,7 @@ def on_start_shutdown(state: LiveState, event: StartShutdown, env: ChannelEnv) -
 
 
 def _drop_adds(state: LiveState) -> list[Fact]:
-    """Own adds that wait are given back; removals that wait go on (the connection's next signature queues them again)."""
+    """Own adds that wait are given back; removals that wait go on (the next signature of the connection takes them)."""
     session = state.session
     if not session.queued_adds:
         return []

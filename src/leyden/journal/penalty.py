@@ -34,7 +34,7 @@ def encode_row(payment_hash: bytes, cltv_expiry: int, offered: bool, first_numbe
 
 
 def rows_of_commitment(log: bytes, number: int) -> Iterator[PenaltyRow]:
-    """Yield the rows of `log` whose HTLC was in the peer's commitment `number`. A row written twice is yielded twice."""
+    """Yield the rows of `log` whose HTLC was in the peer's commitment `number`; a row written twice comes twice."""
     for start in range(0, len(log), ROW_LENGTH):
         row = log[start : start + ROW_LENGTH]
         first, last = int.from_bytes(row[37:43], "big"), int.from_bytes(row[43:49], "big")
