@@ -9,7 +9,9 @@ import msgspec
 
 
 class NodeBorn(msgspec.Struct, frozen=True, array_like=True, tag=30):
-    """First record: which network (chain_hash, 32 bytes) and node (node_id, 33 bytes) this store belongs to, and since which block."""
+    """First record: which network (chain_hash, 32 bytes) and node (node_id, 33 bytes) this store belongs to, and since
+    which block.
+    """
 
     chain_hash: bytes
     node_id: bytes
@@ -20,8 +22,8 @@ class NodeBorn(msgspec.Struct, frozen=True, array_like=True, tag=30):
 class PaymentStarted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=31):
     """A payment was accepted from the caller; durable before its first HTLC is signed.
 
-    session_seed: 32 random bytes from which the session keys of its parts derive. deadline_seconds: no new part after it.
-    invoice: BOLT 11 text, or empty. payee: 33 bytes. routes: given by `send_to_route`, else empty.
+    session_seed: 32 random bytes from which the session keys of its parts derive. deadline_seconds: no new part after
+    it. invoice: BOLT 11 text, or empty. payee: 33 bytes. routes: given by `send_to_route`, else empty.
     keysend_preimage: 32 bytes, or empty.
     """
 

@@ -1,4 +1,6 @@
-"""What the manager wants done outside: the driver carries these out after the pass. Each was released by the output rule."""
+"""What the manager wants done outside: the driver carries these out after the pass. Each was released by the output
+rule.
+"""
 
 from typing import TypeAlias
 
@@ -22,7 +24,9 @@ class Disconnect(msgspec.Struct, frozen=True, gc=False):
 
 
 class FundChannel(msgspec.Struct, frozen=True, gc=False):
-    """The peer accepts: make a transaction with this output (not broadcast) and call `funding_ready` or `funding_failed`."""
+    """The peer accepts: make a transaction with this output (not broadcast) and call `funding_ready` or
+    `funding_failed`.
+    """
 
     node_id: bytes
     temporary_channel_id: bytes

@@ -1,6 +1,7 @@
 """Payments to us: sets of parts, the question to the user, and the claim (DESIGN section 2, "Claim").
 
-No fulfil of any part leaves before the claim records of *all* parts are durable. Claims live by their parts (channel, htlc_id),
+No fulfil of any part leaves before the claim records of *all* parts are durable. Claims live by their parts (channel,
+htlc_id),
 never by their hash: a second payment with the same hash is another payment.
 """
 
@@ -70,9 +71,16 @@ def add_part(
     if m.config.auto_claim and preimage:
         # At the end of the pass: whatever else this pass decides in these channels is written first.
         claimable.status = ClaimableStatus.CLAIMING
-        m.after_verdicts.append(lambda: start_claim(m, claimable, preimage))
+        m.after_verdicts.append(_claiming(m, claimable, preimage))
     else:
         _show(m, claimable)
+
+
+def _claiming(m: Manager, claimable: ClaimableSet, preimage: bytes) -> Release:
+    def run() -> None:
+        start_claim(m, claimable, preimage)
+
+    return run
 
 
 def _unknown(m: Manager, amount_msat: int) -> FailureMessage:

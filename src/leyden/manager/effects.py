@@ -124,7 +124,9 @@ def _publish_commitment(m: Manager, slot: Slot, _effect: fx.PublishCommitment) -
 def publish_commitment(m: Manager, slot: Slot) -> None:
     """Sign our latest commitment and publish it. The caller knows that `Closing` is durable."""
     core, keys = slot.state.core, slot.state.keys
-    assert core.closing is not None and core.closing.number == core.local.number and not core.stale
+    assert core.closing is not None
+    assert core.closing.number == core.local.number
+    assert not core.stale
     keys_id = core.opened.channel_keys_id
     commitment = local_commitment(
         keys, core.local, m.signer.per_commitment_point(keys_id, core.local.number), core.local.number

@@ -53,7 +53,9 @@ class PaymentSent(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class PaymentFailed(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """An outbound payment failed for good. reason: `payments/outcome.py`; code and hop of the last failure (0 and -1: unknown)."""
+    """An outbound payment failed for good. reason: `payments/outcome.py`; code and hop of the last failure (0 and -1:
+    unknown).
+    """
 
     event_id: str
     payment_id: bytes
@@ -93,7 +95,9 @@ class ChannelClosed(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class ChannelDataLoss(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The peer proved that this node has lost data of a channel. It never publishes its own commitment; the peer must close."""
+    """The peer proved that this node has lost data of a channel. It never publishes its own commitment; the peer must
+    close.
+    """
 
     event_id: str
     channel_id: bytes
@@ -101,7 +105,9 @@ class ChannelDataLoss(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class OpenRefused(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """An opening that the user asked for came to nothing; it was never durable, so this is told once, in this life only."""
+    """An opening that the user asked for came to nothing; it was never durable, so this is told once, in this life
+    only.
+    """
 
     event_id: str
     user_channel_id: bytes

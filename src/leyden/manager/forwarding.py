@@ -1,7 +1,7 @@
 """Forwarding: never twice, never failed early, never claimed too late.
 
-An inbound HTLC is owned by whatever names it as source. `Manager.forwards` says so from the moment it is queued; after a restart
-it is made again from the outbound HTLCs and the unhandled outcomes of all channels.
+An inbound HTLC is owned by whatever names it as source. `Manager.forwards` says so from the moment it is queued; after
+a restart it is made again from the outbound HTLCs and the unhandled outcomes of all channels.
 """
 
 from leyden.base.errors import CommandRejected
@@ -54,8 +54,10 @@ def _offer(
 ) -> FailureMessage | None:
     """Queue the HTLC in the channel that the onion names, or another to the same peer; return why not."""
     payload = peeled.payload
-    assert payload is not None and payload.short_channel_id is not None
-    assert payload.amt_to_forward is not None and payload.outgoing_cltv_value is not None
+    assert payload is not None
+    assert payload.short_channel_id is not None
+    assert payload.amt_to_forward is not None
+    assert payload.outgoing_cltv_value is not None
     named = m.channels.get(m.by_short_channel_id.get(payload.short_channel_id, b""))
     if named is None:
         return UnknownNextPeer()
@@ -192,7 +194,9 @@ def fail_back(m: Manager, slot: Slot, outcome: Outcome) -> None:
 
 
 def judge_again(m: Manager, slot: Slot) -> None:
-    """After a reconnection or at start: inbound HTLCs that are neither decided, owned nor shown (DESIGN section 3, step 5)."""
+    """After a reconnection or at start: inbound HTLCs that are neither decided, owned nor shown (DESIGN section 3, step
+    5).
+    """
     open_ids = tuple(
         [
             htlc_id

@@ -1,8 +1,9 @@
 """The hand-off rule between journals (invariant P3): act once the fact is durable, forget once the act is.
 
-An outcome of an outbound HTLC is acted on in the inbound channel that its source names, or in `node`. Acting twice is acting
-once: an act names its HTLC, and what is unknown is done. A preimage may act before its own journal is durable; it is its own
-proof, shows no event by itself, and makes nobody poorer.
+An outcome of an outbound HTLC is acted on in the inbound channel that its source names, or in `node`. Acting twice is
+acting
+once: an act names its HTLC, and what is unknown is done. A preimage may act before its own journal is durable; it is
+its own proof, shows no event by itself, and makes nobody poorer.
 """
 
 from leyden.channel import effects as fx

@@ -1,7 +1,8 @@
 """`Manager`: all channels and payments of one node, in memory, driven one input at a time.
 
-One pass is: inputs (`on_message`, commands, blocks), then `flush`, then the driver takes the batch for the store, the requests
-for the signer and the messages that may leave. Nothing here waits, and nothing here is stored: it is rebuilt from the journals.
+One pass is: inputs (`on_message`, commands, blocks), then `flush`, then the driver takes the batch for the store, the
+requests for the signer and the messages that may leave. Nothing here waits, and nothing here is stored: it is rebuilt
+from the journals.
 """
 
 from collections.abc import Callable
@@ -38,8 +39,10 @@ class Manager:
 
     random32: 32 bytes from the driver's entropy; nothing else here is random.
     forwards: inbound HTLC (channel_id, htlc_id) -> channel that carries it on, from the moment it is queued there.
-    watched: funding outputs whose spend is looked for in every block. forward_hold: the store is behind, take no new forwards.
-    claim_blockers: claim_id -> channels whose claim record is not durable yet; never stored, a replayed claim makes it again.
+    watched: funding outputs whose spend is looked for in every block. forward_hold: the store is behind, take no new
+    forwards.
+    claim_blockers: claim_id -> channels whose claim record is not durable yet; never stored, a replayed claim makes it
+    again.
     """
 
     def __init__(
@@ -139,7 +142,9 @@ class Manager:
         self.warn_peer(peer, slot, violation.what, disconnect=violation.reaction is not Reaction.WARN)
 
     def warn_peer(self, peer: bytes, slot: Slot | None, reason: str, *, disconnect: bool) -> None:
-        """Send a `warning`, which closes no channel (BOLT 1, "The `error` and `warning` Messages"); disconnect if asked."""
+        """Send a `warning`, which closes no channel (BOLT 1, "The `error` and `warning` Messages"); disconnect if
+        asked.
+        """
         channel_id = bytes(32) if slot is None else slot.channel_id
         data = reason[:REASON_LENGTH_MAX].encode("ascii", "replace")
         self.outbox.send_free(peer, encode(WarningMessage(channel_id, data)))

@@ -1,4 +1,6 @@
-"""The encoded fold of the `node` journal: a version byte and a list of records that rebuild it, and the wallet's own snapshot."""
+"""The encoded fold of the `node` journal: a version byte and a list of records that rebuild it, and the wallet's own
+snapshot.
+"""
 
 import msgspec
 

@@ -1,7 +1,8 @@
 """The output rule: nothing leaves before every record its journal held when it was decided is durable (invariant P1).
 
-Two queues do it. Messages of one connection leave in the order they were decided, each behind a position of the journal that
-decided it; everything else waits in the journal's own queue. No task, future or callback object stands behind an entry.
+Two queues do it. Messages of one connection leave in the order they were decided, each behind a position of the journal
+that decided it; everything else waits in the journal's own queue. No task, future or callback object stands behind an
+entry.
 """
 
 from collections import deque
@@ -274,8 +275,3 @@ class Outbox:
     def is_idle(self) -> bool:
         """Return whether nothing waits for the store."""
         return all(tail.durable >= tail.position for tail in self.tails.values())
-
-    def drop_journal(self, journal: str) -> None:
-        """Forget the tail of an archived journal."""
-        tail = self.tails.pop(journal)
-        assert tail.durable == tail.position and not tail.waiting, "an archived journal waits for nothing"

@@ -1,7 +1,7 @@
 """From journals to a running manager (DESIGN section 3): a pure function of the journals and the chain.
 
-`load` folds; `start` runs once the chain is at the tip. Both append nothing that is not needed again after a crash in the middle:
-doing it twice changes nothing.
+`load` folds; `start` runs once the chain is at the tip. Both append nothing that is not needed again after a crash in
+the middle: doing it twice changes nothing.
 """
 
 from collections.abc import Callable, Iterable
@@ -166,9 +166,7 @@ def _index(m: Manager) -> None:
                 _restore_part(m, slot, source.origin, source.index, outcome.amount_msat, outcome.fee_msat)
 
 
-def _restore_part(
-    m: Manager, slot: Slot, payment_id: bytes, number: int, amount_msat: int, fee_msat: int
-) -> None:
+def _restore_part(m: Manager, slot: Slot, payment_id: bytes, number: int, amount_msat: int, fee_msat: int) -> None:
     payment = m.node.ledger.payments.get(payment_id)
     if payment is None:
         return
@@ -203,7 +201,9 @@ def _restore_shown(m: Manager, slot: Slot) -> None:
 
 
 def _tell_payment(m: Manager, payment: OutboundPayment) -> None:
-    """What ended in an earlier life and was not acknowledged is told again; what ends in this one is told when durable."""
+    """What ended in an earlier life and was not acknowledged is told again; what ends in this one is told when
+    durable.
+    """
     payment.durable = True
     payment_id = payment.started.payment_id.hex()
     if payment.sent is not None and f"sent/{payment_id}" in m.node.unacknowledged:

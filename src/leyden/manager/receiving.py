@@ -1,6 +1,7 @@
 """Inbound HTLCs that are irrevocably committed: judged once, here (DESIGN section 3, step 5).
 
-Each is failed, shown or claimed (records of its own journal, whose order is enough), or forwarded once its own record is durable.
+Each is failed, shown or claimed (records of its own journal, whose order is enough), or forwarded once its own record
+is durable.
 """
 
 from leyden.channel import effects as fx
@@ -55,6 +56,8 @@ def judge(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
     inbound = slot.state.core.inbound
     for htlc_id in htlc_ids:
         htlc = inbound[htlc_id]
+        if htlc.decided():
+            continue  # a claim that another part's journal had kept came first
         peeled = slot.peeled.get(htlc_id)
         if peeled is None:
             peeled = slot.peeled[htlc_id] = peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash)
@@ -128,7 +131,8 @@ def _receive(m: Manager, slot: Slot, htlc: InboundHtlc, peeled: Peeled) -> None:
 def _check_final(m: Manager, htlc: InboundHtlc, payload: HopPayload) -> FailureMessage | None:
     """Check the HTLC against the onion (BOLT 4, "Payload for the Last Node")."""
     add = htlc.add
-    assert payload.amt_to_forward is not None and payload.outgoing_cltv_value is not None
+    assert payload.amt_to_forward is not None
+    assert payload.outgoing_cltv_value is not None
     if add.amount_msat < payload.amt_to_forward:
         return FinalIncorrectHtlcAmount(incoming_htlc_amt=add.amount_msat)
     if add.cltv_expiry < payload.outgoing_cltv_value:

@@ -1,7 +1,8 @@
 """Own payments: idempotent by payment_id, split over channels, retried until a deadline or a fee limit.
 
-`node` keeps the payment; the channels keep its parts. Outcomes are matched by (payment_id, part), a part is in flight until its
-outcome is handled, and a payment fails only with none in flight. A preimage is its own proof and settles a payment at once.
+`node` keeps the payment; the channels keep its parts. Outcomes are matched by (payment_id, part), a part is in flight
+until its outcome is handled, and a payment fails only with none in flight. A preimage is its own proof and settles a
+payment at once.
 """
 
 from leyden.base.errors import CommandRejected
@@ -114,11 +115,11 @@ def advance(m: Manager, payment: OutboundPayment) -> None:
             for part in planned:
                 _offer(m, payment, part)
             return
+    if _may_wait(m, payment, reason):
+        return
     if payment.parts:
         # Parts in flight may still bring the whole to the payee only if they are all; the rest fails with them.
         payment.give_up = payment.give_up or reason
-        return
-    if _may_wait(m, payment, reason):
         return
     _fail(m, payment, reason)
 

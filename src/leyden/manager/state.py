@@ -1,6 +1,8 @@
 """What the manager knows: all of it volatile or the fold of a journal."""
 
+from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -114,47 +116,80 @@ class NodeState(msgspec.Struct):
     born: NodeBorn | None = None
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     received: dict[bytes, PaymentReceived] = {}
-    received_hashes: dict[bytes, bytes] = {}
     peers: dict[bytes, PeerRemembered] = {}
     best: BestBlock | None = None
     archived: dict[str, None] = {}
     unacknowledged: dict[str, bytes] = {}
 
 
+def _finished(state: NodeState, record: PaymentSent | PaymentFailed) -> None:
+    fold_payment(state.ledger, record)
+    _await_acknowledgement(state, record.payment_id, sent=type(record) is PaymentSent)
+
+
+def _await_acknowledgement(state: NodeState, payment_id: bytes, *, sent: bool) -> None:
+    state.unacknowledged[f"{'sent' if sent else 'failed'}/{payment_id.hex()}"] = payment_id
+
+
+def _progress(state: NodeState, record: PaymentStarted | PartSent | PartFailed) -> None:
+    fold_payment(state.ledger, record)
+
+
+def _received(state: NodeState, record: PaymentReceived) -> None:
+    state.received[record.claim_id] = record
+
+
+def _acknowledged(state: NodeState, record: EventsAcknowledged) -> None:
+    for event_id in record.event_ids:
+        state.unacknowledged.pop(event_id, None)
+
+
+def _forgotten(state: NodeState, record: PaymentsForgotten) -> None:
+    for payment_id in record.payment_ids:
+        forget(state.ledger, payment_id)
+    for claim_id in record.claim_ids:
+        state.received.pop(claim_id, None)
+
+
+def _peer(state: NodeState, record: PeerRemembered) -> None:
+    state.peers[record.node_id] = record
+
+
+def _best(state: NodeState, record: BestBlock) -> None:
+    state.best = record
+
+
+def _archived(state: NodeState, record: JournalArchived) -> None:
+    state.archived[record.journal] = None
+
+
+def _born(state: NodeState, record: NodeBorn) -> None:
+    state.born = record
+
+
+def _summary(state: NodeState, record: PaymentSummary) -> None:
+    fold_summary(state.ledger, record)
+    if not record.acknowledged:
+        _await_acknowledgement(state, record.payment_id, sent=bool(record.preimage))
+
+
+_FOLDS: dict[type, Callable[[NodeState, Any], None]] = {
+    PaymentStarted: _progress,
+    PartSent: _progress,
+    PartFailed: _progress,
+    PaymentSent: _finished,
+    PaymentFailed: _finished,
+    PaymentReceived: _received,
+    EventsAcknowledged: _acknowledged,
+    PaymentsForgotten: _forgotten,
+    PeerRemembered: _peer,
+    BestBlock: _best,
+    JournalArchived: _archived,
+    NodeBorn: _born,
+    PaymentSummary: _summary,
+}
+
+
 def fold_node(state: NodeState, record: CoreNodeRecord) -> None:
     """Take one record of the node journal into `state`, in place."""
-    match record:
-        case PaymentStarted() | PartSent() | PartFailed():
-            fold_payment(state.ledger, record)
-        case PaymentSent():
-            fold_payment(state.ledger, record)
-            state.unacknowledged[f"sent/{record.payment_id.hex()}"] = record.payment_id
-        case PaymentFailed():
-            fold_payment(state.ledger, record)
-            state.unacknowledged[f"failed/{record.payment_id.hex()}"] = record.payment_id
-        case PaymentReceived():
-            state.received[record.claim_id] = record
-            state.received_hashes[record.payment_hash] = record.claim_id
-        case EventsAcknowledged():
-            for event_id in record.event_ids:
-                state.unacknowledged.pop(event_id, None)
-        case PaymentsForgotten():
-            for payment_id in record.payment_ids:
-                forget(state.ledger, payment_id)
-            for claim_id in record.claim_ids:
-                received = state.received.pop(claim_id, None)
-                if received is not None:
-                    state.received_hashes.pop(received.payment_hash, None)
-        case PeerRemembered():
-            state.peers[record.node_id] = record
-        case BestBlock():
-            state.best = record
-        case JournalArchived():
-            state.archived[record.journal] = None
-        case NodeBorn():
-            state.born = record
-        case PaymentSummary():
-            fold_summary(state.ledger, record)
-            if not record.acknowledged:
-                kind = "sent" if record.preimage else "failed"
-                state.unacknowledged[f"{kind}/{record.payment_id.hex()}"] = record.payment_id
+    _FOLDS[type(record)](state, record)

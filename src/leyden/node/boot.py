@@ -57,13 +57,15 @@ def open_key(config: NodeConfig, network: Network, passphrase: str | None) -> In
 
 
 def fold_store(store: Store, signer: NodeSigner, network: Network) -> Folded:
-    """Load and fold every journal. Raises CommandRejected (`bad_journal`, `wrong_seed`, `wrong_network`); touches nothing."""
+    """Load and fold every journal. Raises CommandRejected (`bad_journal`, `wrong_seed`, `wrong_network`); touches
+    nothing.
+    """
     try:
         folded = rebuild.fold_journals(store.load())
     except DecodeError as error:
         raise CommandRejected(
-            f"{error}. Nothing was changed. If this data directory comes from a newer version of Leyden, use that version; "
-            "else restore it from where it was last intact, and do not start an older copy of it",
+            f"{error}. Nothing was changed. If this data directory comes from a newer version of Leyden, use that "
+            "version; else restore it from where it was last intact, and do not start an older copy of it",
             code="bad_journal",
         ) from error
     born = folded.node.born
@@ -111,7 +113,9 @@ def fold_wallet(folded: Folded) -> WalletState:
 
 
 def tune_interpreter() -> None:
-    """The store's thread and the loop share the interpreter; a long switch interval makes each commit wait (HOTPATH)."""
+    """The store's thread and the loop share the interpreter; a long switch interval makes each commit wait
+    (HOTPATH).
+    """
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
 
 

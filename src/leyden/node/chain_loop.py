@@ -20,7 +20,9 @@ REFUSED_RETRY_SECONDS = 10.0
 
 
 async def follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Callable[[], None]) -> None:
-    """Feed every block after (height, block_hash); call `on_synced` once, when the tip is reached for the first time."""
+    """Feed every block after (height, block_hash); call `on_synced` once, when the tip is reached for the first
+    time.
+    """
     while True:
         try:
             await _follow(core, height, block_hash, on_synced)

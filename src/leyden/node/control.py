@@ -102,7 +102,7 @@ class NodeControl(Protocol):
         """Open a channel with a connected peer; return when it is funded.
 
         push_msat: a gift to the peer. feerate_per_kw: of the funding transaction. close_to: address for a cooperative
-        close. Codes: `unknown_peer`, `invalid_amount`, `insufficient_funds`, `open_refused` (the peer's words),
+        close. Codes: `not_connected`, `invalid_amount`, `insufficient_funds`, `open_refused` (the peer's words),
         `invalid_address`.
         """
         ...

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from leyden.base.errors import LeydenError
@@ -75,10 +75,9 @@ class NodeCore:
         self.runtime.turn()
         await durable
 
-    def spawn(self, work: Awaitable[Any], name: str) -> None:
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """Run a coroutine beside the loop; its end is looked at, its errors are reported."""
-        task = asyncio.ensure_future(work)
-        task.set_name(name)
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks[task] = None
         task.add_done_callback(self._ended)
 

@@ -3,7 +3,8 @@
     async with leyden.Node(config) as node:
         invoice = await node.create_invoice(10_000_000, "coffee")
 
-Every seam may be given: signer, store, chain source, transport, clock. Whatever is not given is made from the configuration.
+Every seam may be given: signer, store, chain source, transport, clock. Whatever is not given is made from the
+configuration.
 """
 
 import asyncio
@@ -70,7 +71,9 @@ class EventHandle:
         self.event = event
 
     def acknowledge(self) -> None:
-        """Say that the event was dealt with: it is never told again. Durable soon; a crash before that repeats the event."""
+        """Say that the event was dealt with: it is never told again. Durable soon; a crash before that repeats the
+        event.
+        """
         event_id = self.event.event_id
         self._core.runtime.run(lambda manager: handoff.acknowledge_event(manager, event_id))
 
@@ -139,7 +142,8 @@ class Node(NodeMethods):
     async def start(self) -> None:
         """Open the store, rebuild the node, begin to follow the chain. Returns when the API can be used.
 
-        Raises: CommandRejected: a wrong seed, network or journal, a store that another process uses. Nothing was changed.
+        Raises: CommandRejected: a wrong seed, network or journal, a store that another process uses. Nothing was
+        changed.
         """
         boot.tune_interpreter()
         network = network_of(self.config)
@@ -329,10 +333,13 @@ class Node(NodeMethods):
             await asyncio.to_thread(self._mark.write, epoch, positions)
             await asyncio.sleep(5.0)
 
-    # --- events --------------------------------------------------------------------------------------------------------
+    # --- events
+    # --------------------------------------------------------------------------------------------------------
 
     async def events_iterator(self) -> AsyncIterator[EventHandle]:
-        """Yield events, those not acknowledged in earlier lives first. Each stays until `acknowledge` is called on it."""
+        """Yield events, those not acknowledged in earlier lives first. Each stays until `acknowledge` is called on
+        it.
+        """
         core = self.core
         queue: deque[Event] = deque(core.manager.events.values())
         wake = asyncio.Event()

@@ -1,4 +1,5 @@
-"""The run loop: input -> decide -> records to the store -> effects that are free. It fits on two screens and never waits.
+"""The run loop: input -> decide -> records to the store -> effects that are free. It fits on two screens and never
+waits.
 
 Time and concurrency enter through `Scheduler` alone, so a simulator runs this very code with its own.
 """
@@ -7,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from leyden.base.errors import StorageBroken, StorageFailed, StorageUnavailable
-from leyden.base.ids import NODE_JOURNAL, NodeId
+from leyden.base.ids import NODE_JOURNAL
 from leyden.bitcoin.tx import Transaction
 from leyden.channel.snapshot import encode_core
 from leyden.journal.batch import Append, Snapshot
@@ -135,7 +136,9 @@ class Runtime:
         self.manager.now_seconds = self.scheduler.now_seconds()
 
     def run(self, command: Callable[[Manager], None]) -> None:
-        """Run a command of the user; the pass is finished soon, once for all commands of this turn. Raises what it raises."""
+        """Run a command of the user; the pass is finished soon, once for all commands of this turn. Raises what it
+        raises.
+        """
         self._begin()
         try:
             command(self.manager)
@@ -143,7 +146,9 @@ class Runtime:
             self._post_turn()
 
     def turn(self) -> None:
-        """Finish a pass: records to the store, requests to the signer while it writes, messages and actions that are free."""
+        """Finish a pass: records to the store, requests to the signer while it writes, messages and actions that are
+        free.
+        """
         if self.broken is not None:
             return
         manager, outbox = self.manager, self.outbox
@@ -210,7 +215,7 @@ class Runtime:
             # Behind a refused batch nothing may overtake: it waits its turn.
             self._refused.append(batch)
         else:
-            self.store.append(self.epoch, batch, lambda error: self._on_appended(batch, error))
+            self._give(batch)
 
     def _on_appended(self, batch: Sequence[Append], error: StorageFailed | None) -> None:
         if self.broken is not None:
@@ -240,7 +245,10 @@ class Runtime:
             return
         refused, self._refused = self._refused, []
         for batch in refused:
-            self.store.append(self.epoch, batch, lambda error, batch=batch: self._on_appended(batch, error))
+            self._give(batch)
+
+    def _give(self, batch: Sequence[Append]) -> None:
+        self.store.append(self.epoch, batch, lambda error: self._on_appended(batch, error))
 
     def _break(self, error: StorageFailed) -> None:
         """The store refuses for good: stop before another message goes out (DESIGN section 6)."""
@@ -275,7 +283,9 @@ class Runtime:
                 self.snapshot(journal)
 
     def snapshot(self, journal: str) -> None:
-        """Write a snapshot of one journal. It covers what the store was given; whatever is in memory only waits for the next."""
+        """Write a snapshot of one journal. It covers what the store was given; whatever is in memory only waits for the
+        next.
+        """
         tail = self.outbox.tails[journal]
         if tail.records or self._tries:
             return
@@ -354,7 +364,3 @@ class Runtime:
         for node_id in list(self.connections):
             peers.ping(self.manager, node_id)
         self.turn()
-
-    def connection_of(self, node_id: bytes) -> Connection | None:
-        """Return the live connection to a peer."""
-        return self.connections.get(NodeId(node_id))

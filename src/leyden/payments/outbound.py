@@ -1,7 +1,7 @@
 """One outbound payment: the fold of its records in `node`, and the volatile account of its parts.
 
-Invariants: in flight plus fulfilled never exceeds the total; a part is in flight until its outcome is *handled*; a payment ends
-in exactly one of sent and failed, and fails only with no part in flight (docs/invariants.md, "Payments").
+Invariants: in flight plus fulfilled never exceeds the total; a part is in flight until its outcome is *handled*; a
+payment ends in exactly one of sent and failed, and fails only with no part in flight (docs/invariants.md, "Payments").
 """
 
 import msgspec
@@ -47,7 +47,9 @@ class PaymentTerms(msgspec.Struct, frozen=True, gc=False):
 
 
 class OutboundPayment(msgspec.Struct):
-    """State of one payment_id. parts: in flight, by number; hops: nodes of earlier and current parts, to read failures."""
+    """State of one payment_id. parts: in flight, by number; hops: nodes of earlier and current parts, to read
+    failures.
+    """
 
     started: PaymentStarted
     sent: PaymentSent | None = None
@@ -96,7 +98,9 @@ def invoice_terms(invoice: Bolt11Invoice) -> PaymentTerms:
 
 
 def session_key(started: PaymentStarted, part: int) -> bytes:
-    """Return the 32-byte session key of a part: the same in every life, so that its failure can be read after a restart."""
+    """Return the 32-byte session key of a part: the same in every life, so that its failure can be read after a
+    restart.
+    """
     return hmac_sha256(started.session_seed, part.to_bytes(4, "big"))
 
 

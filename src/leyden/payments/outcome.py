@@ -28,7 +28,9 @@ ADVICE: Final[dict[str, str]] = {
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
-    """The failure of one part. hop: index on the route (0: our peer), -1 unknown; code: failure_code of BOLT 4, 0 unknown."""
+    """The failure of one part. hop: index on the route (0: our peer), -1 unknown; code: failure_code of BOLT 4, 0
+    unknown.
+    """
 
     hop: int
     code: int

@@ -35,7 +35,9 @@ Way: TypeAlias = tuple[bytes, int]
 
 
 class PlannedPart(msgspec.Struct, frozen=True, gc=False):
-    """One HTLC to send. nodes: from our peer to the payee; amounts: the HTLC on each channel; scids: of the channels after the first."""
+    """One HTLC to send. nodes: from our peer to the payee; amounts: the HTLC on each channel; scids: of the channels
+    after the first.
+    """
 
     way: Way
     nodes: tuple[bytes, ...]
@@ -106,7 +108,8 @@ def plan(
 ) -> list[PlannedPart] | str:
     """Choose the HTLCs that deliver `amount_msat`, in one part when one way can carry it.
 
-    Args:    fee_left_msat: what all parts together may cost; parts_left: how many there may be; excluded: ways that failed.
+    Args:    fee_left_msat: what all parts together may cost; parts_left: how many there may be; excluded: ways that
+    failed.
     Returns: the parts, or the name of the reason why there is no way (`outcome.py`).
     """
     candidates = _candidates(channels, target, excluded)

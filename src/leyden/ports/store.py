@@ -1,9 +1,9 @@
 """The `Store` port: keeps journals, in batches, behind a fence.
 
-Promised by every store: each journal keeps a gap-free prefix in order; a record that was reported durable stays; when `open`
-returns, no append of a lower epoch can become durable any more, and all that was ever reported durable is visible to the reads
-that follow. *Not* promised, so never relied on: that a batch is atomic across journals, or that journals become durable in any
-order.
+Promised by every store: each journal keeps a gap-free prefix in order; a record that was reported durable stays; when
+`open` returns, no append of a lower epoch can become durable any more, and all that was ever reported durable is
+visible to the reads that follow. *Not* promised, so never relied on: that a batch is atomic across journals, or that
+journals become durable in any order.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,9 @@ class Store(Protocol):
     """One store of one node. `append` and `snapshot` never block; completions arrive in any order of calls."""
 
     async def open(self) -> int:
-        """Take the fence and return the new epoch (> any before). Raises StorageFenced when another process holds it."""
+        """Take the fence and return the new epoch (> any before). Raises StorageFenced when another process holds
+        it.
+        """
         ...
 
     def load(self) -> Iterator[StoredJournal]:
