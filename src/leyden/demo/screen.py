@@ -92,7 +92,7 @@ class Screen:
             step = Step(title, lambda _what: None)
             yield step
         seconds = time.perf_counter() - begun
-        self.done.append(StepDone(title, step.details, seconds))
+        self.done.append(StepDone(title, step.details, round(seconds, 3)))
         self.current = ""
         self._show_done(step, seconds)
 

@@ -18,7 +18,7 @@ CHANNELS: Final = (
     ("bob", "carol", 6_000_000),
     ("carol", "alice", 2_000_000),
 )
-"""Opener, other side, capacity in satoshi. All of it is the opener's at first: carol-alice is no way for alice to pay."""
+"""Opener, other side, capacity in satoshi. All of it is the opener's at first: carol-alice is no way for alice."""
 
 
 async def start_processes(world: World, screen: Screen) -> None:
