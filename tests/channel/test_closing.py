@@ -166,7 +166,7 @@ def test_the_life_of_a_spend_on_chain() -> None:
     """Seen in a block, perhaps undone by a reorganisation, at last deep enough; each is told to the user once."""
     pair = ready_pair()
     play(pair.a).on(Learn(SPENT)).expect(SPENT, fx.EventsRaised)
-    assert type(pair.a.state) is Spent
+    assert state_name(pair.a.state) == "Spent"
     undone = SpendDisconnected(199)
     play(pair.a).on(Learn(undone)).expect(undone, a(fx.WarnPeer, disconnect=True))
     assert state_name(pair.a.state) == "Normal"
@@ -176,7 +176,7 @@ def test_the_life_of_a_spend_on_chain() -> None:
     assert pair.offered(0, pending_add(1)) == [0]
     for record in (SPENT, ChannelClosed(300)):
         play(pair.a).on(Learn(record)).expect(record, fx.EventsRaised)
-    assert type(pair.a.state) is Closed
+    assert state_name(pair.a.state) == "Closed"
     assert list(pair.a.core.events.values())[-1] == ["channel_closed", "the peer published its commitment"]
 
 

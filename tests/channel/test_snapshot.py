@@ -162,5 +162,3 @@ def test_no_bytes_raise_anything_but_decode_error(garbage: bytes, place: int) ->
             decode_core(damaged)
         except DecodeError:
             continue
-
-

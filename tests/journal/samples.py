@@ -65,7 +65,9 @@ CLAIM = Claim(
 def side(first: int) -> SideParameters:
     """One side's parameters; the points need not be on the curve."""
     one, two, three, four, five = (b"\x02" + run_of(first + place, 32) for place in range(5))
-    return SideParameters(one, two, three, four, five, 354, 99_000_000_000, 1_000_000, 1, 144, 483, b"\x00\x14" + run_of(first, 20))
+    return SideParameters(
+        one, two, three, four, five, 354, 99_000_000_000, 1_000_000, 1, 144, 483, b"\x00\x14" + run_of(first, 20)
+    )
 
 
 SAMPLES: tuple[ChannelRecord, ...] = (

@@ -89,6 +89,8 @@ def _spendable_msat(core: ChannelCore, next_remote: CommitmentView) -> int:
 
 def _exceeds_dust(core: ChannelCore, next_remote: CommitmentView, amount_msat: int, env: ChannelEnv) -> bool:
     local = core.local
+    if local.anchors and amount_msat >= max(next_remote.offered_threshold_msat, local.offered_threshold_msat):
+        return False
     remote_offered_msat, remote_received_msat = judged_thresholds(next_remote, env)
     local_offered_msat, local_received_msat = judged_thresholds(local, env)
     if amount_msat >= remote_offered_msat and amount_msat >= local_offered_msat:
