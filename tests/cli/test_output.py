@@ -120,7 +120,12 @@ def test_progress_turns_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     before = Terminal.write
-    monkeypatch.setattr(Terminal, "write", lambda self, text: (said.set(), before(self, text))[1])
+
+    def write(self: Terminal, text: str) -> int:
+        said.set()
+        return before(self, text)
+
+    monkeypatch.setattr(Terminal, "write", write)
     with output.progress("Paying…"):
         assert said.wait(10)
     assert "Paying…" in terminal.text
