@@ -1,5 +1,6 @@
 """What the manager is told once: policy, not state."""
 
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from leyden.bitcoin.networks import Network
 from leyden.channel.env import ChannelLimits
 from leyden.journal.records import ForwardingPolicy
+from leyden.payments.routes import ChannelView, PlannedPart, Target, Way, plan
 from leyden.signer.interface import ChannelSigner, KeysManager
 from leyden.wire.messages import OpenChannel
 
@@ -34,6 +36,36 @@ class AcceptHook(Protocol):
 def accept_all(_request: InboundOpen, /) -> str:
     """Accept every inbound channel within the limits."""
     return ""
+
+
+class Router(Protocol):
+    """Chooses the HTLCs of a payment: the seam for other path finding. Default: `payments.routes.plan`."""
+
+    def __call__(
+        self,
+        channels: Sequence[ChannelView],
+        target: Target,
+        amount_msat: int,
+        fee_left_msat: int,
+        parts_left: int,
+        excluded: Iterable[Way],
+        /,
+    ) -> list[PlannedPart] | str:
+        """Return the parts, or the name of the reason why there is no way; called in the middle of a pass."""
+        ...
+
+
+class CustomMessages(Protocol):
+    """Takes messages of a type that Leyden does not know (BOLT 1: 32768 and above are for applications)."""
+
+    def __call__(self, node_id: bytes, message_type: int, payload: bytes, /) -> bool:
+        """Return whether the message was understood; an even one that was not ends the connection."""
+        ...
+
+
+def no_custom_messages(_node_id: bytes, _message_type: int, _payload: bytes, /) -> bool:
+    """Understand none."""
+    return False
 
 
 class ManagerConfig(msgspec.Struct, frozen=True):
@@ -64,5 +96,7 @@ class ManagerConfig(msgspec.Struct, frozen=True):
     upfront_shutdown: bool = False
     unacknowledged_events_max: int = 100_000
     accept_hook: AcceptHook = accept_all
+    router: Router = plan
+    custom_messages: CustomMessages = no_custom_messages
     feerate_min_per_kw: int = 253
     feerate_max_per_kw: int = 250_000

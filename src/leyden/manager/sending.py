@@ -35,7 +35,7 @@ from leyden.payments.outbound import (
 )
 from leyden.payments.outcome import Failure, is_final_rejection
 from leyden.payments.route_fees import HopAmount
-from leyden.payments.routes import ChannelView, PlannedPart, Target, Way, plan
+from leyden.payments.routes import ChannelView, PlannedPart, Target, Way
 from leyden.sphinx.failures import failure_of_malformed
 from leyden.sphinx.onion import shared_secrets_of
 from leyden.sphinx.onion_error import unwrap_error
@@ -135,7 +135,7 @@ def _may_wait(m: Manager, payment: OutboundPayment, reason: str) -> bool:
 
 
 def _channel_views(m: Manager) -> list[ChannelView]:
-    views = []
+    views: list[ChannelView] = []
     for slot in m.channels.values():
         state = slot.state
         if type(state) is not Normal or slot.halted or not state.session.reestablished:
@@ -150,7 +150,7 @@ def _plan(m: Manager, payment: OutboundPayment, missing_msat: int) -> list[Plann
     terms = payment.terms = payment.terms or terms_of(started)
     expiry = m.env.block_height + terms.min_final_cltv_expiry_delta + FINAL_CLTV_MARGIN_BLOCKS
     parts_max = started.parts_max if terms.supports_mpp else 1
-    planned = plan(
+    planned = m.config.router(
         _channel_views(m),
         Target(started.payee, expiry, terms.route_hints),
         missing_msat,

@@ -12,7 +12,7 @@ from leyden.node.runtime import Runtime
 from leyden.node.settings import NodeConfig
 from leyden.ports.chain import ChainSource
 from leyden.ports.transport import Transport
-from leyden.wallet.wallet import Wallet
+from leyden.ports.wallet import OnchainWallet
 
 ResultT = TypeVar("ResultT")
 
@@ -25,7 +25,12 @@ class NodeCore:
     """
 
     def __init__(
-        self, config: NodeConfig, runtime: Runtime, wallet: Wallet, chain: ChainSource, random32: Callable[[], bytes]
+        self,
+        config: NodeConfig,
+        runtime: Runtime,
+        wallet: OnchainWallet,
+        chain: ChainSource,
+        random32: Callable[[], bytes],
     ) -> None:
         self.config = config
         self.runtime = runtime

@@ -2,9 +2,17 @@
 
 from leyden.channel.env import ChannelLimits
 from leyden.journal.records import ForwardingPolicy
-from leyden.manager.config import AcceptHook, ManagerConfig, accept_all
+from leyden.manager.config import (
+    AcceptHook,
+    CustomMessages,
+    ManagerConfig,
+    Router,
+    accept_all,
+    no_custom_messages,
+)
 from leyden.node.config import network_of
 from leyden.node.settings import NodeConfig
+from leyden.payments.routes import plan
 
 
 def channel_limits(config: NodeConfig) -> ChannelLimits:
@@ -36,8 +44,13 @@ def forwarding_policy(config: NodeConfig) -> ForwardingPolicy:
     )
 
 
-def manager_config(config: NodeConfig, accept_hook: AcceptHook = accept_all) -> ManagerConfig:
-    """Return the manager's configuration; accept_hook judges inbound channels."""
+def manager_config(
+    config: NodeConfig,
+    accept_hook: AcceptHook = accept_all,
+    router: Router = plan,
+    custom_messages: CustomMessages = no_custom_messages,
+) -> ManagerConfig:
+    """Return the manager's configuration, with the user's own parts where given."""
     return ManagerConfig(
         network=network_of(config),
         limits=channel_limits(config),
@@ -49,4 +62,6 @@ def manager_config(config: NodeConfig, accept_hook: AcceptHook = accept_all) -> 
         payment_retention_seconds=config.payments.retention_seconds,
         unacknowledged_events_max=config.unacknowledged_events_max,
         accept_hook=accept_hook,
+        router=router,
+        custom_messages=custom_messages,
     )

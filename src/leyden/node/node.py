@@ -33,7 +33,14 @@ from leyden.journal.node_records import NodeBorn
 from leyden.journal.records import ProvenStale
 from leyden.manager import handoff, rebuild
 from leyden.manager.actions import Action, Report
-from leyden.manager.config import AcceptHook, NodeSigner, accept_all
+from leyden.manager.config import (
+    AcceptHook,
+    CustomMessages,
+    NodeSigner,
+    Router,
+    accept_all,
+    no_custom_messages,
+)
 from leyden.manager.events import Event
 from leyden.manager.manager import Manager
 from leyden.node import actions, boot, chain_loop, peer_loop
@@ -45,13 +52,16 @@ from leyden.node.methods import NodeMethods
 from leyden.node.runtime import Runtime, Scheduler
 from leyden.node.settings import NodeConfig
 from leyden.noise import StaticKey
+from leyden.payments.routes import plan
 from leyden.ports.chain import ChainSource
 from leyden.ports.store import Store
 from leyden.ports.transport import ConnectionHandler, Transport
+from leyden.ports.wallet import MakeWallet
 from leyden.wallet.keys import AccountSigner, WalletSigner
 from leyden.wallet.state import fold as fold_wallet_record
 from leyden.wallet.wallet import Wallet, creation_record
 
+CUSTOM_PAYLOAD_MAX = 65_533
 _log = logging.getLogger("leyden.node")
 
 MakeTransport = Callable[[NodeSigner, ConnectionHandler], Transport]
@@ -87,7 +97,10 @@ class Node(NodeMethods):
         signer, wallet_signer: who holds the keys; default: the key file in the data directory.
         store, chain: drivers; default: SQLite in the data directory, bitcoind's JSON-RPC.
         make_transport: makes the transport for (signer, handler); default: TCP.
-        accept_hook: judges inbound channels.
+        make_wallet: makes the on-chain wallet; default: descriptors BIP 84 and 86 of the seed.
+        scheduler, entropy: time, and 32 random bytes at each call; default: the system's.
+        accept_hook: judges inbound channels. router: finds ways for payments.
+        custom_messages: takes messages of types that Leyden does not know; `send_custom_message` sends them.
         passphrase: of the key file.
     """
 
@@ -100,8 +113,12 @@ class Node(NodeMethods):
         store: Store | None = None,
         chain: ChainSource | None = None,
         make_transport: MakeTransport | None = None,
+        make_wallet: MakeWallet = Wallet,
         scheduler: Scheduler | None = None,
+        entropy: Callable[[], bytes] = random32,
         accept_hook: AcceptHook = accept_all,
+        router: Router = plan,
+        custom_messages: CustomMessages = no_custom_messages,
         passphrase: str | None = None,
     ) -> None:
         self.config = config
@@ -110,8 +127,10 @@ class Node(NodeMethods):
         self._store = store
         self._chain = chain
         self._make_transport = make_transport
+        self._make_wallet = make_wallet
         self._scheduler = scheduler
-        self._accept_hook = accept_hook
+        self._entropy = entropy
+        self._manager_config = manager_config(config, accept_hook, router, custom_messages)
         self._passphrase = passphrase
         self._core: NodeCore | None = None
         self._mark: MarkFile | None = None
@@ -160,7 +179,7 @@ class Node(NodeMethods):
             chain = self._chain or self._bitcoind()
             if folded.node.born is not None:
                 await self._check_chain(chain, network)
-            manager = boot.make_manager(manager_config(self.config, self._accept_hook), signer, folded, random32)
+            manager = boot.make_manager(self._manager_config, signer, folded, self._entropy)
             manager.now_seconds = scheduler.now_seconds()
             wallet_state = boot.fold_wallet(folded)
             if folded.node.born is None:
@@ -173,9 +192,9 @@ class Node(NodeMethods):
                 created = creation_record(network, wallet_signer, born.birth_height, restored=False)
                 fold_wallet_record(wallet_state, created)
                 manager.outbox.append(manager.node_tail, encode_node_record(created))
-            wallet = Wallet(network, wallet_signer, wallet_state, manager.env.block_height)
+            wallet = self._make_wallet(network, wallet_signer, wallet_state, manager.env.block_height)
             runtime = Runtime(manager, wallet, store, epoch, scheduler, self._on_action)
-            core = self._core = NodeCore(self.config, runtime, wallet, chain, random32)
+            core = self._core = NodeCore(self.config, runtime, wallet, chain, self._entropy)
         except BaseException:
             await store.close()
             raise

@@ -20,7 +20,7 @@ from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import encode_node_snapshot
 from leyden.ports.store import Store
 from leyden.ports.transport import Connection
-from leyden.wallet.wallet import Wallet
+from leyden.ports.wallet import OnchainWallet
 
 
 class Scheduler(Protocol):
@@ -59,7 +59,7 @@ class Runtime:
     def __init__(
         self,
         manager: Manager,
-        wallet: Wallet,
+        wallet: OnchainWallet,
         store: Store,
         epoch: int,
         scheduler: Scheduler,
