@@ -4,10 +4,12 @@ A row is 49 bytes: payment_hash 32, cltv_expiry 4, who offered 1, first and last
 """
 
 from collections.abc import Iterator
+from struct import Struct
 
 import msgspec
 
 ROW_LENGTH = 49
+_rows = Struct(">32sIB6s6s").iter_unpack
 
 
 class PenaltyRow(msgspec.Struct, frozen=True, gc=False):
@@ -34,9 +36,13 @@ def encode_row(payment_hash: bytes, cltv_expiry: int, offered: bool, first_numbe
 
 
 def rows_of_commitment(log: bytes, number: int) -> Iterator[PenaltyRow]:
-    """Yield the rows of `log` whose HTLC was in the peer's commitment `number`; a row written twice comes twice."""
-    for start in range(0, len(log), ROW_LENGTH):
-        row = log[start : start + ROW_LENGTH]
-        first, last = int.from_bytes(row[37:43], "big"), int.from_bytes(row[43:49], "big")
-        if first <= number <= last:
-            yield PenaltyRow(row[:32], int.from_bytes(row[32:36], "big"), row[36] == 1, first, last)
+    """Yield the rows of `log` whose HTLC was in the peer's commitment `number`. A row written twice is yielded twice.
+
+    One pass over the whole log; what follows the last whole row is left out.
+    """
+    wanted = number.to_bytes(6, "big")
+    whole = memoryview(log)[: len(log) - len(log) % ROW_LENGTH]
+    for payment_hash, cltv_expiry, offered, first, last in _rows(whole):
+        if first <= wanted <= last:
+            numbers = int.from_bytes(first, "big"), int.from_bytes(last, "big")
+            yield PenaltyRow(payment_hash, cltv_expiry, offered == 1, *numbers)
