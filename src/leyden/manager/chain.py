@@ -26,6 +26,8 @@ def on_block(
 ) -> None:
     """The best chain grew by this block (block_hash, txids: 32 bytes, internal order)."""
     m.set_env(block_height=height)
+    for slot in m.channels.values():
+        _forget_other_block(m, slot, height, block_hash)
     watched, watched_txids = m.watched, m.watched_txids
     for index, transaction in enumerate(transactions):
         slot = watched_txids.get(txids[index])
@@ -38,7 +40,25 @@ def on_block(
     for slot in list(m.channels.values()):
         if type(slot.state) is not Closed:
             _on_height(m, slot, height)
-    claiming.on_block(m)
+    m.shielded(lambda: claiming.on_block(m))
+
+
+def _forget_other_block(m: Manager, slot: Slot, height: int, block_hash: bytes) -> None:
+    """What a record knows of another block at this height was undone while the node was down and `node` was behind."""
+    core = slot.state.core
+    if core.spent is not None and core.spent.height == height and core.spent.block_hash != block_hash:
+        m.learn(slot, SpendDisconnected(height - 1))
+    if core.funding is not None and core.funding.height == height and core.funding.block_hash != block_hash:
+        _forget_funding(m, slot, height - 1)
+
+
+def _forget_funding(m: Manager, slot: Slot, fork_height: int) -> None:
+    funding = slot.state.core.funding
+    assert funding is not None
+    m.by_short_channel_id.pop(funding.short_channel_id, None)
+    m.learn(slot, FundingDisconnected(fork_height))
+    m.register_short_channel_ids(slot)
+    slot.unconfirmed_since = fork_height
 
 
 def _on_funding(m: Manager, slot: Slot, height: int, block_hash: bytes, index: int) -> None:
@@ -56,15 +76,19 @@ def _on_height(m: Manager, slot: Slot, height: int) -> None:
         if height - core.spent.height + 1 >= m.config.closed_depth:
             m.learn(slot, ChannelClosed(height))
         return
-    if not core.local_ready and type(slot.state) is AwaitingReady:
-        m.guarded(slot, BecomeReady(new_alias(m)))
-    if (
-        core.funding is None
-        and not core.opened.is_opener
-        and height - core.opened.birth_height >= m.config.funding_timeout_blocks
-    ):
+    become_ready(m, slot)
+    since = max(core.opened.birth_height, slot.unconfirmed_since)
+    # Once we have said `channel_ready` money is at stake, wherever the funding is now.
+    unused = core.funding is None and not core.opened.is_opener and not core.local_ready
+    if unused and height - since >= m.config.funding_timeout_blocks:
         # BOLT 2, "The `channel_ready` Message": the fundee may forget; the funder never does once it has published.
         m.learn(slot, FundingAbandoned("the funding transaction did not confirm in time"))
+
+
+def become_ready(m: Manager, slot: Slot) -> None:
+    """Say `channel_ready` if the funding is deep enough now, or need not be."""
+    if type(slot.state) is AwaitingReady and not slot.state.core.local_ready:
+        m.guarded(slot, BecomeReady(new_alias(m)))
 
 
 def on_blocks_disconnected(m: Manager, fork_height: int) -> None:
@@ -75,13 +99,14 @@ def on_blocks_disconnected(m: Manager, fork_height: int) -> None:
         if core.spent is not None and core.spent.height > fork_height and not core.closed_height:
             m.learn(slot, SpendDisconnected(fork_height))
         if core.funding is not None and core.funding.height > fork_height:
-            m.by_short_channel_id.pop(core.funding.short_channel_id, None)
-            m.learn(slot, FundingDisconnected(fork_height))
-            m.register_short_channel_ids(slot)
+            _forget_funding(m, slot, fork_height)
 
 
 def note_best_block(m: Manager, height: int, block_hash: bytes) -> None:
     """Remember the best block once every chain record up to it is durable (DESIGN section 4, "Chain")."""
+    if any(slot.halted for slot in m.channels.values()):
+        # A halted channel takes in no blocks: the next life must see them again.
+        return
     m.outbox.when_all_durable(lambda: m.record(BestBlock(height, block_hash)))
 
 

@@ -93,6 +93,13 @@ def _fail_part(m: Manager, slot: Slot, htlc_id: int, failure: FailureMessage) ->
     receiving.fail(m, slot, htlc_id, peeled, failure)
 
 
+def question_id(claimable: ClaimableSet) -> str:
+    """Name the question about this set: by its parts, because another payment may come with the same hash and secret."""
+    parts = sorted(claimable.parts)
+    named = [channel_id + htlc_id.to_bytes(8, "big") for channel_id, htlc_id in parts]
+    return f"claimable/{sha256(b''.join(named)).hex()}"
+
+
 def _show(m: Manager, claimable: ClaimableSet) -> None:
     """Record the verdict in every part's journal, then ask: it is never judged again, only its deadline passes."""
     claimable.status = ClaimableStatus.SHOWN
@@ -103,7 +110,7 @@ def _show(m: Manager, claimable: ClaimableSet) -> None:
     def one_durable() -> None:
         nonlocal left
         left -= 1
-        if not left:
+        if not left and m.claimables.get(claimable.set_id) is claimable:
             ask(m, claimable)
 
     for slot in slots:
@@ -128,7 +135,7 @@ def ask(m: Manager, claimable: ClaimableSet) -> None:
     handoff.show(
         m,
         ev.PaymentClaimable(
-            f"claimable/{claimable.set_id.hex()}",
+            question_id(claimable),
             claimable.set_id,
             claimable.payment_hash,
             claimable.received_msat(),
@@ -173,7 +180,7 @@ def fail_payment(m: Manager, set_id: bytes) -> None:
 def fail_set(m: Manager, claimable: ClaimableSet, failure: FailureMessage | None) -> None:
     """Fail every part of a set that is not being claimed (BOLT 4: *all* parts)."""
     del m.claimables[claimable.set_id]
-    m.events.pop(f"claimable/{claimable.set_id.hex()}", None)
+    m.events.pop(question_id(claimable), None)
     for (channel_id, htlc_id), amount_msat in claimable.parts.items():
         slot = m.channels.get(channel_id)
         if slot is not None and htlc_id in slot.state.core.inbound:
@@ -212,16 +219,48 @@ def write_claim(m: Manager, claim: Claim) -> None:
     for channel_id in channel_ids:
         slot = m.channels.get(channel_id)
         if slot is None:
+            # Archived, so it had the claim durably; the other parts are what is waited for.
             part_durable(m, claim, channel_id)
             continue
-        m.apply(slot, DecideHtlcs([], [], [claim]))
+        if claim.claim_id not in m.node.received:
+            m.guarded(slot, DecideHtlcs([], [], [claim]))
+        if slot.halted:
+            continue  # it takes no record in this life: the claim stays blocked
         for part in claim.parts:
             if part.channel_id == channel_id:
                 slot.peeled.pop(part.htlc_id, None)
         if len(channel_ids) == 1:
             # All parts are in one journal: the order of its records is enough, nothing has to wait.
-            m.apply(slot, ReleaseClaim(claim.claim_id))
+            m.guarded(slot, ReleaseClaim(claim.claim_id))
         m.outbox.when_durable(slot.tail, _part_durable(m, claim, channel_id))
+
+
+def replay_claim(m: Manager, claim: Claim) -> None:
+    """At start: go on with a claim that some journal holds, or give it up when it can no longer be whole (invariant P11).
+
+    Once all parts had it, `node` says so before any part may forget it: then a part that lacks it is done with it.
+    """
+    claimable = _set_of(m, claim)
+    if claimable is not None:
+        claimable.status = ClaimableStatus.CLAIMING
+    if claim.claim_id not in m.node.received and not all(_can_have(m, claim, part) for part in claim.parts):
+        abandon_claim(m, claim)
+    else:
+        write_claim(m, claim)
+
+
+def _can_have(m: Manager, claim: Claim, part: ClaimPart) -> bool:
+    """Return whether this part's journal holds the claim, or can still take it."""
+    slot = m.channels.get(part.channel_id)
+    if slot is None or claim.claim_id in slot.state.core.claims:
+        return True
+    htlc = slot.state.core.inbound.get(part.htlc_id)
+    return htlc is not None and htlc.failure is None and m.env.block_height < _abandon_height(m, htlc)
+
+
+def _abandon_height(m: Manager, htlc: InboundHtlc) -> int:
+    """Return the height at which it is too late for a claim to become durable: its fulfil must be settled in time."""
+    return htlc.add.cltv_expiry - m.config.claim_deadline_blocks // 2
 
 
 def _part_durable(m: Manager, claim: Claim, channel_id: bytes) -> Release:
@@ -238,6 +277,7 @@ def part_durable(m: Manager, claim: Claim, channel_id: bytes) -> None:
         return
     del m.claim_blockers[claim.claim_id]
     channel_ids = dict.fromkeys([part.channel_id for part in claim.parts])
+    m.claim_channels[claim.claim_id] = list(channel_ids)
     if len(channel_ids) > 1:
         for part_channel in channel_ids:
             slot = m.channels.get(part_channel)
@@ -246,26 +286,34 @@ def part_durable(m: Manager, claim: Claim, channel_id: bytes) -> None:
     _forget_set(m, claim)
     if claim.claim_id not in m.node.received:
         m.record(PaymentReceived(claim.claim_id, claim.payment_hash, claim.amount_msat, m.now_seconds))
-    handoff.show(
-        m,
-        ev.PaymentClaimed(
-            f"claimed/{claim.claim_id.hex()}",
-            claim.claim_id,
-            claim.payment_hash,
-            claim.preimage,
-            claim.amount_msat,
-            claim.purpose,
-            len(claim.parts),
-            tuple(claim.custom_records),
-        ),
+    event = ev.PaymentClaimed(
+        f"claimed/{claim.claim_id.hex()}",
+        claim.claim_id,
+        claim.payment_hash,
+        claim.preimage,
+        claim.amount_msat,
+        claim.purpose,
+        len(claim.parts),
+        tuple(claim.custom_records),
     )
+    # Behind the record in `node`: an acknowledgement lets the parts forget the claim, and `replay_claim` must know why.
+    m.outbox.when_durable(m.node_tail, lambda: handoff.show(m, event))
+
+
+def _set_of(m: Manager, claim: Claim) -> ClaimableSet | None:
+    """Return the set that this claim takes; another payment with the same hash and secret is not it."""
+    first = (claim.parts[0].channel_id, claim.parts[0].htlc_id)
+    claimable = m.claimables.get(set_id_of(claim.payment_hash, claim.payment_secret, first))
+    if claimable is None or not any((part.channel_id, part.htlc_id) in claimable.parts for part in claim.parts):
+        return None
+    return claimable
 
 
 def _forget_set(m: Manager, claim: Claim) -> None:
-    first = (claim.parts[0].channel_id, claim.parts[0].htlc_id)
-    set_id = set_id_of(claim.payment_hash, claim.payment_secret, first)
-    m.claimables.pop(set_id, None)
-    m.events.pop(f"claimable/{set_id.hex()}", None)
+    claimable = _set_of(m, claim)
+    if claimable is not None:
+        del m.claimables[claimable.set_id]
+        m.events.pop(question_id(claimable), None)
 
 
 def release_again(m: Manager, slot: Slot) -> None:
@@ -296,24 +344,35 @@ def on_block(m: Manager) -> None:
 
 
 def _abandon_if_late(m: Manager, claim_id: bytes) -> None:
-    """Nothing of a blocked claim has left: at the deadline of its first part it is given up by a record, and told."""
-    holders = [slot for slot in m.channels.values() if claim_id in slot.state.core.claims]
-    if not holders:
-        return
-    claim = holders[0].state.core.claims[claim_id]
-    expiries = [
-        htlc.add.cltv_expiry
+    """Nothing of a blocked claim over several journals has left: at the deadline of its first part it is given up."""
+    holders = _holders(m, claim_id)
+    claim = holders[0].state.core.claims[claim_id] if holders else None
+    if claim is None or len(dict.fromkeys([part.channel_id for part in claim.parts])) == 1:
+        return  # in one journal a claim is whole or absent
+    heights = [
+        _abandon_height(m, htlc)
         for slot in holders
         for htlc in slot.state.core.inbound.values()
         if htlc.claim_id == claim_id
     ]
-    if not expiries or m.env.block_height < min(expiries) - 1:
-        return
-    del m.claim_blockers[claim_id]
+    if heights and m.env.block_height >= min(heights):
+        abandon_claim(m, claim)
+
+
+def _holders(m: Manager, claim_id: bytes) -> list[Slot]:
+    return [slot for slot in m.channels.values() if claim_id in slot.state.core.claims]
+
+
+def abandon_claim(m: Manager, claim: Claim) -> None:
+    """Give up a claim of which nothing has left, by a record in each journal that holds it; fail its parts, and tell."""
+    m.claim_blockers.pop(claim.claim_id, None)
     _forget_set(m, claim)
-    for slot in holders:
-        m.learn(slot, ClaimAbandoned(claim_id))
-        for part in claim.parts:
-            if part.channel_id == slot.channel_id and part.htlc_id in slot.state.core.inbound:
-                _fail_part(m, slot, part.htlc_id, _unknown(m, part.amount_msat))
-    handoff.show(m, ev.PaymentClaimAbandoned(f"abandoned/{claim_id.hex()}", claim_id, claim.payment_hash))
+    for slot in _holders(m, claim.claim_id):
+        m.learn(slot, ClaimAbandoned(claim.claim_id))
+    for part in claim.parts:
+        slot_of_part = m.channels.get(part.channel_id)
+        htlc = None if slot_of_part is None else slot_of_part.state.core.inbound.get(part.htlc_id)
+        if slot_of_part is not None and htlc is not None and htlc.committed and not htlc.decided():
+            _fail_part(m, slot_of_part, part.htlc_id, _unknown(m, part.amount_msat))
+    event = ev.PaymentClaimAbandoned(f"abandoned/{claim.claim_id.hex()}", claim.claim_id, claim.payment_hash)
+    m.outbox.when_all_durable(lambda: handoff.show(m, event))

@@ -83,7 +83,7 @@ def _offer(
 
 def _choose(m: Manager, named: Slot, amount_msat: int, tried: tuple[bytes, ...]) -> Slot | None:
     """Return the channel to use: the one that was named, else another usable one to the same peer."""
-    others = [one for one in m.channels.values() if one.peer == named.peer and one is not named]
+    others = [one for one in m.channels_with(named.peer) if one is not named]
     for candidate in (named, *others):
         if candidate.channel_id in tried or candidate.halted:
             continue
@@ -160,13 +160,15 @@ def _acknowledge_handed_off(m: Manager, handed: list[tuple[bytes, int]]) -> None
 
 def is_carried_elsewhere(m: Manager, slot: Slot, outcome: Outcome) -> bool:
     """Return whether another HTLC of the same source is still open: a failure counts when it is the last."""
-    source = outcome.source
-    for other in m.channels.values():
-        core = other.state.core
-        for htlc in core.outbound.values():
-            if htlc.add.source == source and (other is not slot or htlc.add.htlc_id != outcome.htlc_id):
-                return True
-    return (source.origin, source.index) in m.forwards
+    key = (outcome.source.origin, outcome.source.index)
+    others = m.also_carried.get(key)
+    if others:
+        if slot.channel_id in others:
+            others.remove(slot.channel_id)
+        else:
+            m.forwards[key] = others.pop()
+        return True
+    return key in m.forwards
 
 
 def fail_back(m: Manager, slot: Slot, outcome: Outcome) -> None:
@@ -204,7 +206,7 @@ def judge_again(m: Manager, slot: Slot) -> None:
             if htlc.committed
             and not htlc.decided()
             and not htlc.handed_off
-            and not htlc.set_id
+            and htlc.set_id not in slot.state.core.shown
             and (slot.channel_id, htlc_id) not in m.forwards
             and not _in_a_set(m, slot.channel_id, htlc_id)
         ]

@@ -85,7 +85,7 @@ def _acknowledge_later(m: Manager, slot: Slot, by_channel: dict[bytes, list[int]
         inbound = m.channels.get(channel_id)
         if inbound is None:
             acknowledge_outcomes(m, slot, ids)  # archived: unknown means done
-        else:
+        elif not inbound.halted:  # a halted channel takes no act; the next life makes it
             m.outbox.when_durable(inbound.tail, _acknowledging(m, slot, ids))
 
 
@@ -182,13 +182,15 @@ def acknowledge_event(m: Manager, event_id: str) -> None:
 def _acknowledge_in_channel(m: Manager, channel_id: bytes, event_id: str) -> None:
     slot = m.channels.get(channel_id)
     if slot is not None:
+        slot.state.session.events_shown.discard(event_id)
         slot.ack_events.append(event_id)
         m.acks[channel_id] = slot
 
 
 def _acknowledge_claim(m: Manager, event: ev.PaymentClaimed) -> None:
     """Every part has the claim durably (the event was shown behind that): now each may forget it (invariant H3)."""
-    for slot in m.channels.values():
-        if event.claim_id in slot.state.core.claims:
+    for channel_id in m.claim_channels.pop(event.claim_id, ()):
+        slot = m.channels.get(channel_id)
+        if slot is not None and event.claim_id in slot.state.core.claims:
             slot.ack_claims.append(event.claim_id)
             m.acks[slot.channel_id] = slot

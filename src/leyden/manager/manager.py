@@ -30,8 +30,20 @@ from leyden.manager.state import ClaimableSet, NodeState, Peer, Slot, Verdict, f
 from leyden.wire.messages import WarningMessage, encode
 
 REASON_LENGTH_MAX = 200
+FAULTS_KEPT = 100
 COMMIT = Commit()
 EffectHandler = Callable[["Manager", Slot, fx.Effect], None]
+
+
+def describe_bug(bug: BaseException) -> str:
+    """Return the error and where it was raised."""
+    trace = bug.__traceback__
+    place = ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f" in {code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_qualname}"
+        trace = trace.tb_next
+    return f"{type(bug).__name__}: {bug}"[:REASON_LENGTH_MAX] + place
 
 
 class Manager:
@@ -39,8 +51,11 @@ class Manager:
 
     random32: 32 bytes from the driver's entropy; nothing else here is random.
     forwards: inbound HTLC (channel_id, htlc_id) -> channel that carries it on, from the moment it is queued there.
+    also_carried: further channels that carry the same inbound HTLC, found at start. by_peer: channels by node_id.
+    claim_channels: claim_id -> channels of a claim that the user was told of and has not acknowledged.
     watched: funding outputs whose spend is looked for in every block. forward_hold: the store is behind, take no new
     forwards.
+    faults: bugs outside of any channel in this life, for the operator.
     claim_blockers: claim_id -> channels whose claim record is not durable yet; never stored, a replayed claim makes it
     again.
     """
@@ -57,11 +72,14 @@ class Manager:
         self.node_id = signer.node_id
         self.now_seconds = 0
         self.channels: dict[bytes, Slot] = {}
+        self.by_peer: dict[bytes, dict[bytes, Slot]] = {}
         self.by_short_channel_id: dict[int, bytes] = {}
         self.peers: dict[bytes, Peer] = {}
         self.claimables: dict[bytes, ClaimableSet] = {}
         self.claim_blockers: dict[bytes, dict[bytes, None]] = {}
+        self.claim_channels: dict[bytes, list[bytes]] = {}
         self.forwards: dict[tuple[bytes, int], bytes] = {}
+        self.also_carried: dict[tuple[bytes, int], list[bytes]] = {}
         self.verdicts: dict[bytes, Verdict] = {}
         self.dirty: dict[bytes, Slot] = {}
         self.moved: dict[bytes, Slot] = {}
@@ -75,6 +93,7 @@ class Manager:
         self.on_forwarded: Callable[[Manager, Slot, list[ForwardedPayment]], None] = lambda _m, _slot, _forwarded: None
         self.publish_commitment: Callable[[Manager, Slot], None] = lambda _m, _slot: None
         self.forward_hold = False
+        self.faults: list[str] = []
         self.watched: dict[OutPoint, Slot] = {}
         self.watched_txids: dict[bytes, Slot] = {}
         self.env = ChannelEnv(
@@ -96,10 +115,15 @@ class Manager:
         tail = self.outbox.tail(channel_journal(ChannelId(channel_id)), position)
         slot = Slot(state, tail, state.core.opened.counterparty_node_id)
         self.channels[channel_id] = slot
+        self.by_peer.setdefault(slot.peer, {})[channel_id] = slot
         self.watched[state.keys.local_parameters.funding_outpoint] = slot
         self.watched_txids[state.core.opened.funding_txid] = slot
         self.register_short_channel_ids(slot)
         return slot
+
+    def channels_with(self, peer: bytes) -> list[Slot]:
+        """Return the channels with a peer (node_id)."""
+        return list(self.by_peer.get(peer, {}).values())
 
     def register_short_channel_ids(self, slot: Slot) -> None:
         """Make the channel known under its aliases, and under its real short_channel_id unless the type forbids it."""
@@ -131,13 +155,13 @@ class Manager:
 
     def learn(self, slot: Slot, record: ChannelRecord) -> None:
         """Append a record that was decided outside of the channel's own machine."""
-        self.apply(slot, Learn(record))
+        self.guarded(slot, Learn(record))
 
     def on_violation(self, slot: Slot | None, peer: bytes, violation: PeerViolation) -> None:
         """The peer broke the protocol: the one place where that has a consequence."""
         self.report("warning", f"peer {peer.hex()[:16]}: {violation.what}")
-        if violation.reaction is Reaction.FAIL_CHANNEL and slot is not None:
-            self.apply(slot, ForceClose(violation.what))
+        if violation.reaction is Reaction.FAIL_CHANNEL and slot is not None and not slot.state.core.stale:
+            self.guarded(slot, ForceClose(violation.what))
             return
         self.warn_peer(peer, slot, violation.what, disconnect=violation.reaction is not Reaction.WARN)
 
@@ -149,6 +173,9 @@ class Manager:
         data = reason[:REASON_LENGTH_MAX].encode("ascii", "replace")
         self.outbox.send_free(peer, encode(WarningMessage(channel_id, data)))
         if disconnect:
+            session = self.peers.get(peer)
+            if session is not None:
+                session.ending = True
             self.actions.append(Disconnect(peer, reason))
 
     # --- verdicts ------------------------------------------------------------------------------------------------
@@ -173,12 +200,19 @@ class Manager:
     def flush(self) -> None:
         """Finish a pass: record verdicts, sign what is queued, run what became free, until nothing moves."""
         while True:
-            moved = self.outbox.run_released()
+            moved = self._run_released()
             moved |= self._record_verdicts()
             moved |= self._commit()
             if not moved:
                 break
         self._write_acknowledgements(forced=False)
+
+    def _run_released(self) -> bool:
+        try:
+            return self.outbox.run_released()
+        except Exception as bug:  # noqa: BLE001 - what else waits is still queued, and must not wait for ever
+            self.fault(bug)
+            return True
 
     def _record_verdicts(self) -> bool:
         if not self.verdicts and not self.after_verdicts:
@@ -187,12 +221,12 @@ class Manager:
         for channel_id, verdict in verdicts.items():
             slot = self.channels.get(channel_id)
             if slot is not None:
-                self.apply(slot, DecideHtlcs(verdict.forwarded, verdict.failed, []))
+                self.guarded(slot, DecideHtlcs(verdict.forwarded, verdict.failed, []))
                 if verdict.forwarded:
                     self.on_forwarded(self, slot, verdict.forwarded)
         later, self.after_verdicts = self.after_verdicts, []
         for run in later:
-            run()
+            self.shielded(run)
         return True
 
     def _commit(self) -> bool:
@@ -219,11 +253,31 @@ class Manager:
             self.apply(slot, event)
         except PeerViolation as violation:
             self.on_violation(slot, slot.peer, violation)
+        except Exception as bug:  # noqa: BLE001 - one channel's bug must not cost the others their turn
+            self.halt(slot, event, bug)
 
-    def halt(self, slot: Slot, why: str) -> None:
-        """A bug of ours: this channel writes and sends nothing more in this life; everything else goes on."""
-        slot.halted = why
-        self.report("error", f"channel {slot.channel_id.hex()[:16]} halted: {why}")
+    def halt(self, slot: Slot, event: object, bug: BaseException) -> None:
+        """A bug of ours: this channel writes and sends nothing more in this life; everything else goes on.
+
+        What is said is where the bug is, the input, and the state: the position of its journal, to be looked at with
+        `leyden journal fold`.
+        """
+        where = f"record {slot.tail.position} of {slot.tail.journal}"
+        slot.halted = f"{describe_bug(bug)} on {type(event).__name__} at {where}"
+        self.report("error", f"channel {slot.channel_id.hex()[:16]} halted: {slot.halted}")
+
+    def fault(self, bug: BaseException) -> None:
+        """A bug of ours outside of any channel: say so, and go on with everything else."""
+        if len(self.faults) < FAULTS_KEPT:
+            self.faults.append(describe_bug(bug))
+        self.report("error", f"a fault of this program: {describe_bug(bug)}")
+
+    def shielded(self, run: Callable[[], object]) -> None:
+        """Run something that belongs to no channel; a bug in it stops nothing else."""
+        try:
+            run()
+        except Exception as bug:  # noqa: BLE001 - see above
+            self.fault(bug)
 
     def write_acknowledgements(self) -> None:
         """Write every acknowledgement that waits; the driver calls this now and then."""

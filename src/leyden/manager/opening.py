@@ -40,6 +40,8 @@ from leyden.wire.messages import (
 )
 
 REFUSAL_LENGTH_MAX = 200
+UNFUNDED_CHANNELS_MAX = 200
+"""Inbound channels of all peers together that wait for their funding."""
 
 
 def open_channel(m: Manager, request: OpenRequest) -> None:
@@ -156,16 +158,20 @@ def on_open_channel(m: Manager, peer: Peer, message: OpenChannel) -> None:
     if message.chain_hash != m.config.network.chain_hash:
         _refuse(m, peer, temporary_id, "unknown chain")
         return
+    if temporary_id in peer.openings:
+        _refuse(m, peer, temporary_id, "this temporary_channel_id is in use")
+        return
     unfunded = [one for one in peer.openings.values() if isinstance(one, AwaitingCreated)]
-    waiting = sum([one.peer == peer.node_id and one.state.core.funding is None for one in m.channels.values()])
-    replaced = isinstance(peer.openings.get(temporary_id), AwaitingCreated)
-    if len(unfunded) + waiting - replaced >= m.config.limits.unfunded_channels_per_peer:
+    waiting = [one.peer for one in m.channels.values() if _waits_for_funding(one)]
+    if len(unfunded) + waiting.count(peer.node_id) >= m.config.limits.unfunded_channels_per_peer:
         _refuse(m, peer, temporary_id, "too many channels of yours wait for their funding")
         return
     known = m.node.peers.get(peer.node_id)
     trusted = known is not None and known.trusted
     refusal = m.config.accept_hook(InboundOpen(peer.node_id, message, trusted))
-    if refusal or len(m.events) >= m.config.unacknowledged_events_max:
+    # Each costs a journal until its funding confirms, and node ids cost nothing.
+    is_full = len(waiting) >= UNFUNDED_CHANNELS_MAX and not trusted
+    if refusal or is_full or len(m.events) >= m.config.unacknowledged_events_max:
         _refuse(m, peer, temporary_id, refusal or "this node takes no new channels now")
         return
     try:
@@ -175,6 +181,11 @@ def on_open_channel(m: Manager, peer: Peer, message: OpenChannel) -> None:
         return
     peer.openings[temporary_id] = state
     m.outbox.send(peer.node_id, encode(state.sent), m.node_tail)
+
+
+def _waits_for_funding(slot: Slot) -> bool:
+    core = slot.state.core
+    return core.funding is None and not (core.opened.is_opener or core.abandoned or core.spent or core.closed_height)
 
 
 def _accept(m: Manager, peer: Peer, message: OpenChannel, *, trusted: bool) -> AwaitingCreated:
@@ -208,7 +219,7 @@ def on_funding_created(m: Manager, peer: Peer, message: FundingCreated) -> None:
         _refuse(m, peer, message.temporary_channel_id, refused.what)
         return
     del peer.openings[message.temporary_channel_id]
-    if opened.channel_id in m.channels:
+    if opened.channel_id in m.channels or f"channel/{opened.channel_id.hex()}" in m.node.archived:
         raise PeerViolation("funding_created names the funding output of another channel")
     slot = _born(m, opened)
 
@@ -247,6 +258,21 @@ def _refuse(m: Manager, peer: Peer, channel_id: bytes, reason: str) -> None:
     pending = peer.openings.get(channel_id)
     if pending is not None:
         end(m, peer, pending, reason)
+
+
+def give_up(m: Manager, node_id: bytes, user_channel_id: bytes, reason: str) -> None:
+    """The user waits no longer for an opening of ours; nothing is at stake before the funding is published."""
+    peer = m.peers.get(node_id)
+    for channel_id, pending in [] if peer is None else list(peer.openings.items()):
+        match pending:
+            case AwaitingAccept() | AwaitingFunding():
+                named = pending.request.user_channel_id
+            case AwaitingSigned():
+                named = pending.birth.user_channel_id
+            case AwaitingCreated():
+                continue
+        if peer is not None and named == user_channel_id:
+            _refuse(m, peer, channel_id, reason)
 
 
 def end(m: Manager, peer: Peer, pending: Opening, reason: str) -> None:

@@ -67,6 +67,7 @@ class Outbox:
         self.lines: dict[bytes, Line] = {}
         self._dirty: dict[str, Tail] = {}
         self._touched: dict[bytes, Line] = {}
+        self._waiting: dict[bytes, Line] = {}
         self._to_sign: list[Signing] = []
         self._waiting_signer: dict[int, Signing] = {}
         self._free: deque[Release] = deque()
@@ -120,9 +121,10 @@ class Outbox:
             waiting = tail.waiting
             while waiting and waiting[0][0] <= tail.durable:
                 self._free.append(waiting.popleft()[1])
-        for line in self.lines.values():
-            if line.entries:
-                self._drain(line)
+        for peer, line in list(self._waiting.items()):
+            self._drain(line)
+            if not line.entries:
+                del self._waiting[peer]
 
     def _close_gaps(self, tail: Tail) -> None:
         early = self._early.get(tail.journal)
@@ -176,6 +178,7 @@ class Outbox:
         """The connection is gone, and every message decided in it (DESIGN section 2, "Output rule")."""
         line = self.lines.pop(peer, None)
         self._touched.pop(peer, None)
+        self._waiting.pop(peer, None)
         if line is None:
             return
         line.open = False
@@ -194,6 +197,7 @@ class Outbox:
             self._touched[peer] = line
         else:
             line.entries.append(Entry(tail, tail.position, message))
+            self._waiting[peer] = line
 
     def send_free(self, peer: bytes, message: bytes) -> None:
         """Send a message that rests on no record and may overtake: pings, pongs, `init`, gossip of others."""
@@ -209,6 +213,7 @@ class Outbox:
             return
         entry = Entry(tail, tail.position, b"")
         line.entries.append(entry)
+        self._waiting[peer] = line
         self._to_sign.append(Signing(request, entry, line, complete))
 
     def ask_signer(self, request: Request, complete: Complete, line_of: bytes | None = None) -> None:

@@ -15,7 +15,11 @@ from leyden.manager.state import Peer, Slot
 from leyden.wire.features import Context, Feature, FeatureVector
 from leyden.wire.messages import (
     AcceptChannel,
+    ChannelReady,
+    ChannelReestablish,
     ChannelUpdate,
+    ClosingSigned,
+    CommitmentSigned,
     ErrorMessage,
     FundingCreated,
     FundingSigned,
@@ -24,8 +28,13 @@ from leyden.wire.messages import (
     Ping,
     Pong,
     RevokeAndAck,
+    Shutdown,
     UnknownMessage,
     UpdateAddHtlc,
+    UpdateFailHtlc,
+    UpdateFailMalformedHtlc,
+    UpdateFee,
+    UpdateFulfillHtlc,
     WarningMessage,
     decode,
     encode,
@@ -33,6 +42,30 @@ from leyden.wire.messages import (
 
 PONG_BYTES_MAX = 65531
 ALL_CHANNELS = bytes(32)
+REPORTS_MAX = 20
+"""Lines in the log that what a peer says may cause on one connection."""
+UNKNOWN_CHANNELS_ANSWERED_MAX = 64
+"""Answers about unknown channels on one connection; an honest peer needs one a channel."""
+BITS_NAMED_MAX = 8
+FEATURES_KEPT_MASK = (1 << 1024) - 1
+LINK_ERRORS = ("link failed", "sync error", "internal error")
+
+CHANNEL_MESSAGES = frozenset(
+    {
+        ChannelReestablish,
+        ChannelReady,
+        UpdateAddHtlc,
+        UpdateFulfillHtlc,
+        UpdateFailHtlc,
+        UpdateFailMalformedHtlc,
+        UpdateFee,
+        CommitmentSigned,
+        RevokeAndAck,
+        Shutdown,
+        ClosingSigned,
+    }
+)
+"""What a channel's own machine takes in."""
 
 NODE_FEATURES = FeatureVector.of(
     mandatory=(
@@ -77,21 +110,25 @@ def on_disconnected(m: Manager, node_id: bytes) -> None:
         return
     for pending in list(peer.openings.values()):
         opening.end(m, peer, pending, "the peer disconnected")
-    for slot in list(m.channels.values()):
-        if slot.peer == node_id:
-            committed = slot.state.core.inbound
-            m.guarded(slot, Disconnected())
-            slot.peeled = {htlc_id: one for htlc_id, one in slot.peeled.items() if htlc_id in committed}
+    for slot in m.channels_with(node_id):
+        committed = slot.state.core.inbound
+        m.guarded(slot, Disconnected())
+        slot.peeled = {htlc_id: one for htlc_id, one in slot.peeled.items() if htlc_id in committed}
 
 
 def on_message(m: Manager, node_id: bytes, raw: bytes) -> None:
-    """Take in one whole message of a peer. Whatever the peer does wrong ends here, in one place."""
+    """Take in one whole message of a peer. Whatever the peer does wrong ends here, in one place.
+
+    A bug of ours costs this channel, or this connection when it is in none, and nobody else.
+    """
     peer = m.peers.get(node_id)
-    if peer is None:
+    if peer is None or peer.ending:
         return
     slot: Slot | None = None
+    message: object = raw
     try:
         message = decode(raw)
+        kind = type(message).__name__
         channel_id = getattr(message, "channel_id", None)
         slot = None if channel_id is None else m.channels.get(channel_id)
         if slot is not None and slot.peer != node_id:
@@ -102,38 +139,53 @@ def on_message(m: Manager, node_id: bytes, raw: bytes) -> None:
         m.warn_peer(node_id, slot, f"undecodable message: {error}", disconnect=True)
     except PeerViolation as violation:
         m.on_violation(slot, node_id, violation)
-    except AssertionError as bug:
-        if slot is None:
-            raise
-        m.halt(slot, f"assertion failed on {type(message).__name__}: {bug}")
+    except Exception as bug:  # noqa: BLE001 - the one place where a message meets our bugs
+        if slot is not None:
+            m.halt(slot, message, bug)
+        else:
+            m.fault(bug)
+            m.warn_peer(node_id, None, "internal error", disconnect=True)
 
 
 def _dispatch(m: Manager, peer: Peer, slot: Slot | None, message: Any) -> None:
     kind = type(message)
     if peer.features is None and kind not in (Init, ErrorMessage, WarningMessage):
         raise PeerViolation("a message before init")
-    if slot is not None and kind not in _SESSION:
+    if slot is not None and kind in CHANNEL_MESSAGES:
         m.apply(slot, message)
         if kind is RevokeAndAck:
             m.moved[slot.channel_id] = slot
-        if kind is UpdateAddHtlc and not slot.halted:
+        if kind is UpdateAddHtlc and slot.state.session.has_received(message.id):
             # Peeled while the signature is still under way (the payer's clock runs).
             slot.peeled[message.id] = receiving.peel(m, message.onion_routing_packet, message.payment_hash)
         return
     handler = _SESSION.get(kind)
     if handler is not None:
         handler(m, peer, message)
-    elif kind is UnknownMessage and message.is_even:
-        raise PeerViolation(f"unknown even message {message.type}")
-    elif hasattr(message, "channel_id"):
+    elif kind in CHANNEL_MESSAGES:
         _unknown_channel(m, peer, message)
+    elif kind is UnknownMessage:
+        if not m.config.custom_messages(peer.node_id, message.type, message.payload) and message.is_even:
+            raise PeerViolation(f"unknown even message {message.type}")
+    elif not kind.TYPE & 1:
+        # We can read it, but it belongs to a feature that we do not offer: as good as unknown.
+        raise PeerViolation(f"{kind.__name__} without the feature it belongs to")
+
+
+def _tell(m: Manager, peer: Peer, text: str) -> None:
+    """Report what a peer says; one that says too much is not quoted any more on this connection."""
+    peer.reports += 1
+    if peer.reports < REPORTS_MAX:
+        m.report("warning", f"peer {peer.node_id.hex()[:16]} {text}")
+    elif peer.reports == REPORTS_MAX:
+        m.report("warning", f"peer {peer.node_id.hex()[:16]} talks a lot; what else it says is not logged")
 
 
 def _unknown_channel(m: Manager, peer: Peer, message: Any) -> None:
     """A channel that we do not know: the peer may have one that we forgot (BOLT 2, "Message Retransmission")."""
-    data = b"unknown channel"
-    if not isinstance(message, (ErrorMessage, WarningMessage)):
-        m.outbox.send_free(peer.node_id, encode(ErrorMessage(message.channel_id, data)))
+    peer.unknown_channels += 1
+    if peer.unknown_channels <= UNKNOWN_CHANNELS_ANSWERED_MAX:
+        m.outbox.send_free(peer.node_id, encode(ErrorMessage(message.channel_id, b"unknown channel")))
 
 
 def _on_init(m: Manager, peer: Peer, message: Init) -> None:
@@ -143,24 +195,26 @@ def _on_init(m: Manager, peer: Peer, message: Init) -> None:
     features = FeatureVector.parse(message.globalfeatures).union(FeatureVector.parse(message.features))
     unsupported = features.unsupported_even_bits(NODE_FEATURES)
     if unsupported:
-        raise PeerViolation(f"init requires feature bits {sorted(unsupported)} that we do not have")
+        more = f" and {len(unsupported) - BITS_NAMED_MAX} more" if len(unsupported) > BITS_NAMED_MAX else ""
+        named = ", ".join(map(str, unsupported[:BITS_NAMED_MAX]))
+        raise PeerViolation(f"init requires feature bits that we do not have: {named}{more}")
     missing = features.missing_dependencies()
     if missing:
         raise PeerViolation(f"init offers {missing[0][0].bolt_name} without {missing[0][1].bolt_name}")
     if message.networks and m.config.network.chain_hash not in message.networks:
         raise PeerViolation("init names other networks than ours")
-    peer.features = features
-    for slot in m.channels.values():
-        if slot.peer == peer.node_id:
-            m.guarded(slot, Connected())
+    # A vector may fill a whole message; bits that high mean nothing to us, and there may be many peers.
+    peer.features = FeatureVector(features.bitmap & FEATURES_KEPT_MASK)
+    for slot in m.channels_with(peer.node_id):
+        m.guarded(slot, Connected())
 
 
 def _on_error(m: Manager, peer: Peer, message: ErrorMessage) -> None:
     """The peer gives up a channel, or all that it has with us (BOLT 1, "The `error` and `warning` Messages")."""
     text = printable(message.data)
-    m.report("warning", f"peer {peer.node_id.hex()[:16]} sent an error: {text}")
+    _tell(m, peer, f"sent an error: {text}")
     if message.channel_id == ALL_CHANNELS:
-        failed = [slot for slot in m.channels.values() if slot.peer == peer.node_id]
+        failed = m.channels_with(peer.node_id)
         for pending in list(peer.openings.values()):
             opening.end(m, peer, pending, f"the peer refused: {text}")
     else:
@@ -170,8 +224,13 @@ def _on_error(m: Manager, peer: Peer, message: ErrorMessage) -> None:
         if pending_opening is not None:
             opening.end(m, peer, pending_opening, f"the peer refused: {text}")
     for slot in failed:
-        if not slot.state.core.stale:
-            m.guarded(slot, ForceClose(f"the peer failed the channel: {text}"[:160]))
+        if slot.state.core.stale:
+            continue
+        if not slot.state.session.reestablished and text.startswith(LINK_ERRORS):
+            # Some nodes say so when a connection goes wrong before `channel_reestablish`; a new connection heals it.
+            m.warn_peer(peer.node_id, slot, "try again", disconnect=True)
+            continue
+        m.guarded(slot, ForceClose(f"the peer failed the channel: {text}"[:160]))
 
 
 def printable(data: bytes) -> str:
@@ -180,7 +239,7 @@ def printable(data: bytes) -> str:
 
 
 def _on_warning(m: Manager, peer: Peer, message: WarningMessage) -> None:
-    m.report("warning", f"peer {peer.node_id.hex()[:16]} sent a warning: {printable(message.data)}")
+    _tell(m, peer, f"sent a warning: {printable(message.data)}")
 
 
 def _on_ping(m: Manager, peer: Peer, message: Ping) -> None:
@@ -193,15 +252,16 @@ def _on_pong(_m: Manager, peer: Peer, _message: Pong) -> None:
 
 
 def ping(m: Manager, node_id: bytes) -> None:
-    """Ask a quiet peer for a sign of life; one that left the last two unanswered is disconnected."""
+    """Ask a quiet peer for a sign of life; one that left the last two unanswered, or never said `init`, has to go."""
     peer = m.peers.get(node_id)
-    if peer is None or peer.features is None:
+    if peer is None:
         return
     peer.pending_pongs += 1
     if peer.pending_pongs > 2:
-        m.actions.append(Disconnect(node_id, "it answers no pings"))
-        return
-    m.outbox.send_free(node_id, encode(Ping(1, b"")))
+        peer.ending = True
+        m.actions.append(Disconnect(node_id, "it sends no init" if peer.features is None else "it answers no pings"))
+    elif peer.features is not None:
+        m.outbox.send_free(node_id, encode(Ping(1, b"")))
 
 
 def _on_channel_update(m: Manager, peer: Peer, message: ChannelUpdate) -> None:

@@ -110,10 +110,14 @@ def start(m: Manager) -> None:
     _index(m)
     for slot in list(m.channels.values()):
         _restore_shown(m, slot)
+    for claimable in m.claimables.values():
+        if claimable.received_msat() < claimable.total_msat:
+            # A verdict was lost with the crash, so nobody was asked: the missing parts may still complete it.
+            claimable.status = ClaimableStatus.INCOMPLETE
     for claim in list(
         {claim_id: claim for slot in m.channels.values() for claim_id, claim in slot.state.core.claims.items()}.values()
     ):
-        claiming.write_claim(m, claim)
+        claiming.replay_claim(m, claim)
     for payment in m.node.ledger.payments.values():
         _tell_payment(m, payment)
     for slot in list(m.channels.values()):
@@ -124,6 +128,7 @@ def start(m: Manager) -> None:
     for slot in list(m.channels.values()):
         if slot.state.core.spent is None and not slot.state.core.closed_height:
             forwarding.judge_again(m, slot)
+            chain.become_ready(m, slot)
     for claimable in list(m.claimables.values()):
         if claimable.status is ClaimableStatus.SHOWN:
             claiming.ask(m, claimable)
@@ -155,15 +160,23 @@ def _index(m: Manager) -> None:
             source = htlc.add.source
             assert source is not None
             if source.forwarded:
-                m.forwards[(source.origin, source.index)] = slot.channel_id
+                _own(m, (source.origin, source.index), slot)
             else:
                 _restore_part(m, slot, source.origin, source.index, htlc.add.amount_msat, htlc.add.fee_msat)
         for outcome in core.outcomes.values():
             if outcome.source.forwarded:
-                m.forwards.setdefault((outcome.source.origin, outcome.source.index), slot.channel_id)
+                if outcome.htlc_id not in core.outbound:
+                    _own(m, (outcome.source.origin, outcome.source.index), slot)
             else:
                 source = outcome.source
                 _restore_part(m, slot, source.origin, source.index, outcome.amount_msat, outcome.fee_msat)
+
+
+def _own(m: Manager, inbound: tuple[bytes, int], slot: Slot) -> None:
+    if inbound in m.forwards:
+        m.also_carried.setdefault(inbound, []).append(slot.channel_id)
+    else:
+        m.forwards[inbound] = slot.channel_id
 
 
 def _restore_part(m: Manager, slot: Slot, payment_id: bytes, number: int, amount_msat: int, fee_msat: int) -> None:

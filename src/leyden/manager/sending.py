@@ -35,7 +35,7 @@ from leyden.payments.outbound import (
 )
 from leyden.payments.outcome import Failure, is_final_rejection
 from leyden.payments.route_fees import HopAmount
-from leyden.payments.routes import ChannelView, PlannedPart, Target, Way
+from leyden.payments.routes import ChannelView, PlannedPart, Target, Way, plan
 from leyden.sphinx.failures import failure_of_malformed
 from leyden.sphinx.onion import shared_secrets_of
 from leyden.sphinx.onion_error import unwrap_error
@@ -84,15 +84,15 @@ def abandon_payment(m: Manager, payment_id: bytes) -> None:
 
 def continue_payments(m: Manager) -> None:
     """A channel is usable again: live payments that lack parts go on."""
-    for payment in m.node.ledger.payments.values():
-        if payment.is_live and payment.durable:
+    for payment in list(m.node.ledger.live.values()):
+        if payment.durable:
             advance(m, payment)
 
 
 def on_time(m: Manager) -> None:
     """Payments past their deadline offer no further parts."""
-    for payment in list(m.node.ledger.payments.values()):
-        if payment.is_live and payment.durable and m.now_seconds >= payment.started.deadline_seconds:
+    for payment in list(m.node.ledger.live.values()):
+        if payment.durable and m.now_seconds >= payment.started.deadline_seconds:
             advance(m, payment)
 
 
@@ -134,9 +134,15 @@ def _may_wait(m: Manager, payment: OutboundPayment, reason: str) -> bool:
     )
 
 
-def _channel_views(m: Manager) -> list[ChannelView]:
+def _channel_views(m: Manager, target: Target) -> list[ChannelView]:
+    """Return what the router is told: with the default one only channels that can be the first of a way matter."""
+    if m.config.router is plan:
+        first = dict.fromkeys([target.payee, *[hint[0].node_id for hint in target.route_hints if hint]])
+        slots = [slot for peer in first for slot in m.channels_with(peer)]
+    else:
+        slots = list(m.channels.values())
     views: list[ChannelView] = []
-    for slot in m.channels.values():
+    for slot in slots:
         state = slot.state
         if type(state) is not Normal or slot.halted or not state.session.reestablished:
             continue
@@ -150,9 +156,10 @@ def _plan(m: Manager, payment: OutboundPayment, missing_msat: int) -> list[Plann
     terms = payment.terms = payment.terms or terms_of(started)
     expiry = m.env.block_height + terms.min_final_cltv_expiry_delta + FINAL_CLTV_MARGIN_BLOCKS
     parts_max = started.parts_max if terms.supports_mpp else 1
+    target = Target(started.payee, expiry, terms.route_hints)
     planned = m.config.router(
-        _channel_views(m),
-        Target(started.payee, expiry, terms.route_hints),
+        _channel_views(m, target),
+        target,
         missing_msat,
         started.fee_msat_max - payment.in_flight_fee_msat(),
         parts_max - len(payment.parts),

@@ -67,12 +67,19 @@ class Slot(msgspec.Struct):
 
 
 class Peer(msgspec.Struct):
-    """A connected peer. features: what its `init` offers; None before it."""
+    """A connected peer. features: what its `init` offers; None before it.
+
+    ending: it is being disconnected, nothing more of it is read. reports: lines in the log that it has caused.
+    unknown_channels: answers about channels that we do not know.
+    """
 
     node_id: bytes
     features: FeatureVector | None = None
     openings: dict[bytes, Opening] = {}
     pending_pongs: int = 0
+    ending: bool = False
+    reports: int = 0
+    unknown_channels: int = 0
 
 
 class Verdict(msgspec.Struct):

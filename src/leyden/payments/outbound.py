@@ -131,16 +131,19 @@ def build_part_onion(payment: OutboundPayment, number: int, part: PlannedPart) -
 
 
 class Ledger(msgspec.Struct):
-    """All payments that `node` remembers: the fold of their records. hashes: payment_ids by payment_hash."""
+    """All payments that `node` remembers: the fold of their records. hashes: payment_ids by payment_hash; live: those
+    whose outcome is open.
+    """
 
     payments: dict[bytes, OutboundPayment] = {}
     hashes: dict[bytes, list[bytes]] = {}
+    live: dict[bytes, OutboundPayment] = {}
 
 
 def fold_payment(ledger: Ledger, record: PaymentStarted | PartSent | PartFailed | PaymentSent | PaymentFailed) -> None:
     """Take one record into the ledger, in place."""
     if type(record) is PaymentStarted:
-        ledger.payments[record.payment_id] = OutboundPayment(record)
+        ledger.payments[record.payment_id] = ledger.live[record.payment_id] = OutboundPayment(record)
         ledger.hashes.setdefault(record.payment_hash, []).append(record.payment_id)
         return
     payment = ledger.payments[record.payment_id]
@@ -154,16 +157,17 @@ def fold_payment(ledger: Ledger, record: PaymentStarted | PartSent | PartFailed 
             payment.next_part = max(payment.next_part, record.part + 1)
         case PaymentSent():
             payment.sent = record
-            _slim(payment)
+            _finish(ledger, payment)
         case PaymentFailed():
             payment.failed = record
-            _slim(payment)
+            _finish(ledger, payment)
         case PaymentStarted():
             raise AssertionError("handled above")
 
 
-def _slim(payment: OutboundPayment) -> None:
+def _finish(ledger: Ledger, payment: OutboundPayment) -> None:
     """A finished payment keeps what is asked about it later, and no more."""
+    ledger.live.pop(payment.started.payment_id, None)
     payment.terms = None
     payment.started = msgspec.structs.replace(payment.started, invoice="", custom_records=[], routes=[])
 
