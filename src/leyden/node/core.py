@@ -50,6 +50,7 @@ class NodeCore:
         self.payment_waiters: dict[bytes, list[asyncio.Future[None]]] = {}
         self.opening_waiters: dict[bytes, asyncio.Future[bytes]] = {}
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._durable_waiters: dict[asyncio.Future[None], None] = {}
 
     # --- waiting ---------------------------------------------------------------------------------------------------
 
@@ -70,7 +71,7 @@ class NodeCore:
             manager.outbox.when_durable(manager.node_tail, lambda: _resolve(durable))
 
         self.runtime.run(run)
-        await durable
+        await self._until(durable)
         return result[0]
 
     async def all_durable(self) -> None:
@@ -78,7 +79,17 @@ class NodeCore:
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.runtime.outbox.when_all_durable(lambda: _resolve(durable))
         self.runtime.turn()
-        await durable
+        await self._until(durable)
+
+    async def _until(self, durable: "asyncio.Future[None]") -> None:
+        """Wait for the store, which may be lost meanwhile. Raises StorageBroken, or what `abort_waiters` was told."""
+        if self.runtime.broken is not None:
+            raise self.runtime.broken
+        self._durable_waiters[durable] = None
+        try:
+            await durable
+        finally:
+            del self._durable_waiters[durable]
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """Run a coroutine beside the loop; its end is looked at, its errors are reported."""
@@ -126,6 +137,9 @@ class NodeCore:
         for opening in self.opening_waiters.values():
             if not opening.done():
                 opening.set_exception(error)
+        for durable in self._durable_waiters:
+            if not durable.done():
+                durable.set_exception(error)
         self.payment_waiters.clear()
         self.opening_waiters.clear()
 

@@ -5,6 +5,7 @@ Time and concurrency enter through `Scheduler` alone, so a simulator runs this v
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from leyden.base.errors import StorageBroken, StorageFailed, StorageUnavailable
@@ -100,6 +101,8 @@ class Runtime:
             connection.close("this node is stopping")
             return
         self.connections[node_id] = connection
+        if self._paused:
+            connection.pause()
         self._begin()
         peers.on_connected(self.manager, node_id)
         self.turn()
@@ -137,8 +140,10 @@ class Runtime:
 
     def run(self, command: Callable[[Manager], None]) -> None:
         """Run a command of the user; the pass is finished soon, once for all commands of this turn. Raises what it
-        raises.
+        raises, and StorageBroken once the store is lost.
         """
+        if self.broken is not None:
+            raise self.broken
         self._begin()
         try:
             command(self.manager)
@@ -280,7 +285,7 @@ class Runtime:
             journal = append.journal
             bound = max(RuntimeLimits.SNAPSHOT_TAIL_BYTES_MIN, 2 * self._snapshot_bytes.get(journal, 0))
             if self._tail_bytes.get(journal, 0) > bound and journal not in self._snapshotting:
-                self.snapshot(journal)
+                self.manager.shielded(partial(self.snapshot, journal))
 
     def snapshot(self, journal: str) -> None:
         """Write a snapshot of one journal. It covers what the store was given; whatever is in memory only waits for the
@@ -295,6 +300,9 @@ class Runtime:
             penalty: list[bytes] = []
         else:
             slot = manager.channels[bytes.fromhex(journal.removeprefix("channel/"))]
+            if slot.halted:
+                # What a bug has left in memory must not replace the records.
+                return
             core = slot.state.core
             state, rows, penalty = encode_core(core), b"".join(core.penalty_rows), core.penalty_rows
         written = len(penalty)
@@ -351,10 +359,11 @@ class Runtime:
         if self.broken is not None:
             return
         self._begin()
-        claiming.on_time(self.manager)
-        sending.on_time(self.manager)
-        if self.manager.now_seconds % RuntimeLimits.FORGET_EVERY_SECONDS == 0:
-            sending.forget_old(self.manager)
+        manager = self.manager
+        manager.shielded(lambda: claiming.on_time(manager))
+        manager.shielded(lambda: sending.on_time(manager))
+        if manager.now_seconds % RuntimeLimits.FORGET_EVERY_SECONDS == 0:
+            manager.shielded(lambda: sending.forget_old(manager))
         self.manager.flush()
         self.manager.write_acknowledgements()
         self.turn()
