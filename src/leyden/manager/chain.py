@@ -26,8 +26,8 @@ def on_block(
 ) -> None:
     """The best chain grew by this block (block_hash, txids: 32 bytes, internal order)."""
     m.set_env(block_height=height)
-    for slot in m.channels.values():
-        _forget_other_block(m, slot, height, block_hash)
+    for known in m.channels.values():
+        _forget_other_block(m, known, height, block_hash)
     watched, watched_txids = m.watched, m.watched_txids
     for index, transaction in enumerate(transactions):
         slot = watched_txids.get(txids[index])

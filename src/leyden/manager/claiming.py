@@ -13,7 +13,7 @@ from leyden.crypto.hashes import sha256
 from leyden.journal.node_records import PaymentReceived
 from leyden.journal.records import Claim, ClaimAbandoned, ClaimPart, HtlcsShown
 from leyden.manager import events as ev
-from leyden.manager import handoff, receiving
+from leyden.manager import onions
 from leyden.manager.manager import Manager
 from leyden.manager.outbox import Release
 from leyden.manager.state import ClaimableSet, ClaimableStatus, Slot
@@ -89,12 +89,13 @@ def _unknown(m: Manager, amount_msat: int) -> FailureMessage:
 
 def _fail_part(m: Manager, slot: Slot, htlc_id: int, failure: FailureMessage) -> None:
     htlc = slot.state.core.inbound[htlc_id]
-    peeled = slot.peeled.get(htlc_id) or receiving.peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash)
-    receiving.fail(m, slot, htlc_id, peeled, failure)
+    onions.fail(m, slot, htlc_id, onions.peeled_of(m, slot, htlc), failure)
 
 
 def question_id(claimable: ClaimableSet) -> str:
-    """Name the question about this set: by its parts, because another payment may come with the same hash and secret."""
+    """Name the question about this set: by its parts, because another payment may come with the same hash and
+    secret.
+    """
     parts = sorted(claimable.parts)
     named = [channel_id + htlc_id.to_bytes(8, "big") for channel_id, htlc_id in parts]
     return f"claimable/{sha256(b''.join(named)).hex()}"
@@ -132,8 +133,7 @@ def _show(m: Manager, claimable: ClaimableSet) -> None:
 
 def ask(m: Manager, claimable: ClaimableSet) -> None:
     """Ask the user; repeated in every life until the answer is durable."""
-    handoff.show(
-        m,
+    m.show(
         ev.PaymentClaimable(
             question_id(claimable),
             claimable.set_id,
@@ -236,7 +236,8 @@ def write_claim(m: Manager, claim: Claim) -> None:
 
 
 def replay_claim(m: Manager, claim: Claim) -> None:
-    """At start: go on with a claim that some journal holds, or give it up when it can no longer be whole (invariant P11).
+    """At start: go on with a claim that some journal holds, or give it up when it can no longer be whole (invariant
+    P11).
 
     Once all parts had it, `node` says so before any part may forget it: then a part that lacks it is done with it.
     """
@@ -297,7 +298,7 @@ def part_durable(m: Manager, claim: Claim, channel_id: bytes) -> None:
         tuple(claim.custom_records),
     )
     # Behind the record in `node`: an acknowledgement lets the parts forget the claim, and `replay_claim` must know why.
-    m.outbox.when_durable(m.node_tail, lambda: handoff.show(m, event))
+    m.outbox.when_durable(m.node_tail, lambda: m.show(event))
 
 
 def _set_of(m: Manager, claim: Claim) -> ClaimableSet | None:
@@ -364,7 +365,9 @@ def _holders(m: Manager, claim_id: bytes) -> list[Slot]:
 
 
 def abandon_claim(m: Manager, claim: Claim) -> None:
-    """Give up a claim of which nothing has left, by a record in each journal that holds it; fail its parts, and tell."""
+    """Give up a claim of which nothing has left, by a record in each journal that holds it; fail its parts, and
+    tell.
+    """
     m.claim_blockers.pop(claim.claim_id, None)
     _forget_set(m, claim)
     for slot in _holders(m, claim.claim_id):
@@ -375,4 +378,4 @@ def abandon_claim(m: Manager, claim: Claim) -> None:
         if slot_of_part is not None and htlc is not None and htlc.committed and not htlc.decided():
             _fail_part(m, slot_of_part, part.htlc_id, _unknown(m, part.amount_msat))
     event = ev.PaymentClaimAbandoned(f"abandoned/{claim.claim_id.hex()}", claim.claim_id, claim.payment_hash)
-    m.outbox.when_all_durable(lambda: handoff.show(m, event))
+    m.outbox.when_all_durable(lambda: m.show(event))

@@ -4,7 +4,6 @@ An inbound HTLC is owned by whatever names it as source. `Manager.forwards` says
 a restart it is made again from the outbound HTLCs and the unhandled outcomes of all channels.
 """
 
-from leyden.base.errors import CommandRejected
 from leyden.channel import effects as fx
 from leyden.channel import limits
 from leyden.channel.core import Outcome
@@ -12,7 +11,7 @@ from leyden.channel.htlc import InboundHtlc
 from leyden.channel.inputs import PendingAdd, QueueAdd
 from leyden.channel.states import Normal
 from leyden.journal.records import FailedHtlc, HtlcSource
-from leyden.manager import receiving
+from leyden.manager import onions
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peeled, Slot
 from leyden.payments.route_fees import fee_msat
@@ -41,12 +40,10 @@ def forward(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
         htlc = slot.state.core.inbound.get(htlc_id)
         if htlc is None or htlc.decided() or (slot.channel_id, htlc_id) in m.forwards:
             continue
-        peeled = slot.peeled.get(htlc_id)
-        if peeled is None:
-            peeled = slot.peeled[htlc_id] = receiving.peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash)
+        peeled = onions.peeled_of(m, slot, htlc)
         refused = _offer(m, slot, htlc, peeled, ())
         if refused is not None:
-            receiving.fail(m, slot, htlc_id, peeled, refused)
+            onions.fail(m, slot, htlc_id, peeled, refused)
 
 
 def _offer(
@@ -127,12 +124,10 @@ def on_refused(m: Manager, slot: Slot, effect: fx.AddRefused) -> None:
     htlc = None if inbound is None else inbound.state.core.inbound.get(source.index)
     if inbound is None or htlc is None or htlc.decided():
         return
-    peeled = inbound.peeled.get(source.index)
-    if peeled is None:
-        peeled = receiving.peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash)
+    peeled = onions.peeled_of(m, inbound, htlc)
     refused = _offer(m, inbound, htlc, peeled, (slot.channel_id,))
     if refused is not None:
-        receiving.fail(m, inbound, source.index, peeled, refused)
+        onions.fail(m, inbound, source.index, peeled, refused)
 
 
 def on_signed(m: Manager, slot: Slot) -> None:
@@ -181,9 +176,7 @@ def fail_back(m: Manager, slot: Slot, outcome: Outcome) -> None:
         return
     secret = htlc.shared_secret
     if not secret:
-        peeled = inbound.peeled.get(source.index) or receiving.peel(
-            m, htlc.add.onion_routing_packet, htlc.add.payment_hash
-        )
+        peeled = onions.peeled_of(m, inbound, htlc)
         secret = peeled.shared_secret
     inbound.peeled.pop(source.index, None)
     removal = outcome.removal
@@ -193,38 +186,3 @@ def fail_back(m: Manager, slot: Slot, outcome: Outcome) -> None:
     else:
         packet = wrap_error(secret, removal.reason, None, 0).reason
     m.decide_fail(source.origin, FailedHtlc(source.index, packet, 0, b""))
-
-
-def judge_again(m: Manager, slot: Slot) -> None:
-    """After a reconnection or at start: inbound HTLCs that are neither decided, owned nor shown (DESIGN section 3, step
-    5).
-    """
-    open_ids = tuple(
-        [
-            htlc_id
-            for htlc_id, htlc in slot.state.core.inbound.items()
-            if htlc.committed
-            and not htlc.decided()
-            and not htlc.handed_off
-            and htlc.set_id not in slot.state.core.shown
-            and (slot.channel_id, htlc_id) not in m.forwards
-            and not _in_a_set(m, slot.channel_id, htlc_id)
-        ]
-    )
-    if open_ids:
-        receiving.judge(m, slot, open_ids)
-
-
-def _in_a_set(m: Manager, channel_id: bytes, htlc_id: int) -> bool:
-    return any((channel_id, htlc_id) in one.parts for one in m.claimables.values())
-
-
-def require_room(m: Manager) -> None:
-    """Refuse new payments while the application does not acknowledge its events.
-
-    Raises: CommandRejected.
-    """
-    if len(m.events) >= m.config.unacknowledged_events_max:
-        raise CommandRejected(
-            f"{len(m.events)} events wait to be acknowledged; acknowledge some first", code="too_many_events"
-        )

@@ -11,7 +11,6 @@ from leyden.channel.core import ForwardEvent, Outcome
 from leyden.journal.records import ForwardedPayment, RemovedHtlc
 from leyden.manager import events as ev
 from leyden.manager import forwarding, sending
-from leyden.manager.actions import ShowEvent
 from leyden.manager.manager import Manager
 from leyden.manager.outbox import Release
 from leyden.manager.state import Slot
@@ -119,7 +118,7 @@ def show_channel_events(m: Manager, slot: Slot) -> None:
                 event = ev.ChannelDataLoss(event_id, opened.channel_id, opened.counterparty_node_id)
             case _:
                 raise AssertionError(f"a channel raises no event {name}")
-        show(m, event)
+        m.show(event)
     for forward in core.forward_events.values():
         _show_forward(m, slot, forward)
 
@@ -142,8 +141,7 @@ def _show_forward(m: Manager, slot: Slot, forward: ForwardEvent) -> None:
     if forward.event_id in shown:
         return
     shown.add(forward.event_id)
-    show(
-        m,
+    m.show(
         ev.PaymentForwarded(
             forward.event_id,
             slot.channel_id,
@@ -153,13 +151,6 @@ def _show_forward(m: Manager, slot: Slot, forward: ForwardEvent) -> None:
             forward.inbound_amount_msat - forward.outbound_amount_msat,
         ),
     )
-
-
-def show(m: Manager, event: ev.Event) -> None:
-    """Show an event whose fact is durable; the same one again is shown once in a life."""
-    if event.event_id not in m.events:
-        m.events[event.event_id] = event
-        m.actions.append(ShowEvent(event))
 
 
 def acknowledge_event(m: Manager, event_id: str) -> None:

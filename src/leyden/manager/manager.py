@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from leyden.base.errors import PeerViolation, Reaction
+from leyden.base.errors import CommandRejected, PeerViolation, Reaction
 from leyden.base.ids import ChannelId, channel_journal
 from leyden.bitcoin.tx import OutPoint
 from leyden.channel import effects as fx
@@ -22,11 +22,12 @@ from leyden.journal.codec import encode_record
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import CoreNodeRecord, EventsAcknowledged
 from leyden.journal.records import Acknowledged, ChannelRecord, FailedHtlc, ForwardedPayment
-from leyden.manager.actions import Action, Disconnect, Report
+from leyden.manager.actions import Action, Disconnect, Report, ShowEvent
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
 from leyden.manager.outbox import Outbox, Tail
 from leyden.manager.state import ClaimableSet, NodeState, Peer, Slot, Verdict, fold_node
+from leyden.signer.requests import Request
 from leyden.wire.messages import WarningMessage, encode
 
 REASON_LENGTH_MAX = 200
@@ -266,6 +267,17 @@ class Manager:
         slot.halted = f"{describe_bug(bug)} on {type(event).__name__} at {where}"
         self.report("error", f"channel {slot.channel_id.hex()[:16]} halted: {slot.halted}")
 
+    def on_signer_refused(self, request: Request, bug: BaseException) -> None:
+        """The signer will not sign or reveal what we asked for: a bug of ours. What waits behind it dies with the
+        connection.
+        """
+        for slot in self.channels.values():
+            if slot.state.core.opened.channel_keys_id == request.keys_id:
+                self.halt(slot, request, bug)
+                self.actions.append(Disconnect(slot.peer, "internal error"))
+                return
+        self.fault(bug)
+
     def fault(self, bug: BaseException) -> None:
         """A bug of ours outside of any channel: say so, and go on with everything else."""
         if len(self.faults) < FAULTS_KEPT:
@@ -295,6 +307,22 @@ class Manager:
         if self.ack_node_events and (forced or self.node_tail.records):
             acknowledged, self.ack_node_events = self.ack_node_events, []
             self.record(EventsAcknowledged(acknowledged))
+
+    def show(self, event: Event) -> None:
+        """Show an event whose fact is durable; the same one again is shown once in a life."""
+        if event.event_id not in self.events:
+            self.events[event.event_id] = event
+            self.actions.append(ShowEvent(event))
+
+    def require_room(self) -> None:
+        """Refuse new payments while the application does not acknowledge its events.
+
+        Raises: CommandRejected.
+        """
+        if len(self.events) >= self.config.unacknowledged_events_max:
+            raise CommandRejected(
+                f"{len(self.events)} events wait to be acknowledged; acknowledge some first", code="too_many_events"
+            )
 
     def take_actions(self) -> list[Action]:
         """Return what is to be done outside, in order."""

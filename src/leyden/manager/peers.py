@@ -8,7 +8,7 @@ from leyden.channel.inputs import Connected, Disconnected, ForceClose
 from leyden.crypto import ec
 from leyden.crypto.hashes import sha256d
 from leyden.journal.records import PeerPolicy
-from leyden.manager import opening, receiving
+from leyden.manager import onions, opening
 from leyden.manager.actions import Disconnect
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
@@ -157,7 +157,7 @@ def _dispatch(m: Manager, peer: Peer, slot: Slot | None, message: Any) -> None:
             m.moved[slot.channel_id] = slot
         if kind is UpdateAddHtlc and slot.state.session.has_received(message.id):
             # Peeled while the signature is still under way (the payer's clock runs).
-            slot.peeled[message.id] = receiving.peel(m, message.onion_routing_packet, message.payment_hash)
+            slot.peeled[message.id] = onions.peel(m, message.onion_routing_packet, message.payment_hash)
         return
     handler = _SESSION.get(kind)
     if handler is not None:

@@ -21,7 +21,7 @@ from leyden.journal.codec import decode_record
 from leyden.journal.node_codec import NodeRecord, decode_node_record
 from leyden.journal.records import ChannelOpened
 from leyden.journal.wallet_records import WalletRecord
-from leyden.manager import chain, claiming, forwarding, handoff, sending
+from leyden.manager import chain, claiming, handoff, receiving, sending
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import decode_node_snapshot
@@ -127,7 +127,7 @@ def start(m: Manager) -> None:
         handoff.show_channel_events(m, slot)
     for slot in list(m.channels.values()):
         if slot.state.core.spent is None and not slot.state.core.closed_height:
-            forwarding.judge_again(m, slot)
+            receiving.judge_again(m, slot)
             chain.become_ready(m, slot)
     for claimable in list(m.claimables.values()):
         if claimable.status is ClaimableStatus.SHOWN:

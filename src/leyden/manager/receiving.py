@@ -8,8 +8,7 @@ from leyden.channel import effects as fx
 from leyden.channel import limits
 from leyden.channel.htlc import InboundHtlc
 from leyden.crypto.hashes import sha256
-from leyden.journal.records import FailedHtlc
-from leyden.manager import claiming, forwarding
+from leyden.manager import claiming, forwarding, onions
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peeled, Slot
 from leyden.payments.terms import InvoiceTerms, decode_terms
@@ -20,29 +19,9 @@ from leyden.sphinx.failures import (
     FinalIncorrectHtlcAmount,
     IncorrectOrUnknownPaymentDetails,
     InvalidOnionPayload,
-    OnionError,
-    OnionFailure,
     TemporaryChannelFailure,
 )
-from leyden.sphinx.onion import peel_onion
-from leyden.sphinx.onion_error import create_error
-from leyden.sphinx.payload import PAYMENT_DATA, HopPayload, decode_payload, require_final, require_forward
-
-
-def peel(m: Manager, onion: bytes, payment_hash: bytes) -> Peeled:
-    """Read the onion of an HTLC of the peer; the node's secret stays with the signer."""
-    shared_secret = b""
-    try:
-        peeled = peel_onion(m.signer.ecdh, onion, payment_hash)
-        shared_secret = peeled.shared_secret
-        payload = decode_payload(peeled.payload)
-        if peeled.next_packet is None:
-            require_final(payload)
-        else:
-            require_forward(payload)
-    except OnionError as error:
-        return Peeled(error.shared_secret or shared_secret, None, b"", error.failure)
-    return Peeled(shared_secret, payload, peeled.next_packet or b"", None)
+from leyden.sphinx.payload import PAYMENT_DATA, HopPayload
 
 
 def on_committed(m: Manager, slot: Slot, effect: fx.HtlcsCommitted) -> None:
@@ -58,13 +37,11 @@ def judge(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
         htlc = inbound[htlc_id]
         if htlc.decided():
             continue  # a claim that another part's journal had kept came first
-        peeled = slot.peeled.get(htlc_id)
-        if peeled is None:
-            peeled = slot.peeled[htlc_id] = peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash)
+        peeled = onions.peeled_of(m, slot, htlc)
         if peeled.failure is None and limits.inbound_exceeds_dust(slot.state.core, htlc.add.amount_msat, m.env):
-            fail(m, slot, htlc_id, peeled, TemporaryChannelFailure(channel_update=b""))
+            onions.fail(m, slot, htlc_id, peeled, TemporaryChannelFailure(channel_update=b""))
         elif peeled.failure is not None:
-            fail(m, slot, htlc_id, peeled, peeled.failure)
+            onions.fail(m, slot, htlc_id, peeled, peeled.failure)
         elif peeled.next_packet:
             onward.append(htlc_id)
         else:
@@ -75,20 +52,28 @@ def judge(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
         m.outbox.when_durable(slot.tail, lambda: forwarding.forward(m, slot, ids))
 
 
-def fail(m: Manager, slot: Slot, htlc_id: int, peeled: Peeled, failure: FailureMessage) -> None:
-    """Decide to fail an inbound HTLC; the packet is made once and kept."""
-    slot.peeled.pop(htlc_id, None)
-    m.decide_fail(slot.channel_id, failed_htlc(htlc_id, peeled.shared_secret, failure))
-
-
-def failed_htlc(htlc_id: int, shared_secret: bytes, failure: FailureMessage) -> FailedHtlc:
-    """Return the decision to fail an HTLC with `failure`, byte for byte.
-
-    Spec: BOLT 4, "Returning Errors"; BOLT 2, "Removing an HTLC" (BADONION goes in `update_fail_malformed_htlc`).
+def judge_again(m: Manager, slot: Slot) -> None:
+    """After a reconnection or at start: inbound HTLCs that are neither decided, owned nor shown (DESIGN section 3, step
+    5).
     """
-    if isinstance(failure, OnionFailure):
-        return FailedHtlc(htlc_id, failure.sha256_of_onion, failure.failure_code, b"")
-    return FailedHtlc(htlc_id, create_error(shared_secret, failure, 0).reason, 0, b"")
+    open_ids = tuple(
+        [
+            htlc_id
+            for htlc_id, htlc in slot.state.core.inbound.items()
+            if htlc.committed
+            and not htlc.decided()
+            and not htlc.handed_off
+            and htlc.set_id not in slot.state.core.shown
+            and (slot.channel_id, htlc_id) not in m.forwards
+            and not _in_a_set(m, slot.channel_id, htlc_id)
+        ]
+    )
+    if open_ids:
+        judge(m, slot, open_ids)
+
+
+def _in_a_set(m: Manager, channel_id: bytes, htlc_id: int) -> bool:
+    return any((channel_id, htlc_id) in one.parts for one in m.claimables.values())
 
 
 def _receive(m: Manager, slot: Slot, htlc: InboundHtlc, peeled: Peeled) -> None:
@@ -99,13 +84,13 @@ def _receive(m: Manager, slot: Slot, htlc: InboundHtlc, peeled: Peeled) -> None:
     unknown = IncorrectOrUnknownPaymentDetails(htlc_msat=add.amount_msat, height=m.env.block_height)
     refused = _check_final(m, htlc, payload)
     if refused is not None:
-        fail(m, slot, add.htlc_id, peeled, refused)
+        onions.fail(m, slot, add.htlc_id, peeled, refused)
         return
     if payload.payment_data is not None:
         opened = m.signer.open_inbound_payment(add.payment_hash, payload.payment_data.payment_secret)
         terms = None if opened is None else decode_terms(opened.metadata)
         if terms is None or opened is None or not _meets(m, terms, payload, add.cltv_expiry):
-            fail(m, slot, add.htlc_id, peeled, unknown)
+            onions.fail(m, slot, add.htlc_id, peeled, unknown)
             return
         claiming.add_part(
             m,
@@ -120,9 +105,9 @@ def _receive(m: Manager, slot: Slot, htlc: InboundHtlc, peeled: Peeled) -> None:
         return
     preimage = payload.keysend_preimage
     if preimage is None:
-        fail(m, slot, add.htlc_id, peeled, InvalidOnionPayload(type=PAYMENT_DATA, offset=0))
+        onions.fail(m, slot, add.htlc_id, peeled, InvalidOnionPayload(type=PAYMENT_DATA, offset=0))
     elif not m.config.accept_keysend or sha256(preimage) != add.payment_hash:
-        fail(m, slot, add.htlc_id, peeled, unknown)
+        onions.fail(m, slot, add.htlc_id, peeled, unknown)
     else:
         custom = list(payload.custom_records)
         claiming.add_part(m, slot, htlc, b"", add.amount_msat, "keysend", preimage, custom)

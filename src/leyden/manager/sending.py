@@ -21,7 +21,6 @@ from leyden.journal.node_records import (
 )
 from leyden.journal.records import HtlcSource
 from leyden.manager import events as ev
-from leyden.manager import forwarding, handoff
 from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.payments import outcome as why
@@ -49,7 +48,7 @@ def start_payment(m: Manager, started: PaymentStarted, terms: PaymentTerms | Non
 
     Raises: CommandRejected: known payment_id, hash already paid or being paid, nothing that could carry it.
     """
-    forwarding.require_room(m)
+    m.require_room()
     if started.payment_id in m.node.ledger.payments:
         raise CommandRejected("this payment_id is known already; ask for its state", code="duplicate_payment_id")
     for other_id in m.node.ledger.hashes.get(started.payment_hash, ()):
@@ -247,8 +246,7 @@ def show_sent(m: Manager, payment: OutboundPayment) -> None:
     """Tell the user; the record is durable."""
     sent, started = payment.sent, payment.started
     assert sent is not None
-    handoff.show(
-        m,
+    m.show(
         ev.PaymentSent(
             f"sent/{started.payment_id.hex()}",
             started.payment_id,
@@ -264,8 +262,7 @@ def show_failed(m: Manager, payment: OutboundPayment) -> None:
     """Tell the user; the record is durable."""
     failed, started = payment.failed, payment.started
     assert failed is not None
-    handoff.show(
-        m,
+    m.show(
         ev.PaymentFailed(
             f"failed/{started.payment_id.hex()}",
             started.payment_id,
