@@ -15,6 +15,7 @@ from leyden.journal.records import (
     ChannelClosed,
     ChannelOpened,
     ChannelRecord,
+    Claim,
     ClaimAbandoned,
     CloseAgreed,
     Closing,
@@ -207,10 +208,21 @@ def _acknowledged(core: ChannelCore, record: Acknowledged) -> None:
     for htlc_id in record.outcomes:
         core.outcomes.pop(htlc_id, None)
     for claim_id in record.claims:
-        core.claims.pop(claim_id, None)
+        _forget_claim(core, core.claims.pop(claim_id, None))
     for event_id in record.events:
         core.events.pop(event_id, None)
         core.forward_events.pop(event_id, None)
+
+
+def _forget_claim(core: ChannelCore, claim: Claim | None) -> None:
+    """Every part has the claim durably: what is left of it here is a promise like any other, made on each connection."""
+    if claim is None:
+        return
+    for part in claim.parts:
+        if part.channel_id == core.opened.channel_id and part.htlc_id in core.inbound:
+            htlc = core.inbound[part.htlc_id]
+            if htlc.claim_id == claim.claim_id:
+                htlc.claim_id = b""
 
 
 def _claim_abandoned(core: ChannelCore, record: ClaimAbandoned) -> None:

@@ -42,6 +42,10 @@ class Session(msgspec.Struct):
     peer_closing: "ClosingFeeReceived | None" = None
     events_shown: set[str] = set()
 
+    def has_received(self, htlc_id: int) -> bool:
+        """Return whether the newest HTLC that the peer has offered, and not signed yet, is this one."""
+        return bool(self.received_adds) and self.received_adds[-1].htlc_id == htlc_id
+
 
 class AddReceived(msgspec.Struct, frozen=True, gc=False):
     """An `update_add_htlc` that passed its checks."""

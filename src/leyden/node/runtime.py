@@ -81,7 +81,9 @@ class Runtime:
         self._prepare_posted = False
         self._paused = False
         self._tries = 0
-        self._refused: list[Sequence[Append]] = []
+        self._batches = 0
+        self._given = 0
+        self._refused: dict[int, Sequence[Append]] = {}
         self._tail_bytes: dict[str, int] = {}
         self._snapshot_bytes: dict[str, int] = {}
         self._snapshotting: dict[str, None] = {}
@@ -164,7 +166,11 @@ class Runtime:
                 self._append(batch)
             requests = outbox.take_requests()
             for signing in requests:
-                answer = manager.signer.answer(signing.request)
+                try:
+                    answer = manager.signer.answer(signing.request)
+                except AssertionError as refusal:
+                    manager.on_signer_refused(signing.request, refusal)
+                    continue
                 if answer is None:
                     outbox.wait_for_signer(signing)
                 else:
@@ -216,44 +222,54 @@ class Runtime:
         for append in batch:
             size = sum(map(len, append.records))
             self._tail_bytes[append.journal] = self._tail_bytes.get(append.journal, 0) + size
-        if self._refused or self._tries:
+        self._batches += 1
+        if self._tries:
             # Behind a refused batch nothing may overtake: it waits its turn.
-            self._refused.append(batch)
+            self._refused[self._batches] = batch
         else:
-            self._give(batch)
+            self._give(self._batches, batch)
 
-    def _on_appended(self, batch: Sequence[Append], error: StorageFailed | None) -> None:
+    def _give(self, number: int, batch: Sequence[Append]) -> None:
+        self._given += 1
+        self.store.append(self.epoch, batch, lambda error: self._on_appended(number, batch, error))
+
+    def _on_appended(self, number: int, batch: Sequence[Append], error: StorageFailed | None) -> None:
         if self.broken is not None:
             return
+        self._given -= 1
         if error is None:
-            if self._tries and not self._refused:
-                self._tries = 0
-                self.store_status = ""
-                self.on_action(Report("info", "the store works again"))
             self.outbox.on_durable(batch)
             self._compact(batch)
+            if self._tries and not self._given:
+                self._give_next()
             self._post_turn()
         elif isinstance(error, StorageUnavailable):
-            if not self._refused:
-                self.store_status = str(error)
-                self.on_action(Report("error", f"the store does not take records, trying again: {error}"))
-                self._tries += 1
-                delay = RuntimeLimits.RETRY_FIRST_SECONDS * 2 ** min(self._tries, 10)
-                self.scheduler.after(min(delay, RuntimeLimits.RETRY_LAST_SECONDS), self._retry)
-            self._refused.append(batch)
+            self._refused[number] = batch
+            if not self._given:
+                self._retry_later(error)
+            else:
+                self._tries = max(self._tries, 1)
         else:
             self._break(error)
 
-    def _retry(self) -> None:
-        """Give the refused batches again, in order."""
+    def _retry_later(self, error: StorageUnavailable) -> None:
+        self.store_status = str(error)
+        self.on_action(Report("error", f"the store does not take records, trying again: {error}"))
+        self._tries += 1
+        delay = RuntimeLimits.RETRY_FIRST_SECONDS * 2 ** min(self._tries, 10)
+        self.scheduler.after(min(delay, RuntimeLimits.RETRY_LAST_SECONDS), self._give_next)
+
+    def _give_next(self) -> None:
+        """Give the oldest refused batch again, one at a time and in order; with the last of them the trouble is over."""
         if self.broken is not None:
             return
-        refused, self._refused = self._refused, []
-        for batch in refused:
-            self._give(batch)
-
-    def _give(self, batch: Sequence[Append]) -> None:
-        self.store.append(self.epoch, batch, lambda error: self._on_appended(batch, error))
+        if self._refused:
+            number = min(self._refused)
+            self._give(number, self._refused.pop(number))
+            return
+        self._tries = 0
+        self.store_status = ""
+        self.on_action(Report("info", "the store works again"))
 
     def _break(self, error: StorageFailed) -> None:
         """The store refuses for good: stop before another message goes out (DESIGN section 6)."""

@@ -48,6 +48,10 @@ class Life:
             self.post(callback)
         self.run_posted()
 
+    def has_timers(self) -> bool:
+        """Return whether something waits for the clock."""
+        return bool(self._timers)
+
     def end(self) -> None:
         """The process is killed."""
         self.is_over = True

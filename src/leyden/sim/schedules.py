@@ -7,6 +7,7 @@ from leyden.sim.world import Action, Schedule, World
 
 STEPS_MAX = 20_000
 QUIET_SECONDS = 2
+PATIENCE_SECONDS = 200
 
 
 class Fair:
@@ -78,7 +79,7 @@ def run_to_rest(world: World, schedule: Schedule, until: Callable[[World], bool]
 
     Raises: Livelock.
     """
-    quiet = 0
+    quiet, patience = 0, PATIENCE_SECONDS
     last = world.steps + STEPS_MAX
     while quiet <= QUIET_SECONDS:
         if until is not None and until(world):
@@ -89,7 +90,11 @@ def run_to_rest(world: World, schedule: Schedule, until: Callable[[World], bool]
             world.perform(schedule.choose(world, enabled))
             if world.steps > last:
                 raise Livelock("\n".join(world.trace[-60:]))
+            patience = PATIENCE_SECONDS
             continue
         world.tick()
-        quiet += 1
+        if patience and world.waits_for_time():
+            patience -= 1
+        else:
+            quiet += 1
     return False

@@ -12,6 +12,7 @@ from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
 from leyden.crypto.hashes import sha256
 from leyden.drivers.chain.memory import MemoryChain
 from leyden.manager.config import ManagerConfig
+from leyden.manager.state import ClaimableStatus
 from leyden.sim.life import SimClock
 from leyden.sim.network import SimConnection, connect
 from leyden.sim.node import SimNode
@@ -233,6 +234,18 @@ class World:
                     node.life.run_timers()
                     node.runtime.on_second()
             self.settle()
+
+    def waits_for_time(self) -> bool:
+        """Return whether a timer will do something: a payment ends by its deadline, or its parts are given up."""
+        for node in self.nodes.values():
+            if not node.is_up:
+                continue
+            m = node.manager
+            if any(one.status is ClaimableStatus.INCOMPLETE for one in m.claimables.values()) or node.life.has_timers():
+                return True
+            if any(payment.is_live for payment in m.node.ledger.payments.values()):
+                return True
+        return False
 
     def node_of(self, node_id: bytes) -> SimNode:
         """Return a node by its public key."""

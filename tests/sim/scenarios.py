@@ -1,0 +1,73 @@
+"""What users do in the crash tests, by name."""
+
+from collections.abc import Callable
+from functools import partial
+
+from leyden.crypto.hashes import sha256
+from leyden.sim import user
+from leyden.sim.handler import Prompt
+from leyden.sim.scenario import Scenario
+from leyden.sim.user import Order
+from leyden.sim.world import World
+from tests.sim import topologies
+
+SMALL_MSAT = 50_000_000
+TWO_PARTS_MSAT = 700_000_000
+
+
+def payment_id(name: str) -> bytes:
+    """A payment_id that a test can tell again."""
+    return sha256(b"payment " + name.encode())
+
+
+def pay(world: World, payer: str, payee: str, amount_msat: int = SMALL_MSAT, name: str = "one", **terms: int) -> Order:
+    """Make an invoice with hints, and ask the payer to pay it."""
+    text = user.make_invoice(world.nodes[payee], amount_msat, hints=True, tag=name)
+    started = user.invoice_payment(world.nodes[payer], text, payment_id(name), **terms)  # type: ignore[arg-type]
+    order = Order(payer, started, payee)
+    order.ask(world.nodes[payer])
+    return order
+
+
+def begin_payment(payer: str, payee: str, amount_msat: int, world: World) -> list[Order]:
+    """One payment."""
+    return [pay(world, payer, payee, amount_msat)]
+
+
+def begin_failure(world: World) -> list[Order]:
+    """A payment that its recipient does not know: it fails there, and the failure comes back."""
+    carol = world.nodes["carol"]
+    unknown = user.make_invoice(carol, SMALL_MSAT, hints=True, payment_hash=sha256(b"nobody knows the preimage"))
+    started = user.invoice_payment(world.nodes["alice"], unknown, payment_id("one"))
+    carol.application = Prompt("fail")
+    order = Order("alice", started, "carol")
+    order.ask(world.nodes["alice"])
+    return [order]
+
+
+def begin_both_ways(world: World) -> list[Order]:
+    """Two payments that cross each other."""
+    return [pay(world, "alice", "bob", name="there"), pay(world, "bob", "alice", name="back")]
+
+
+def scenario(name: str) -> Scenario:
+    """Return a scenario by its name."""
+    base, begin = SCENARIOS[name]
+    return Scenario(name, base(), begin)
+
+
+def _payment(payer: str, payee: str, amount_msat: int = SMALL_MSAT) -> Callable[[World], list[Order]]:
+    return partial(begin_payment, payer, payee, amount_msat)
+
+
+SCENARIOS: dict[str, tuple[Callable[[], World], Callable[[World], list[Order]]]] = {
+    "direct": (topologies.direct, _payment("alice", "bob")),
+    "both ways": (topologies.direct, begin_both_ways),
+    "forward": (topologies.line, _payment("alice", "carol")),
+    "failure": (topologies.line, begin_failure),
+    "two parts": (topologies.double, _payment("alice", "bob", TWO_PARTS_MSAT)),
+    "two parts forwarded": (topologies.diamond, _payment("alice", "dave", TWO_PARTS_MSAT)),
+    "hold": (partial(topologies.direct, "bob"), _payment("alice", "bob")),
+    "hold two parts": (partial(topologies.double, "bob"), _payment("alice", "bob", TWO_PARTS_MSAT)),
+    "hold forwarded": (partial(topologies.line, "carol"), _payment("alice", "carol")),
+}
