@@ -193,10 +193,16 @@ def _offer(m: Manager, payment: OutboundPayment, planned: PlannedPart) -> None:
     number = payment.next_part
     payment.next_part += 1
     channel_id = planned.way[0]
+    try:
+        onion = build_part_onion(payment, number, planned)
+    except ValueError:
+        # Hints and metadata of an invoice, or a caller's route, may ask for more than an onion holds.
+        payment.excluded.append(planned.way)
+        m.after_verdicts.append(lambda: advance(m, payment))
+        return
     payment.parts[number] = Part(channel_id, planned.way, planned.delivered_msat, planned.fee_msat, planned.nodes)
     if len(planned.nodes) > 1:
         m.record(PartSent(started.payment_id, number, list(planned.nodes)))
-    onion = build_part_onion(payment, number, planned)
     first = planned.amounts[0]
     add = PendingAdd(
         first.amount_msat,

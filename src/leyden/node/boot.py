@@ -72,11 +72,11 @@ def fold_store(store: Store, signer: NodeSigner, network: Network) -> Folded:
     if born is not None:
         if born.node_id != signer.node_id:
             raise CommandRejected(
-                f"these journals belong to node {born.node_id.hex()}, the seed to {signer.node_id.hex()}",
+                f"these journals belong to node {born.node_id.hex()}, the seed to {signer.node_id.hex()}: put the key file back that belongs to them, or name another data directory",
                 code="wrong_seed",
             )
         if born.chain_hash != network.chain_hash:
-            raise CommandRejected("these journals belong to another network than configured", code="wrong_network")
+            raise CommandRejected("these journals belong to another network than configured: correct the setting `network`, or name another data directory", code="wrong_network")
     elif folded.channels:
         raise CommandRejected("the journal of the node itself is missing", code="bad_journal")
     return folded

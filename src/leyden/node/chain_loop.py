@@ -7,7 +7,7 @@ from functools import partial
 from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.manager import chain as blocks
 from leyden.manager import fees
-from leyden.manager.manager import Manager
+from leyden.manager.manager import Manager, describe_bug
 from leyden.node.core import NodeCore
 from leyden.ports.chain import BlockConnected, BlocksDisconnected
 
@@ -23,27 +23,30 @@ async def follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Call
     """Feed every block after (height, block_hash); call `on_synced` once, when the tip is reached for the first
     time.
     """
+    core.best_height, core.best_hash = height, block_hash
     while True:
         try:
-            await _follow(core, height, block_hash, on_synced)
+            await _follow(core, on_synced)
         except CommandRejected as error:
             # Another network's service answers, or this one has pruned what we need: nothing of it may be looked at.
-            core.chain_status = error.what
-            core.alarms["chain"] = error.what
-            core.manager.report("error", error.what)
-            core.runtime.turn()
-            await asyncio.sleep(REFUSED_RETRY_SECONDS)
-            core.alarms.pop("chain", None)
-            height, block_hash = core.manager.env.block_height, core.best_hash
+            why = error.what
+        except Exception as bug:  # noqa: BLE001 - a node that no longer sees blocks is robbed; it says so and goes on
+            why = f"a block could not be taken in: {describe_bug(bug)}"
+        core.chain_status = why
+        core.alarms["chain"] = why
+        core.manager.report("error", why)
+        core.runtime.turn()
+        await asyncio.sleep(REFUSED_RETRY_SECONDS)
+        core.alarms.pop("chain", None)
+        core.chain_status = ""
 
 
-async def _follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Callable[[], None]) -> None:
-    await rescan_wallet(core, height)
+async def _follow(core: NodeCore, on_synced: Callable[[], None]) -> None:
+    await rescan_wallet(core, core.best_height)
     tip_height = await _tip_height(core)
-    core.best_hash = block_hash
-    if height >= tip_height and not core.is_synced:
+    if core.best_height >= tip_height and not core.is_synced:
         on_synced()
-    async for event in core.chain.follow(height, block_hash):
+    async for event in core.chain.follow(core.best_height, core.best_hash):
         match event:
             case BlockConnected(block=block):
                 if block.height > tip_height:
@@ -52,13 +55,13 @@ async def _follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Cal
                 if is_tip and not core.is_synced:
                     tip_height = max(tip_height, await _tip_height(core))
                     is_tip = block.height >= tip_height
-                core.best_hash = block.hash
                 core.runtime.on_block(block.height, block.hash, block.transactions, block.txids, is_tip=is_tip)
+                core.best_height, core.best_hash = block.height, block.hash
                 if is_tip and not core.is_synced:
                     on_synced()
             case BlocksDisconnected(fork_height=fork_height, fork_hash=fork_hash):
-                core.best_hash = fork_hash
                 core.runtime.on_blocks_disconnected(fork_height, fork_hash)
+                core.best_height, core.best_hash = fork_height, fork_hash
                 await rescan_wallet(core, fork_height)
 
 

@@ -17,12 +17,13 @@ from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.node import describe
 from leyden.node.core import NodeCore
-from leyden.node.parse import parse_address, parse_hex
+from leyden.node.parse import check_feerate, parse_address, parse_hex
 from leyden.node.views import ChannelOpening, ChannelTypeName, ClosingView, ForwardingPolicyView, PeerView
 from leyden.wallet.wallet import AddressKind
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 
 INIT_WAIT_SECONDS = 10.0
+OPEN_WAIT_SECONDS = 60.0
 
 
 def parse_node_id(text: str) -> bytes:
@@ -109,7 +110,9 @@ async def open_channel(
         push_msat=push_msat,
         channel_type=ChannelType(commitment_format, scid_alias or zero_conf, zero_conf),
         announce_channel=announce,
-        feerate_per_kw=target_feerate_per_kw(feerate_per_kw or manager.env.feerate_per_kw, anchors=anchors),
+        feerate_per_kw=target_feerate_per_kw(
+            manager.env.feerate_per_kw if feerate_per_kw is None else check_feerate(feerate_per_kw), anchors=anchors
+        ),
         chain_hash=manager.config.network.chain_hash,
         temporary_channel_id=core.random32(),
         channel_keys_id=core.random32(),
@@ -121,7 +124,14 @@ async def open_channel(
     core.opening_waiters[user_channel_id] = waiter
     try:
         core.runtime.run(lambda m: opening.open_channel(m, request))
-        channel_id = await waiter
+        async with asyncio.timeout(OPEN_WAIT_SECONDS):
+            channel_id = await waiter
+    except TimeoutError:
+        core.runtime.run(lambda m: opening.give_up(m, peer, user_channel_id, "the opening took too long"))
+        raise CommandRejected(
+            f"the peer did not answer within {OPEN_WAIT_SECONDS:g} s; nothing was spent, try again or ask its owner",
+            code="peer_silent",
+        ) from None
     finally:
         core.opening_waiters.pop(user_channel_id, None)
     opened = manager.channels[channel_id].state.core.opened
@@ -156,8 +166,9 @@ async def close(
     else:
         if isinstance(slot.state, ShuttingDown | Negotiating):
             raise CommandRejected("this channel is closing already", code="already_closing")
+        estimate = core.manager.env.closing_feerate_per_kw
+        feerate = estimate if feerate_per_kw is None else check_feerate(feerate_per_kw)
         script = _closing_script(core, slot, address)
-        feerate = feerate_per_kw or core.manager.env.closing_feerate_per_kw
         await core.run(lambda manager: manager.apply(slot, StartShutdown(script, feerate)))
     return ClosingView(
         channel_id=channel_id,

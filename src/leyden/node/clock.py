@@ -14,8 +14,15 @@ class LoopScheduler:
         self._offset = time.time() - time.monotonic()
 
     def now_seconds(self) -> int:
-        """Return seconds since 1970. A clock that is set back does not make time go back here."""
-        return int(self._offset + time.monotonic())
+        """Return seconds since 1970: forward with the system's clock, which may be set right after the start or have
+        slept, and never back with it.
+        """
+        ticking = self._offset + time.monotonic()
+        ahead = time.time() - ticking
+        if ahead >= 1:
+            self._offset += ahead
+            ticking += ahead
+        return int(ticking)
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` in a later turn."""

@@ -43,6 +43,7 @@ class NodeCore:
         self.chain_status = "not asked yet"
         self.is_synced = False
         self.started_seconds = runtime.scheduler.now_seconds()
+        self.best_height = 0
         self.best_hash = b""
         self.alarms: dict[str, str] = {}
         self.unwanted_peers: dict[bytes, None] = {}

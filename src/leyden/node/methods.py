@@ -29,6 +29,7 @@ from leyden.node.views import (
     TransactionView,
 )
 
+FAULTS_SHOWN = 3
 VERSION = "0.1.0"
 
 
@@ -79,6 +80,7 @@ class NodeMethods(ABC):
                     for slot in manager.channels.values()
                     if slot.halted
                 ],
+                *manager.faults[-FAULTS_SHOWN:],
             ],
         )
 

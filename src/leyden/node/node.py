@@ -62,6 +62,7 @@ from leyden.wallet.state import fold as fold_wallet_record
 from leyden.wallet.wallet import Wallet, creation_record
 
 CUSTOM_PAYLOAD_MAX = 65_533
+LISTEN_RETRY_SECONDS = 10.0
 _log = logging.getLogger("leyden.node")
 
 MakeTransport = Callable[[NodeSigner, ConnectionHandler], Transport]
@@ -298,11 +299,24 @@ class Node(NodeMethods):
             core.transport = TcpTransport(identity, core.runtime, TransportLimits(), random_bytes)
         for place in self.config.listen:
             host, port = split_address(place, "listen")
-            chosen = await core.transport.listen(host, port)
-            core.listening.append(f"{host}:{chosen}")
-            _log.info("listening at %s:%d as %s", host, chosen, core.manager.node_id.hex())
+            core.spawn(self._listen(core, core.transport, host, port), f"listening at {place}")
         core.spawn(peer_loop.keep_connected(core), "reconnecting")
         core.spawn(peer_loop.ping_all(core), "pinging")
+
+    async def _listen(self, core: NodeCore, transport: Transport, host: str, port: int) -> None:
+        """Take connections at one place; whoever took it since the start may leave it again."""
+        while True:
+            try:
+                chosen = await transport.listen(host, port)
+            except CommandRejected as error:
+                core.alarms[f"{host}:{port}"] = error.what
+                _log.error("%s", error.what)
+                await asyncio.sleep(LISTEN_RETRY_SECONDS)
+            else:
+                core.alarms.pop(f"{host}:{port}", None)
+                core.listening.append(f"{host}:{chosen}")
+                _log.info("listening at %s:%d as %s", host, chosen, core.manager.node_id.hex())
+                return
 
     async def aclose(self) -> None:
         """Stop quickly; nothing depends on it."""

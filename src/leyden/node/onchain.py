@@ -5,7 +5,7 @@ from leyden.bitcoin.tx import txid_to_hex
 from leyden.channel import limits
 from leyden.channel.states import Closed, Normal
 from leyden.node.core import NodeCore
-from leyden.node.parse import parse_address
+from leyden.node.parse import check_feerate, parse_address
 from leyden.node.views import AddressView, Balance, TransactionView
 from leyden.wallet.wallet import ANCHOR_RESERVE_SAT, AddressKind
 
@@ -74,9 +74,7 @@ async def send(core: NodeCore, address: str, amount_sat: int | None, feerate_per
     """Pay an address."""
     count_anchor_channels(core)
     script = parse_address(address, core.manager.config.network)
-    feerate = core.manager.env.closing_feerate_per_kw if feerate_per_kw is None else feerate_per_kw
-    if not 253 <= feerate <= 1_000_000:
-        raise CommandRejected("feerate_per_kw: from 253 (1 sat/vB) to 1000000", code="invalid_feerate")
+    feerate = core.manager.env.closing_feerate_per_kw if feerate_per_kw is None else check_feerate(feerate_per_kw)
     wallet = core.wallet
     if amount_sat is None:
         draft = wallet.send_all(script, feerate, core.random32())

@@ -4,6 +4,9 @@ from leyden.base.errors import CommandRejected, DecodeError
 from leyden.bitcoin.address import decode_address
 from leyden.bitcoin.networks import Network
 
+FEERATE_MIN_PER_KW = 253
+FEERATE_MAX_PER_KW = 250_000
+
 
 def parse_hex(text: str, length: int, what: str, code: str) -> bytes:
     """Return `length` bytes. Raises CommandRejected with `code`."""
@@ -14,6 +17,16 @@ def parse_hex(text: str, length: int, what: str, code: str) -> bytes:
     if len(value) != length:
         raise CommandRejected(f"{what} has {len(value)} bytes, not {length}", code=code)
     return value
+
+
+def check_feerate(feerate_per_kw: int) -> int:
+    """Return the feerate (sat per 1000 weight units). Raises CommandRejected (`invalid_feerate`)."""
+    if not FEERATE_MIN_PER_KW <= feerate_per_kw <= FEERATE_MAX_PER_KW:
+        raise CommandRejected(
+            f"feerate_per_kw is {feerate_per_kw}; it goes from {FEERATE_MIN_PER_KW} (1 sat/vB) to {FEERATE_MAX_PER_KW}",
+            code="invalid_feerate",
+        )
+    return feerate_per_kw
 
 
 def parse_address(text: str, network: Network) -> bytes:

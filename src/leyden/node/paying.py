@@ -157,6 +157,12 @@ def invoice_payment(
         raise CommandRejected("this invoice has expired; ask for a new one", code="expired_invoice")
     if invoice.payee_node_id == manager.node_id:
         raise CommandRejected("this invoice is this node's own", code="own_invoice")
+    if invoice.min_final_cltv_expiry_delta > manager.config.cltv_expiry_max_blocks:
+        raise CommandRejected(
+            f"this invoice wants {invoice.min_final_cltv_expiry_delta} blocks to claim; "
+            f"more than {manager.config.cltv_expiry_max_blocks} are not risked",
+            code="invalid_invoice",
+        )
     if invoice.amount_msat is not None and amount_msat not in (None, invoice.amount_msat):
         raise CommandRejected("this invoice names its amount; leave amount_msat out", code="invalid_amount")
     amount = invoice.amount_msat if invoice.amount_msat is not None else amount_msat
@@ -282,6 +288,9 @@ def _route(core: NodeCore, index: int, route: RouteRequest, secret: bytes) -> Fi
         node_id = parse_hex(hop.node_id, 33, f"{what}, hop {number}: node_id", "invalid_route")
         if not ec.is_valid_point(node_id):
             raise CommandRejected(f"{what}, hop {number}: node_id is not a public key", code="invalid_route")
+        check_amount(hop.amount_msat)
+        if not 1 <= hop.cltv_expiry < limits.CLTV_EXPIRY_LIMIT:
+            raise CommandRejected(f"{what}, hop {number}: cltv_expiry is not a height", code="invalid_route")
         if hops and (hop.amount_msat > hops[-1].amount_msat or hop.cltv_expiry > hops[-1].cltv_expiry):
             raise CommandRejected(
                 f"{what}, hop {number}: amount and expiry must not grow along the route", code="invalid_route"
@@ -289,7 +298,6 @@ def _route(core: NodeCore, index: int, route: RouteRequest, secret: bytes) -> Fi
         hops.append(FixedHop(parse_scid(hop.short_channel_id), node_id, hop.amount_msat, hop.cltv_expiry))
     if hops[0].node_id != slot.peer:
         raise CommandRejected(f"{what}: the first hop must lead to the channel's peer", code="invalid_route")
-    check_amount(hops[-1].amount_msat)
     return FixedRoute(channel_id, hops, secret, 0)
 
 
@@ -301,6 +309,8 @@ def _fee_limit(core: NodeCore, amount_msat: int, given: int | None) -> int:
     if given is not None:
         if given < 0:
             raise CommandRejected("fee_limit_msat cannot be negative", code="invalid_fee_limit")
+        if given > AMOUNT_MSAT_MAX:
+            raise CommandRejected("fee_limit_msat is more than there is", code="invalid_fee_limit")
         return given
     payments = core.config.payments
     return max(payments.fee_limit_floor_msat, amount_msat * payments.fee_limit_percent // 100)
