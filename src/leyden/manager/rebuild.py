@@ -106,7 +106,6 @@ def load(
 
 def start(m: Manager) -> None:
     """The chain is at the tip: index what is owned, carry on what was decided, judge the rest, ask and tell again."""
-    _check_lost_journals(m)
     _index(m)
     for slot in list(m.channels.values()):
         _restore_shown(m, slot)
@@ -136,8 +135,11 @@ def start(m: Manager) -> None:
     chain.rebroadcast(m)
 
 
-def _check_lost_journals(m: Manager) -> None:
-    """A journal that a source or a claim names must be there or archived (DESIGN section 4, "Archive")."""
+def check_lost_journals(m: Manager) -> None:
+    """A journal that a source or a claim names must be there or archived (DESIGN section 4, "Archive").
+
+    Raises: DecodeError naming both journals: the node must not start.
+    """
     for slot in m.channels.values():
         core = slot.state.core
         named = [

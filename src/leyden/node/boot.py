@@ -72,11 +72,16 @@ def fold_store(store: Store, signer: NodeSigner, network: Network) -> Folded:
     if born is not None:
         if born.node_id != signer.node_id:
             raise CommandRejected(
-                f"these journals belong to node {born.node_id.hex()}, the seed to {signer.node_id.hex()}: put the key file back that belongs to them, or name another data directory",
+                f"these journals belong to node {born.node_id.hex()}, the seed to {signer.node_id.hex()}: "
+                "put the key file back that belongs to them, or name another data directory",
                 code="wrong_seed",
             )
         if born.chain_hash != network.chain_hash:
-            raise CommandRejected("these journals belong to another network than configured: correct the setting `network`, or name another data directory", code="wrong_network")
+            raise CommandRejected(
+                f"these journals belong to another network than {network.name}: "
+                "correct the setting `network`, or name another data directory",
+                code="wrong_network",
+            )
     elif folded.channels:
         raise CommandRejected("the journal of the node itself is missing", code="bad_journal")
     return folded
@@ -100,6 +105,10 @@ def check_mark(mark_file: MarkFile | None, folded: Folded) -> list[str]:
 def make_manager(config: ManagerConfig, signer: NodeSigner, folded: Folded, random32: Callable[[], bytes]) -> Manager:
     """Return the manager of what was folded, with its handlers."""
     manager = rebuild.load(config, signer, Outbox(), folded, random32)
+    try:
+        rebuild.check_lost_journals(manager)
+    except DecodeError as error:
+        raise CommandRejected(f"{error}. Nothing was changed", code="bad_journal") from error
     effects.wire(manager)
     return manager
 
