@@ -167,14 +167,15 @@ class Node(NodeMethods):
         """
         boot.tune_interpreter()
         network = network_of(self.config)
-        if self._make_transport is None:
-            for place in self.config.listen:
-                await check_can_listen(*split_address(place, "listen"))
         signer, wallet_signer = self._keys()
         store, self._mark = self._open_store()
         scheduler = self._scheduler or LoopScheduler()
         epoch = await store.open()
         try:
+            # Behind the store's lock: a second process on this directory is told of that, not of its port.
+            if self._make_transport is None:
+                for place in self.config.listen:
+                    await check_can_listen(*split_address(place, "listen"))
             folded = boot.fold_store(store, signer, network)
             behind = boot.check_mark(self._mark, folded)
             chain = self._chain or self._bitcoind()
