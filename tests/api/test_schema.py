@@ -1,6 +1,7 @@
 """The table of methods, and what it says about bad requests."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,12 @@ def test_the_table_and_an_implementation_take_the_same_arguments() -> None:
     for name, method in schema.methods().items():
         parameters = list(inspect.signature(getattr(SmallNode, name)).parameters)[1:]
         assert list(method.request.__struct_fields__) == parameters, name
+
+
+def test_every_method_is_documented() -> None:
+    """A method that the page does not name is not found."""
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    assert [name for name in schema.methods() if f"`{name}`" not in page] == []
 
 
 def test_defaults_are_filled_in() -> None:

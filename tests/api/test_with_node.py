@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ async def test_channel_and_payments_from_end_to_end(both: Pair, alice: NodeContr
 
 
 NODE = "02" + "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
-REFUSED = [
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("pay", {"invoice": "lnbcrt1bad"}, "invalid_invoice"),
     ("pay", {"invoice": ""}, "invalid_invoice"),
     ("decode_invoice", {"invoice": "x" * 10_000}, "invalid_invoice"),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from leyden.cli import exits
 from tests.api.small_node import SmallNode
 from tests.cli.conftest import Leyden
 
@@ -23,6 +24,16 @@ def test_every_command_explains_itself(leyden: Leyden) -> None:
         shown = leyden(command, "--help")
         assert shown.exit_code == 0
         assert "Usage: leyden" in shown.stdout or "Usage: root" in shown.stdout
+
+
+def test_every_command_and_exit_code_is_documented() -> None:
+    """What a script may rely on stands in one page."""
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    for command in COMMANDS:
+        assert f"`{command}" in page, command
+    for name, code in vars(exits).items():
+        if name.isupper() and isinstance(code, int):
+            assert f"| {code} |" in page, name
 
 
 def test_unknown_command_suggests_the_right_one(leyden: Leyden) -> None:

@@ -84,6 +84,22 @@ def test_node_with_a_wrong_setting_does_not_start(leyden: Leyden, arguments: lis
     assert said in done.stderr
 
 
+def test_node_without_a_data_directory_says_how_to_make_one(leyden: Leyden, tmp_path: Path) -> None:
+    """And makes nothing by itself: the words of its seed would never be seen."""
+    done = leyden("node", "-d", str(tmp_path / "none"))
+    assert done.exit_code == 1
+    assert "leyden init" in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_file_may_be_named_by_a_variable(leyden: Leyden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service manager sets variables more easily than arguments."""
+    monkeypatch.setenv("LEYDEN_CONFIG", str(tmp_path / "missing.toml"))
+    done = leyden("node")
+    assert done.exit_code == 1
+    assert "missing.toml does not exist" in done.stderr
+
+
 def test_node_with_a_sealed_key_asks_for_its_passphrase(
     leyden: Leyden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,14 +35,15 @@ class Pair(msgspec.Struct):
         script = decode_address((await self.alice.new_address()).address, REGTEST)
         self.chain.mine(10, script)
         self.chain.mine(100, bytes(22))
-        while (await self.alice.balance()).spendable_sat == 0:
-            await self.chain_seen()
+        await self.chain_seen()
+        assert (await self.alice.balance()).spendable_sat > 0
 
     async def chain_seen(self) -> None:
         """Wait until both nodes know the tip."""
-        for node in (self.alice, self.bob):
-            while (await node.info()).block_height < self.chain.tip.height:  # noqa: ASYNC110 - the views have no event
-                await asyncio.sleep(0)
+        async with asyncio.timeout(WAIT_SECONDS):
+            for node in (self.alice, self.bob):
+                while (await node.info()).block_height < self.chain.tip.height:  # noqa: ASYNC110 - no event says it
+                    await asyncio.sleep(0)
 
     async def connect(self) -> str:
         """Connect alice to bob; return bob's node_id."""
@@ -90,8 +91,9 @@ async def pair(directory: Path) -> AsyncIterator[Pair]:
     bob = make_node(directory / "bob", chain, network, MemoryStore(MemoryDisk()))
     async with alice, bob:
         both = Pair(alice, bob, chain)
-        while not all([(await node.info()).listening for node in (alice, bob)]):  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not all([(await node.info()).listening for node in (alice, bob)]):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0)
         yield both
 
 

@@ -70,3 +70,10 @@ def test_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(CommandRejected, match="file/node") as refused:
         setup.create(tmp_path / "file" / "node", {}, None, None, {})
     assert refused.value.code in ("directory_unwritable", "invalid_config", "key_file_unreadable")
+
+
+def test_directory_without_a_key_is_not_started(tmp_path: Path) -> None:
+    """A daemon that makes its own seed would make one whose words nobody has written down."""
+    with pytest.raises(CommandRejected, match="leyden init") as refused:
+        setup.needs_passphrase(tmp_path)
+    assert refused.value.code == "not_initialised"

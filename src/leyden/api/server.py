@@ -115,6 +115,7 @@ class ApiServer:
         answer, reusable = await self._answer_unless_gone(method, request.body, reader)
         if answer is None:
             return False
+        _log.debug("%s: %d", method.name, answer[0])
         keep_alive = request.keep_alive and reusable
         await _send(writer, answer[0], answer[1], keep_alive=keep_alive)
         return keep_alive

@@ -9,7 +9,7 @@ import typer
 
 from leyden.cli import launch
 from leyden.cli.context import AsJson, DataDir, data_dir, node
-from leyden.cli.exits import Stop, refuse, register
+from leyden.cli.exits import Stop, refuse, register, say
 from leyden.cli.output import is_terminal, print_fields, print_json, print_text, progress
 
 
@@ -37,6 +37,8 @@ def init(
         "bitcoind.cookie_file": bitcoind_cookie_file,
     }  # fmt: skip
     values = {key: value for key, value in given.items() if value}
+    if network == "mainnet":
+        say("this version is not for real money: use regtest, signet or testnet")
     words = _secret("LEYDEN_WORDS", "Seed words") if restore else None
     seal = _secret("LEYDEN_PASSPHRASE", "Passphrase", twice=True) if passphrase else None
     with progress("Making the key…"):
@@ -75,7 +77,11 @@ def run_node(
     directory: DataDir = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Configuration file [leyden.toml in the data directory].", show_default=False),
+        typer.Option(
+            "--config",
+            help="Configuration file [LEYDEN_CONFIG, leyden.toml in the data directory].",
+            show_default=False,
+        ),
     ] = None,
     network: Annotated[
         str | None, typer.Option(help="mainnet, testnet, signet or regtest.", show_default=False)
@@ -103,6 +109,7 @@ def run_node(
         if not separator:
             refuse(f"--set {pair}: write path=value", "invalid_config")
         flags[key] = value
+    config = config or (Path(os.environ["LEYDEN_CONFIG"]) if os.environ.get("LEYDEN_CONFIG") else None)
     if directory is not None or config is None:
         flags["data_dir"] = data_dir(directory)
     settings = launch.load_config(config, os.environ, flags)

@@ -89,6 +89,14 @@ def _entropy(words: str) -> bytes:
 
 
 def needs_passphrase(directory: Path) -> bool:
-    """Return whether the key file of a data directory is sealed; False when there is none. Raises CommandRejected."""
+    """Return whether the key file of a data directory is sealed.
+
+    Raises: CommandRejected: `not_initialised` when there is none (a daemon must not make a seed whose words nobody
+    sees), `key_file_damaged` and the like.
+    """
     key_file = KeyFile(directory / files.KEY_FILE)
-    return key_file.exists() and key_file.is_sealed()
+    if not key_file.exists():
+        raise CommandRejected(
+            f"{directory} is no data directory of a node yet: make it with `leyden init`", code="not_initialised"
+        )
+    return key_file.is_sealed()
