@@ -158,9 +158,11 @@ def _index(m: Manager) -> None:
     """Whoever names an HTLC as source owns it."""
     for slot in m.channels.values():
         core = slot.state.core
-        for htlc in core.outbound.values():
+        for htlc_id, htlc in core.outbound.items():
             source = htlc.add.source
             assert source is not None
+            if htlc.removal is not None and htlc.removal.preimage and htlc_id not in core.outcomes:
+                continue  # fulfilled, and handled durably; it only waits to leave both commitments
             if source.forwarded:
                 _own(m, (source.origin, source.index), slot)
             else:

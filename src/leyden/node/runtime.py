@@ -260,7 +260,7 @@ class Runtime:
         self.scheduler.after(min(delay, RuntimeLimits.RETRY_LAST_SECONDS), self._give_next)
 
     def _give_next(self) -> None:
-        """Give the oldest refused batch again, one at a time and in order; with the last of them the trouble is over."""
+        """Give the oldest refused batch again, one at a time and in order; with the last the trouble is over."""
         if self.broken is not None:
             return
         if self._refused:

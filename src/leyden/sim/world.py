@@ -26,7 +26,8 @@ MINER_SCRIPT = b"\x00\x14" + bytes(20)
 class Action(NamedTuple):
     """Something that may happen now.
 
-    kind: `deliver` (to node, from subject), `commit` (of journal subject), `block` (seen by node), `connect` (to subject).
+    kind: `deliver` (to node, from subject), `commit` (of journal subject), `block` (node sees one), `connect` (to
+    subject).
     """
 
     kind: str
