@@ -90,7 +90,7 @@ async def test_node_that_does_not_run_is_said(tmp_path: Path, stale: bool) -> No
     "answer",
     [
         b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\n\r\n{", b'HTTP/1.1 200 OK\r\n\r\n{"result": {"node_id": 5}}',
-        b"HTTP/1.1 200 OK\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n{}", b"HTTP/1.1 abc\r\n\r\n{}",
     ],
 )  # fmt: skip
 def test_something_else_at_the_socket_is_no_node(tmp_path: Path, answer: bytes) -> None:

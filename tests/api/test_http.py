@@ -1,8 +1,11 @@
 """Reading requests from a stream, byte by byte and broken off."""
 
 import asyncio
+import contextlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leyden.api import http
 from leyden.api.schema import BODY_BYTES_MAX, HEADER_BYTES_MAX
@@ -56,3 +59,14 @@ def test_every_status_has_its_words(status: int) -> None:
     shown = http.response(status, b"{}", keep_alive=False)
     assert shown.startswith(f"HTTP/1.1 {status} ".encode())
     assert shown.endswith(b"\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+
+@given(st.one_of(st.binary(max_size=200), st.binary(max_size=60).map(lambda tail: GOOD[:30] + tail + b"\r\n\r\n")))
+def test_no_bytes_do_anything_but_be_read_or_refused(sent: bytes) -> None:
+    """Whatever connects to the socket, the server must go on."""
+
+    async def read() -> None:
+        with contextlib.suppress(http.HttpError):
+            await http.read_request(reader_of(sent))
+
+    asyncio.run(read())

@@ -1,9 +1,12 @@
 """The table of methods, and what it says about bad requests."""
 
 import inspect
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leyden.api import schema
 from leyden.base.errors import CommandRejected
@@ -86,3 +89,24 @@ def test_an_unknown_method_names_the_nearest(name: str, near: str) -> None:
         schema.method_named(name)
     assert refused.value.code == "unknown_method"
     assert (f"did you mean `{near}`?" in refused.value.what) == bool(near)
+
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(sorted(schema.methods())), st.data())
+def test_no_body_does_anything_but_be_read_or_refused(name: str, data: st.DataObject) -> None:
+    """A crash in the decoder would be a fault of ours for a mistake of the client."""
+    method = schema.method_named(name)
+    fields = st.sampled_from([*method.request.__struct_fields__, "other"])
+    request = data.draw(st.dictionaries(fields, VALUES, max_size=5))
+    body = data.draw(st.one_of(st.binary(max_size=50), st.just(json.dumps(request).encode())))
+    try:
+        decoded = method.decode_request(body)
+    except CommandRejected:
+        return
+    assert list(decoded) == list(method.request.__struct_fields__)

@@ -98,7 +98,7 @@ def _request(name: str, body: bytes) -> bytes:
 
 def _result(method: schema.Method, response: bytes) -> Any:
     head, separator, body = response.partition(b"\r\n\r\n")
-    if not separator or not head.startswith(b"HTTP/1.1 "):
+    if not separator or not head.startswith(b"HTTP/1.1 ") or not head[9:12].isdigit():
         raise NodeFault("what answers at the socket is no Leyden node, or it broke off; look at the node's log")
     status = int(head[9:12])
     try:
