@@ -9,6 +9,7 @@ from leyden.sphinx.failures import FailureCode, FailureMessage
 RECIPIENT_REJECTED: Final = "recipient_rejected"
 NO_ROUTE: Final = "no_route"
 INSUFFICIENT_BALANCE: Final = "insufficient_balance"
+BELOW_MINIMUM: Final = "below_minimum"
 ROUTE_FAILED: Final = "route_failed"
 FEE_LIMIT: Final = "fee_limit"
 DEADLINE: Final = "deadline"
@@ -19,6 +20,7 @@ ADVICE: Final[dict[str, str]] = {
     RECIPIENT_REJECTED: "the recipient does not take this payment; ask it for a new invoice",
     NO_ROUTE: "no channel of this node and no hint of the invoice leads to the recipient; open a channel to it",
     INSUFFICIENT_BALANCE: "not enough is spendable in the channels that lead to the recipient; pay less or add funds",
+    BELOW_MINIMUM: "the amount is below the smallest HTLC that the peers on the way take; pay more at once",
     ROUTE_FAILED: "every way to the recipient failed; try again later",
     FEE_LIMIT: "the ways that are left cost more than the fee limit; raise it",
     DEADLINE: "no way was found before the deadline; try again with a later one",

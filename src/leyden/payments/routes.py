@@ -115,7 +115,9 @@ def plan(
     candidates = _candidates(channels, target, excluded)
     if not candidates:
         return outcome.NO_ROUTE
-    whole = [one for one in candidates if one.deliverable_msat >= amount_msat]
+    if all(amount_msat < one.channel.htlc_minimum_msat for one in candidates):
+        return outcome.BELOW_MINIMUM
+    whole = [one for one in candidates if one.channel.htlc_minimum_msat <= amount_msat <= one.deliverable_msat]
     if whole:
         best = min(whole, key=lambda one: (_cost_msat(one, amount_msat), -one.deliverable_msat))
         parts = [_part(best, target, amount_msat)]
