@@ -46,13 +46,17 @@ async def connect(core: NodeCore, text: str, host: str, port: int) -> PeerView:
         if core.transport is None:
             raise CommandRejected("the node is not in sync with the chain yet; try again soon", code="not_synced")
         await core.transport.connect(NodeId(node_id), host, port)
+        await _remember(core, node_id, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    await _until_init(core, node_id)
+    return describe.peer_view(core, node_id)
+
+
+async def _remember(core: NodeCore, node_id: bytes, address: str) -> None:
+    """Remember where a peer has just been reached."""
     known = core.manager.node.peers.get(node_id)
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if known is None or known.address != address:
         trusted = known is not None and known.trusted
         await core.run_in_node(lambda manager: manager.record(PeerRemembered(node_id, address, trusted)))
-    await _until_init(core, node_id)
-    return describe.peer_view(core, node_id)
 
 
 async def _until_init(core: NodeCore, node_id: bytes) -> None:

@@ -191,7 +191,7 @@ class Node(NodeMethods):
             born = manager.node.born
             assert born is not None
             if wallet_state.created is None:
-                created = creation_record(network, wallet_signer, born.birth_height, restored=False)
+                created = creation_record(network, wallet_signer, born.birth_height, restored=self.config.restored)
                 fold_wallet_record(wallet_state, created)
                 manager.outbox.append(manager.node_tail, encode_node_record(created))
             wallet = self._make_wallet(network, wallet_signer, wallet_state, manager.env.block_height)

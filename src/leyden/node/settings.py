@@ -122,6 +122,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         "regtest"
     )
     data_dir: Annotated[str, Meta(description="the data directory; default: where this file is")] = ""
+    restored: Annotated[
+        bool, Meta(description="the seed was used before: look for its coins in the whole chain at the first start")
+    ] = False
     alias: Annotated[str, Meta(max_length=32, description="name for people, 32 bytes at most")] = ""
     listen: Annotated[
         tuple[str, ...], Meta(description="host:port to take connections at; [] takes none, port 0 is any free one")

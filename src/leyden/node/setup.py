@@ -55,7 +55,8 @@ def create(
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(directory, 0o700)
         if not (directory / files.CONFIG_FILE).exists():
-            write_atomically(directory / files.CONFIG_FILE, config_file.config_text(values).encode())
+            kept = values if words is None else {**values, "restored": True}
+            write_atomically(directory / files.CONFIG_FILE, config_file.config_text(kept).encode())
     except OSError as error:
         raise CommandRejected(
             f"cannot make {directory} ({error.strerror}): check the place and its permissions",

@@ -44,3 +44,12 @@ async def test_commits_count_groups_not_batches(tmp_path: Path) -> None:
     await store.reclaim()
     assert store.commits == before + 1
     await store.close()
+
+
+async def test_nobody_else_can_read_the_journals(tmp_path: Path) -> None:
+    """Journals hold preimages and secrets of revoked states."""
+    store = SqliteStore(tmp_path / "journals.sqlite")
+    await store.open()
+    modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir()}
+    await store.close()
+    assert modes and not any(modes.values()), modes

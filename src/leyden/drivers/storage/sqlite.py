@@ -68,6 +68,11 @@ class SqliteStore:
             self._requests.put(Stop())
             self._thread = None
             raise
+        if self._vfs is None:
+            # Journals hold preimages and revocation secrets: nobody else reads them, wherever the file lies.
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    self._path.with_name(self._path.name + suffix).chmod(0o600)
         return self._file.epoch
 
     def load(self) -> Iterator[StoredJournal]:
