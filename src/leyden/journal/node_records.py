@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 
-class NodeBorn(msgspec.Struct, frozen=True, array_like=True, tag=30):
+class NodeBorn(msgspec.Struct, frozen=True, array_like=True, tag=30, forbid_unknown_fields=True):
     """First record: which network (chain_hash, 32 bytes) and node (node_id, 33 bytes) this store belongs to, and since
     which block.
     """
@@ -19,7 +19,7 @@ class NodeBorn(msgspec.Struct, frozen=True, array_like=True, tag=30):
     birth_hash: bytes
 
 
-class PaymentStarted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=31):
+class PaymentStarted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=31, forbid_unknown_fields=True):
     """A payment was accepted from the caller; durable before its first HTLC is signed.
 
     session_seed: 32 random bytes from which the session keys of its parts derive. deadline_seconds: no new part after
@@ -42,7 +42,7 @@ class PaymentStarted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     routes: list["FixedRoute"]
 
 
-class FixedHop(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class FixedHop(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """One channel of a given route: its short_channel_id, the node it leads to, and the HTLC on it."""
 
     short_channel_id: int
@@ -51,7 +51,7 @@ class FixedHop(msgspec.Struct, frozen=True, gc=False, array_like=True):
     cltv_expiry: int
 
 
-class FixedRoute(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class FixedRoute(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """A route that the caller gave; the first hop is one of our channels (channel_id, 32 bytes)."""
 
     channel_id: bytes
@@ -60,7 +60,7 @@ class FixedRoute(msgspec.Struct, frozen=True, gc=False, array_like=True):
     final_cltv_expiry_delta: int
 
 
-class PartSent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=32):
+class PartSent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=32, forbid_unknown_fields=True):
     """Over which nodes a part of a payment goes, to read its failure after a restart. Not written for direct parts."""
 
     payment_id: bytes
@@ -68,7 +68,7 @@ class PartSent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=32):
     hops: list[bytes]
 
 
-class PartFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=33):
+class PartFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=33, forbid_unknown_fields=True):
     """The failure of a part was handled. code: failure_code, 0 when unknown. hop: who failed it, -1 when unknown."""
 
     payment_id: bytes
@@ -79,7 +79,7 @@ class PartFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=33)
     hop: int
 
 
-class PaymentSent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=34):
+class PaymentSent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=34, forbid_unknown_fields=True):
     """A payment succeeded: its preimage is the proof."""
 
     payment_id: bytes
@@ -88,7 +88,7 @@ class PaymentSent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=34
     seconds: int
 
 
-class PaymentFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=35):
+class PaymentFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=35, forbid_unknown_fields=True):
     """A payment failed for good; none of its parts is in flight. reason: a stable name (payments/outcome.py)."""
 
     payment_id: bytes
@@ -98,7 +98,7 @@ class PaymentFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
     seconds: int
 
 
-class PaymentReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=36):
+class PaymentReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=36, forbid_unknown_fields=True):
     """A payment was claimed, durably in all its parts: for the list of payments."""
 
     claim_id: bytes
@@ -107,20 +107,20 @@ class PaymentReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, ta
     seconds: int
 
 
-class EventsAcknowledged(msgspec.Struct, frozen=True, array_like=True, tag=37):
+class EventsAcknowledged(msgspec.Struct, frozen=True, array_like=True, tag=37, forbid_unknown_fields=True):
     """The user has acknowledged events of this journal."""
 
     event_ids: list[str]
 
 
-class PaymentsForgotten(msgspec.Struct, frozen=True, array_like=True, tag=38):
+class PaymentsForgotten(msgspec.Struct, frozen=True, array_like=True, tag=38, forbid_unknown_fields=True):
     """Payments whose stated time is over; their ids may be used again."""
 
     payment_ids: list[bytes]
     claim_ids: list[bytes]
 
 
-class PeerRemembered(msgspec.Struct, frozen=True, array_like=True, tag=39):
+class PeerRemembered(msgspec.Struct, frozen=True, array_like=True, tag=39, forbid_unknown_fields=True):
     """Where a peer can be reached: `host:port`. trusted: its zero-conf channels are accepted."""
 
     node_id: bytes
@@ -128,20 +128,20 @@ class PeerRemembered(msgspec.Struct, frozen=True, array_like=True, tag=39):
     trusted: bool
 
 
-class BestBlock(msgspec.Struct, frozen=True, array_like=True, tag=40):
+class BestBlock(msgspec.Struct, frozen=True, array_like=True, tag=40, forbid_unknown_fields=True):
     """All chain records up to this block are durable."""
 
     height: int
     block_hash: bytes
 
 
-class JournalArchived(msgspec.Struct, frozen=True, array_like=True, tag=41):
+class JournalArchived(msgspec.Struct, frozen=True, array_like=True, tag=41, forbid_unknown_fields=True):
     """A channel's journal is no longer needed by anything."""
 
     journal: str
 
 
-class PaymentSummary(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=42):
+class PaymentSummary(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=42, forbid_unknown_fields=True):
     """A finished payment as a snapshot keeps it. preimage: empty when it failed. acknowledged: its event was."""
 
     payment_id: bytes
