@@ -308,6 +308,16 @@ class Manager:
             acknowledged, self.ack_node_events = self.ack_node_events, []
             self.record(EventsAcknowledged(acknowledged))
 
+    def holds_urgent_records(self) -> bool:
+        """Return whether a close or a preimage waits for the store: on a full disk these come first."""
+        for slot in self.channels.values():
+            if slot.tail.durable == slot.tail.position:
+                continue
+            core = slot.state.core
+            if core.closing is not None or core.claims or any(htlc.preimage for htlc in core.inbound.values()):
+                return True
+        return False
+
     def show(self, event: Event) -> None:
         """Show an event whose fact is durable; the same one again is shown once in a life."""
         if event.event_id not in self.events:

@@ -74,6 +74,7 @@ class NodeMethods(ABC):
             data_dir=core.config.data_dir,
             started_seconds=core.started_seconds,
             alarms=[
+                *_crowded(len(manager.events), manager.config.unacknowledged_events_max),
                 *core.alarms.values(),
                 *[
                     f"channel {slot.channel_id.hex()[:16]}: {slot.halted}"
@@ -316,6 +317,14 @@ class NodeMethods(ABC):
     async def acknowledge_event(self, event_id: str) -> None:
         """Say that an event was dealt with."""
         await self.core.run(lambda manager: _acknowledge(manager, event_id))
+
+
+def _crowded(events: int, most: int) -> list[str]:
+    """Say that events pile up, before it stops new payments (DESIGN section 4, "Archive")."""
+    if events < most // 2:
+        return []
+    what = "no new payment or channel is taken until some are" if events >= most else f"at {most} no new one is taken"
+    return [f"{events} events wait to be acknowledged; {what}"]
 
 
 def _acknowledge(manager: Manager, event_id: str) -> None:

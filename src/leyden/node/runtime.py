@@ -19,7 +19,7 @@ from leyden.manager import chain, claiming, peers, sending
 from leyden.manager.actions import Action, Disconnect, Report
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import encode_node_snapshot
-from leyden.ports.store import Store
+from leyden.ports.store import KeepsReserve, Store
 from leyden.ports.transport import Connection
 from leyden.ports.wallet import OnchainWallet
 
@@ -264,12 +264,24 @@ class Runtime:
         if self.broken is not None:
             return
         if self._refused:
+            self._use_reserve()
             number = min(self._refused)
             self._give(number, self._refused.pop(number))
             return
         self._tries = 0
         self.store_status = ""
         self.on_action(Report("info", "the store works again"))
+        if isinstance(self.store, KeepsReserve):
+            self.store.refill_reserve()
+
+    def _use_reserve(self) -> None:
+        """A full disk can still close a channel and keep a preimage (DESIGN section 2, "Broadcast rule")."""
+        if (
+            isinstance(self.store, KeepsReserve)
+            and self.manager.holds_urgent_records()
+            and self.store.release_reserve()
+        ):
+            self.on_action(Report("warning", "the disk is full: a close or a claim takes the room kept for it"))
 
     def _break(self, error: StorageFailed) -> None:
         """The store refuses for good: stop before another message goes out (DESIGN section 6)."""

@@ -7,7 +7,7 @@ journals become durable in any order.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from leyden.base.errors import StorageFailed
 from leyden.base.ids import JournalId
@@ -18,6 +18,19 @@ __all__ = ["Append", "Completion", "Snapshot", "Store", "StoredJournal"]
 
 Completion: TypeAlias = Callable[[StorageFailed | None], None]
 """Called once on the event loop's thread: None when all of a batch is durable, else why not."""
+
+
+@runtime_checkable
+class KeepsReserve(Protocol):
+    """A store that holds back room for what must be written even on a full disk: a close, a preimage."""
+
+    def release_reserve(self) -> bool:
+        """Give the room free; return whether there was any."""
+        ...
+
+    def refill_reserve(self) -> bool:
+        """Take room back; return whether all of it is held again."""
+        ...
 
 
 class Store(Protocol):
