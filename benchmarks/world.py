@@ -7,33 +7,44 @@ import tempfile
 import time
 import urllib.request
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+ROOT = Path(__file__).resolve().parent.parent
 WAIT_SECONDS = 60.0
+NOBODY = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 
 
 class BenchNode:
-    """One node process. Calls block: the benchmark itself must cost nothing while nodes work."""
+    """One node process. Calls block: the benchmark itself must cost nothing while nodes work.
+
+    started_seconds: from the start of the process until it followed the chain and listened.
+    """
 
     def __init__(self, world: "World", name: str, delay_ms: int) -> None:
         self.name = name
+        self.errors = world.directory / f"{name}.err"
         options = {
             "data_dir": str(world.directory / name),
             "chain_url": world.chain_url,
             "cookie_file": str(world.cookie),
             "delay_ms": delay_ms,
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(world.directory / f"{name}.err").open("wb"),
-            text=True,
-        )
-        info = self.wait(lambda one: one["synced"] and one["listening"])
-        self.node_id = info["node_id"]
+        begun = time.monotonic()
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.worker", json.dumps(options)],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        info = self.wait(lambda one: bool(one["synced"] and one["listening"]))
+        self.started_seconds = time.monotonic() - begun
+        self.node_id: str = info["node_id"]
         self.host, _, port = info["listening"][0].rpartition(":")
         self.port = int(port)
 
@@ -48,7 +59,7 @@ class BenchNode:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} ended; see its .err file")
+            raise RuntimeError(f"{self.name} ended:\n{self.errors.read_text(errors='replace')[-4000:]}")
         answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(f"{self.name}: {answer['error']}")
@@ -59,15 +70,34 @@ class BenchNode:
         self.send(do=do, **command)
         return self.receive()
 
-    def wait(self, condition: Any) -> Any:
+    def wait(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Ask for `info` until the condition holds."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < deadline:
-            info = self.call("info")
-            if condition(info):
-                return info
-            time.sleep(0.05)
-        raise RuntimeError(f"{self.name} did not get ready")
+        info: dict[str, Any] = {}
+
+        def holds() -> bool:
+            info.update(self.call("info"))
+            return condition(info)
+
+        try:
+            until(f"{self.name} to get ready", holds)
+        except TimeoutError as error:
+            said = self.errors.read_text(errors="replace")[-4000:]
+            raise TimeoutError(f"{error}; it says {info} and\n{said}") from None
+        return info
+
+    def kill(self) -> None:
+        """End the process; nothing depends on a clean stop."""
+        self.process.kill()
+        self.process.wait()
+
+
+def until(what: str, condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {WAIT_SECONDS:.0f} s in vain for {what}")
+        time.sleep(0.02)
 
 
 class World:
@@ -87,17 +117,25 @@ class World:
         port = self.service.stdout.readline().strip().rpartition(":")[2]
         self.chain_url = f"http://127.0.0.1:{port}"
         self.cookie = chain / ".cookie"
-        self.rpc("generatetoaddress", 1, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
 
     def __enter__(self) -> "World":
+        """Have one block, so that the chain counts as recent."""
+        try:
+            self.rpc("generatetoaddress", 1, NOBODY)
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """End all processes and remove the folder."""
+        self._end()
+
+    def _end(self) -> None:
         for node in self.nodes:
-            node.process.kill()
-            node.process.wait()
+            node.kill()
         self.service.kill()
         self.service.wait()
         self._folder.cleanup()
@@ -119,6 +157,11 @@ class World:
         self.nodes.append(node)
         return node
 
+    def stop(self, node: BenchNode) -> None:
+        """End one node."""
+        self.nodes.remove(node)
+        node.kill()
+
     def fund(self, node: BenchNode) -> None:
         """Give a node coins that it can spend."""
         self.rpc("generatetoaddress", 101, node.call("address"))
@@ -128,19 +171,15 @@ class World:
         """Wait until every node has seen the tip."""
         height = self.rpc("getblockcount")
         for node in self.nodes:
-            node.wait(lambda info: info["height"] >= height)
+            node.wait(lambda info: bool(info["height"] >= height))
 
-    def channel(self, opener: BenchNode, accepter: BenchNode, amount_sat: int, push_msat: int) -> None:
+    def channel(self, opener: BenchNode, accepter: BenchNode, amount_sat: int) -> None:
         """Open a channel and wait until both can use it, and the accepter can be found through it."""
-        usable = [one.call("usable") for one in (opener, accepter)]
+        both = (opener, accepter)
+        usable = [one.call("usable") + 1 for one in both]
         opener.call("connect", node_id=accepter.node_id, host=accepter.host, port=accepter.port)
-        opener.call("open", node_id=accepter.node_id, amount_sat=amount_sat, push_msat=push_msat)
-        self.rpc("generatetoaddress", 6, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
+        opener.call("open", node_id=accepter.node_id, amount_sat=amount_sat, push_msat=0)
+        self.rpc("generatetoaddress", 6, NOBODY)
         self.settle()
-        deadline = time.monotonic() + WAIT_SECONDS
-        while [one.call("usable") for one in (opener, accepter)] != [usable[0] + 1, usable[1] + 1]:
-            if time.monotonic() > deadline:
-                raise RuntimeError("the channel did not get ready")
-            time.sleep(0.05)
-        while accepter.call("hints") == 0:
-            time.sleep(0.05)
+        until("the channel", lambda: [one.call("usable") for one in both] == usable)
+        until("the policy of the opener", lambda: accepter.call("hints") > 0)

@@ -21,6 +21,11 @@ class DelayedStore:
         self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def inner(self) -> Store:
+        """The store behind, for whoever measures."""
+        return self._inner
+
     async def open(self) -> int:
         """Open the inner store."""
         return await self._inner.open()

@@ -1,0 +1,152 @@
+"""Where the time goes: cProfile of payer, forwarder and payee at 100 in flight, by function and by subsystem.
+
+The profiler reads the thread's CPU clock, so that waiting (for the interpreter lock, for other processes) is not
+counted; what the readings themselves cost is measured first and taken off again, and what is left is scaled to what the
+event loop's thread uses without a profiler. A call into C counts for the subsystem that makes it. The store's writer
+thread is the rest of the process's CPU time.
+"""
+
+import pstats
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.payments import AMOUNT_SAT, Say, make_invoices, measure, pay, three_nodes, two_nodes, warm_up
+from benchmarks.world import BenchNode, World
+
+IN_FLIGHT = 100
+TOP = 30
+STORE_THREAD = "store thread"
+Place = tuple[str, int, str]
+"""File, line and name of a function, as `pstats` has it."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One function: calls and own microseconds per payment."""
+
+    where: str
+    calls: float
+    own_us: float
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """One node's profile. cpu_us: of the process per payment, without the profiler; subsystems add up to it."""
+
+    node: str
+    cpu_us: float
+    per_second: float
+    subsystems: dict[str, float]
+    lines: list[Line]
+
+
+def profile(count: int, warm: int, say: Say) -> list[Profile]:
+    """Profile payer and payee of a direct payment, and the forwarder of one that is forwarded."""
+    with World() as world:
+        say("payer and payee")
+        found = _profiled(world, two_nodes(world, 0), count, warm, ("payer", "payee"))
+    with World() as world:
+        say("forwarder")
+        found += _profiled(world, three_nodes(world), count, warm, ("forwarder",))
+    return found
+
+
+def _profiled(world: World, nodes: Sequence[BenchNode], count: int, warm: int, names: tuple[str, ...]) -> list[Profile]:
+    warm_up(nodes, warm)
+    real = measure(nodes, IN_FLIGHT, count)
+    invoices = make_invoices(nodes[-1], count, AMOUNT_SAT)
+    wanted = [node for node in nodes if node.name in names]
+    biases = {node.name: Bias(*node.call("profile", on=True)) for node in wanted}
+    pay(nodes, invoices, IN_FLIGHT)
+    found = []
+    for node in wanted:
+        path = world.directory / f"{node.name}.profile"
+        node.call("profile", on=False, path=str(path))
+        place = list(nodes).index(node)
+        cpu = (real["cpu_ms"][place] * 1000, real["loop_cpu_ms"][place] * 1000)
+        found.append(_read(path, node.name, count, cpu, real["per_second"], biases[node.name]))
+    return found
+
+
+class Bias(msgspec.Struct, frozen=True):
+    """Seconds that the profiler adds to a function: for each call of it, and for each call that it makes."""
+
+    called: float
+    calling: float
+
+
+def _read(path: Path, node: str, count: int, cpu: tuple[float, float], per_second: float, bias: Bias) -> Profile:
+    stats: dict[Place, Any] = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]
+    made: dict[Place, int] = {}
+    for entry in stats.values():
+        for caller, numbers in entry[4].items():
+            made[caller] = made.get(caller, 0) + numbers[1]
+    subsystems: dict[str, float] = {}
+    owns: list[tuple[float, int, Place]] = []
+    for place, (_primitive, calls, own, _cumulative, callers) in stats.items():
+        if _is_waiting(place):
+            continue
+        own = max(0.0, own - calls * bias.called - made.get(place, 0) * bias.calling)  # noqa: PLW2901
+        owns.append((own, calls, place))
+        for subsystem, seconds in _shares(place, own, callers).items():
+            subsystems[subsystem] = subsystems.get(subsystem, 0.0) + seconds
+    cpu_us, loop_us = cpu
+    scale = loop_us / max(sum(subsystems.values()), 1e-9)
+    scaled = {name: seconds * scale for name, seconds in subsystems.items()}
+    scaled[STORE_THREAD] = cpu_us - loop_us
+    ordered = sorted(scaled.items(), key=lambda one: -one[1])
+    owns.sort(key=lambda one: -one[0])
+    lines = [Line(_name(place), round(calls / count, 2), round(own * scale, 2)) for own, calls, place in owns[:TOP]]
+    return Profile(node, round(cpu_us, 1), per_second, {name: round(us, 1) for name, us in ordered}, lines)
+
+
+def _is_waiting(place: Place) -> bool:
+    """Whether a function only waits for something to happen."""
+    return place[0] == "~" and "'poll' of 'select.epoll'" in place[2]
+
+
+def _shares(place: Place, own: float, callers: dict[Place, Any]) -> dict[str, float]:
+    """Return to which subsystems the own time of a function counts."""
+    if place[0] != "~" or not callers:
+        return {subsystem_of(place[0]): own}
+    whole = sum([numbers[2] for numbers in callers.values()]) or 1.0
+    shares: dict[str, float] = {}
+    for caller, (_primitive, _calls, seconds, _cumulative) in callers.items():
+        subsystem = subsystem_of(caller[0])
+        shares[subsystem] = shares.get(subsystem, 0.0) + own * seconds / whole
+    return shares
+
+
+def subsystem_of(file: str) -> str:
+    """Return the subsystem of a source file: a package of Leyden, asyncio, or what else it is."""
+    parts = Path(file).parts
+    if "leyden" in parts:
+        inside = parts[len(parts) - parts[::-1].index("leyden") :]
+        return f"{inside[0]}/{inside[1]}" if inside[0] == "drivers" else inside[0].removesuffix(".py")
+    if "benchmarks" in parts:
+        return "the benchmark"
+    if "asyncio" in parts or "selectors.py" in parts:
+        return "asyncio"
+    return "Python's library"
+
+
+def _name(place: Place) -> str:
+    file, line, name = place
+    if file == "~":
+        return name.strip("<>")
+    parts = Path(file).parts
+    inside = parts[len(parts) - parts[::-1].index("leyden") :] if "leyden" in parts else parts[-2:]
+    return f"{'/'.join(inside)}:{line} {name}"
+
+
+def text_of(profiles: Sequence[Profile]) -> list[str]:
+    """Return what is printed and kept beside the figures."""
+    lines: list[str] = []
+    for one in profiles:
+        lines.append(f"{one.node}: {one.cpu_us:.0f} us of CPU a payment, {one.per_second:.0f} payments/s")
+        lines += [f"  {us:8.1f} us  {name}" for name, us in one.subsystems.items() if us >= 0.5]
+        lines.append("  own us  calls  function, a payment")
+        lines += [f"  {line.own_us:6.1f} {line.calls:6.2f}  {line.where}" for line in one.lines]
+        lines.append("")
+    return lines
