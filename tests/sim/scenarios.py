@@ -7,6 +7,7 @@ from leyden.crypto.hashes import sha256
 from leyden.sim import user
 from leyden.sim.handler import Prompt
 from leyden.sim.scenario import Scenario
+from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.user import Order
 from leyden.sim.world import World
 from tests.sim import topologies
@@ -45,6 +46,19 @@ def begin_failure(world: World) -> list[Order]:
     return [order]
 
 
+def begin_late_answer(answer: str, payer: str, payee: str, amount_msat: int, world: World) -> list[Order]:
+    """A payment that its recipient was asked about long ago is answered now."""
+    user_of_payee = Prompt("")
+    world.nodes[payee].application = user_of_payee
+    order = pay(world, payer, payee, amount_msat, deadline_seconds=10_000)
+    run_to_rest(world, Fair(), lambda at: at.clock.now_seconds > order.started.created_seconds + 3)
+    user_of_payee.answer = answer
+    manager = world.nodes[payee].manager
+    for event in list(manager.events.values()):
+        world.nodes[payee].run(partial(user_of_payee.on_event, event=event))
+    return [order]
+
+
 def begin_both_ways(world: World) -> list[Order]:
     """Two payments that cross each other."""
     return [pay(world, "alice", "bob", name="there"), pay(world, "bob", "alice", name="back")]
@@ -69,5 +83,11 @@ SCENARIOS: dict[str, tuple[Callable[[], World], Callable[[World], list[Order]]]]
     "two parts forwarded": (topologies.diamond, _payment("alice", "dave", TWO_PARTS_MSAT)),
     "hold": (partial(topologies.direct, "bob"), _payment("alice", "bob")),
     "hold two parts": (partial(topologies.double, "bob"), _payment("alice", "bob", TWO_PARTS_MSAT)),
+    "late claim": (partial(topologies.line, "carol"), partial(begin_late_answer, "claim", "alice", "carol", SMALL_MSAT)),
+    "late failure": (partial(topologies.line, "carol"), partial(begin_late_answer, "fail", "alice", "carol", SMALL_MSAT)),
+    "late claim of two parts": (
+        partial(topologies.double, "bob"),
+        partial(begin_late_answer, "claim", "alice", "bob", TWO_PARTS_MSAT),
+    ),
     "hold forwarded": (partial(topologies.line, "carol"), _payment("alice", "carol")),
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from leyden.manager import events as ev
-from leyden.sim.scenario import Crash, combinations, crashes, cuts, outline, replay
+from leyden.sim.scenario import Crash, combinations, crashes, cuts, holds, outline, replay
 from leyden.sim.schedules import Draws, Fair, Last, Newest
 from leyden.sim.world import Schedule
 from tests.sim.scenarios import SCENARIOS, scenario
@@ -39,6 +39,14 @@ def test_any_lost_connection_loses_nothing(name: str) -> None:
     plan = outline(scenario(name), Fair())
     for cut in cuts(plan, list(scenario(name).base.links)):
         replay(scenario(name), Fair(), [cut])
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_journal_that_stays_behind_loses_nothing(name: str) -> None:
+    """What the other journals write while one waits must not rest on what is lost with it."""
+    plan = outline(scenario(name), Fair())
+    for hold, crash in holds(plan, list(scenario(name).base.nodes)):
+        replay(scenario(name), Fair(), [hold, crash])
 
 
 def test_a_crash_of_any_of_four_nodes_loses_nothing() -> None:

@@ -9,7 +9,7 @@ from itertools import product
 import msgspec
 
 from leyden.sim.books import Books
-from leyden.sim.oracles import Violation, check_rest
+from leyden.sim.oracles import check_rest
 from leyden.sim.schedules import run_to_rest
 from leyden.sim.user import Order
 from leyden.sim.world import Schedule, World
@@ -33,7 +33,17 @@ class Cut(msgspec.Struct, frozen=True):
     other: str
 
 
-Deviation = Crash | Cut
+class Hold(msgspec.Struct, frozen=True):
+    """From before step `step` on, one journal of a node does not become durable, until a crash of the node."""
+
+    step: int
+    node: str
+    journal: str
+
+
+AT_REST = 1 << 30
+"""A step that no run reaches: what comes then, comes when the world is at rest."""
+Deviation = Crash | Cut | Hold
 Check = Callable[[World, Sequence[Order]], None]
 
 
@@ -108,6 +118,8 @@ def deviate(world: World, deviation: Deviation, orders: Sequence[Order]) -> None
                     order.ask(world.nodes[name])
         case Cut(one=one, other=other):
             world.cut(one, other)
+        case Hold(node=name, journal=journal):
+            world.nodes[name].disk.held[journal] = None
 
 
 def combinations(under_way: Mapping[str, int]) -> list[tuple[tuple[str, int], ...]]:
@@ -129,23 +141,23 @@ def crashes(plan: Outline, nodes: Sequence[str]) -> Iterator[Crash]:
                 yield Crash(step, name, kept)
 
 
+def holds(plan: Outline, nodes: Sequence[str]) -> Iterator[tuple[Hold, Crash]]:
+    """Yield, for each journal that gets something to write, that it waits until all else is at rest, then a crash.
+
+    The crash keeps nothing of it, or its first record.
+    """
+    for name in nodes:
+        before: dict[str, int] = {}
+        for step, under_way in enumerate(plan.under_way):
+            for journal, count in under_way[name].items():
+                if count > before.get(journal, 0):
+                    yield Hold(step, name, journal), Crash(AT_REST, name)
+                    yield Hold(step, name, journal), Crash(AT_REST, name, ((journal, 1),))
+            before = under_way[name]
+
+
 def cuts(plan: Outline, links: Sequence[tuple[str, str]]) -> Iterator[Cut]:
     """Yield a cut of each link before each step."""
     for step in range(plan.steps + 1):
         for one, other in links:
             yield Cut(step, one, other)
-
-
-__all__ = [
-    "Crash",
-    "Cut",
-    "Deviation",
-    "Outline",
-    "Scenario",
-    "Violation",
-    "combinations",
-    "crashes",
-    "cuts",
-    "outline",
-    "replay",
-]
