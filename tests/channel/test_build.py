@@ -4,7 +4,15 @@ from itertools import pairwise
 
 import pytest
 
-from leyden.channel.build import basepoints, channel_keys, closing_parameters, local_commitment, remote_commitment
+from leyden.channel.build import (
+    KEYS_KEPT,
+    basepoints,
+    channel_keys,
+    closing_parameters,
+    local_commitment,
+    prepare,
+    remote_commitment,
+)
 from leyden.transactions.commitment import Commitment
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 from tests.channel.pair import Pair, failure, fulfil, pending_add, ready_pair
@@ -66,6 +74,32 @@ def test_constants_are_those_of_the_right_side() -> None:
     assert keys.local_parameters.opener_is_broadcaster
     assert not keys.remote_parameters.opener_is_broadcaster
     assert keys.local_parameters.obscuring_factor == keys.remote_parameters.obscuring_factor
+
+
+def test_a_peer_that_names_our_point_gets_its_own_keys() -> None:
+    """Keys are made once for each commitment; mixed up, our balance would be paid to the peer's key."""
+    pair = ready_pair()
+    opened = pair.a.core.opened
+    point = pair.a.signer.per_commitment_point(pair.a.keys_id, 1)
+    keys, again = channel_keys(opened), channel_keys(opened)
+    both = [keys.local_keys(point), keys.remote_keys(point)]
+    swapped = [again.remote_keys(point), again.local_keys(point)]
+    assert both == swapped[::-1]
+    assert both[0].broadcaster_funding_public_key == opened.local.funding_pubkey
+    assert both[1].broadcaster_funding_public_key == opened.remote.funding_pubkey
+
+
+def test_keys_made_ahead_are_those_made_in_need() -> None:
+    """And only a few are kept."""
+    pair = ready_pair()
+    for index in range(8):
+        prepare(pair.a.core, pair.a.state.keys, pair.a.env.point_of)
+        pair.offered(0, pending_add(index))
+        assert len(pair.a.state.keys.made) <= KEYS_KEPT
+    core = pair.a.core
+    fresh = channel_keys(core.opened)
+    kept = pair.a.state.keys.remote_keys(core.remote_point)
+    assert kept == fresh.remote_keys(core.remote_point)
 
 
 def test_closing_parameters_are_the_same_at_both_ends() -> None:

@@ -5,10 +5,12 @@ import pytest
 
 from leyden.channel import effects as fx
 from leyden.channel import limits
+from leyden.channel.dispatch import apply
 from leyden.channel.env import ChannelLimits
 from leyden.channel.inputs import ChangeFeerate, Commit, DecideHtlcs, Learn, QueueAdd, ReleaseClaim
+from leyden.channel.session import RemovalsQueued
 from leyden.crypto.hashes import sha256
-from leyden.journal.records import Claim, ClaimAbandoned, ClaimPart, HtlcsDecided, SentCommitment
+from leyden.journal.records import Acknowledged, Claim, ClaimAbandoned, ClaimPart, HtlcsDecided, SentCommitment
 from leyden.transactions import fees
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 from leyden.wire.messages import (
@@ -276,6 +278,27 @@ def test_an_abandoned_claim_reveals_nothing_and_its_htlcs_can_be_failed() -> Non
     pair.resolve(1, failure(0))
     pair.pump()
     assert pair.balances_msat() == (6_000_000_000, 4_000_000_000)
+    # What is signed stays as it is, whatever comes too late.
+    pair.offered(0, pending_add(2))
+    claim = claim_of(pair.b.core.opened.channel_id, 2, 1)
+    play(pair.b).on(DecideHtlcs([], [], [claim])).on(ReleaseClaim(claim.claim_id)).on(Commit())
+    play(pair.b).on(Learn(ClaimAbandoned(claim.claim_id)))
+    assert pair.b.core.inbound[1].preimage == preimage_of(2)
+    pair.reconnect()
+    pair.pump()
+    assert pair.balances_msat() == (5_990_000_000, 4_010_000_000)
+
+
+def test_a_claim_that_every_part_has_is_a_promise_like_any_other() -> None:
+    """When it is acknowledged before its fulfil was signed, the next connection carries it out without a release."""
+    pair = ready_pair()
+    pair.offered(0, pending_add(1))
+    claim = claim_of(pair.b.core.opened.channel_id, 1, 0)
+    play(pair.b).on(DecideHtlcs([], [], [claim])).on(Learn(Acknowledged([], [], [claim.claim_id], [])))
+    assert not pair.b.core.claims
+    pair.reconnect()
+    pair.pump()
+    assert pair.balances_msat() == (5_990_000_000, 4_010_000_000)
 
 
 def test_a_failure_not_sent_gives_way_to_a_preimage_and_a_signed_one_does_not() -> None:
@@ -283,6 +306,7 @@ def test_a_failure_not_sent_gives_way_to_a_preimage_and_a_signed_one_does_not() 
     pair = ready_pair()
     pair.offered(0, pending_add(1), pending_add(2))
     play(pair.b).on(DecideHtlcs([], [failure(0)], [])).on(DecideHtlcs([fulfil(0, 1)], [], []))
+    assert pair.b.core.inbound[0].failure is None
     play(pair.b).on(Commit()).expect(SentCommitment, a(UpdateFulfillHtlc, id=0), fx.SendCommitmentSigned)
     pair.collect(1)
     pair.pump()
@@ -326,6 +350,36 @@ def test_updates_of_the_peer_alone_are_worth_a_signature() -> None:
     pair.deliver(1)
     assert pair.sent_kinds(0) == ["RevokeAndAck"]
     assert type(pair.sent(0)[0]) is RevokeAndAck
+
+
+def test_room_that_the_peer_makes_is_used_in_the_same_signature() -> None:
+    """The limits look at the commitment that is signed: with what the peer has removed, and with what it has added."""
+    pair = ready_pair((None, ChannelLimits(max_accepted_htlcs=1)))
+    pair.offered(0, pending_add(1))
+    pair.give(0, QueueAdd(pending_add(2)))
+    pair.resolve(1, fulfil(0, 1))
+    pair.deliver(1)
+    assert pair.sent_kinds(0) == ["RevokeAndAck", "UpdateAddHtlc", "CommitmentSigned"]
+    pair = ready_pair((ChannelLimits(max_dust_htlc_exposure_msat=500_000), None))
+    pair.offer(1, pending_add(1, 300_000))
+    pair.give(0, QueueAdd(pending_add(2, 300_000)))
+    pair.deliver(1)
+    assert refusals(pair.a) == [(2, limits.DUST_EXPOSURE)]
+
+
+def test_a_removal_that_is_queued_again_is_signed_once() -> None:
+    """Reconnections and releases may queue it twice; a second removal of one HTLC would fail the channel."""
+    pair = ready_pair()
+    pair.offered(0, pending_add(1))
+    pair.resolve(1, fulfil(0, 1))
+    pair.deliver(1)
+    pair.deliver(0)
+    apply(pair.b.state, RemovalsQueued((0, 0, 5)))
+    transcript = pair.b.handle(Commit())
+    assert not [one for one in transcript if type(one) is UpdateFulfillHtlc]
+    pair.collect(1)
+    pair.pump()
+    assert pair.balances_msat() == (5_990_000_000, 4_010_000_000)
 
 
 def test_a_full_queue_refuses() -> None:

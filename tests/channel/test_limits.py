@@ -88,6 +88,14 @@ def test_without_anchors_dust_is_judged_at_a_feerate_with_a_buffer() -> None:
     assert len(anchors.offered(0, *[pending_add(index, 2_000_000) for index in range(4)])) == 4
 
 
+def test_thresholds_at_the_buffer_feerate_are_those_of_whoever_publishes() -> None:
+    """354 sat and an HTLC-timeout (663) or HTLC-success (703) at 3,530 sat/kw."""
+    pair = ready_pair(channel_type=STATIC)
+    timeout, success = (354 + 3_530 * weight // 1_000 for weight in (663, 703))
+    assert limits.judged_thresholds(pair.a.core.local, pair.a.env) == (timeout * 1_000, success * 1_000)
+    assert limits.judged_thresholds(pair.a.core.remote, pair.a.env) == (success * 1_000, timeout * 1_000)
+
+
 def test_an_inbound_htlc_past_the_limit_is_told_once_it_is_committed() -> None:
     """It is failed back then, without its preimage and without closing: the peer did nothing forbidden."""
     pair = dusty(50_000_000)

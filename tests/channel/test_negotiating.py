@@ -264,6 +264,29 @@ def test_dust_outputs_are_dropped() -> None:
     play(pair.b).refuses(message, InvalidClosing, "does not sign the closing transaction")
 
 
+def test_a_transaction_without_outputs_is_refused() -> None:
+    """All would go to the miners, if any took it: there is no closing transaction in that."""
+    small = ChannelLimits(channel_reserve_floor_satoshis=354)
+    pair = negotiating((small, small), funding_satoshis=20_000, push_msat=0)
+    closing = closing_form(pair.a.state, 19_900, 0)
+    assert not closing.parties
+    signature = pair.a.signer.sign_closing(pair.a.keys_id, closing)
+    message = ClosingSigned(pair.a.core.opened.channel_id, 19_900, signature)
+    play(pair.b).refuses(message, InvalidClosing, "does not sign the closing transaction")
+
+
+def test_a_signature_of_one_form_does_not_complete_the_other() -> None:
+    """A late answer of the signer for the usual form, when the peer has left its own output out."""
+    pair = negotiating()
+    pair.give(0, Commit())
+    usual = pair.a.answer_of_signer()
+    pair.give(0, usual)
+    fee = usual.fee_satoshis
+    play(pair.a).on(signed_by(pair.b, fee, form=1)).expect(fx.SignClosing(fee, 1))
+    play(pair.a).on(usual).expect(a(ClosingSigned, fee_satoshis=fee))
+    assert type(pair.a.state) is Negotiating
+
+
 def test_a_huge_feerate_leaves_a_transaction() -> None:
     """When the other side has nothing, a fee that takes all would leave no output at all."""
     small = ChannelLimits(channel_reserve_floor_satoshis=354)

@@ -52,6 +52,7 @@ def test_the_whole_dialogue_of_one_payment() -> None:
     pair.pump()
     assert pair.balances_msat() == (5_990_000_000, 4_010_000_000)
     assert not pair.b.core.inbound
+    assert [one for one in pair.a.seen if type(one) is fx.OutcomesKnown] == [fx.OutcomesKnown((0,))]
 
 
 def test_a_failure_counts_only_when_its_removal_is_irrevocable() -> None:

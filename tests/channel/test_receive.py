@@ -67,6 +67,8 @@ def test_a_bad_add_fails_the_channel(changes: dict[str, Any], text: str) -> None
     pair = ready_pair((None, limits), funding_satoshis=1_000_000, push_msat=400_000_000)
     play(pair.b).refuses(msgspec.structs.replace(add(pair.b), **changes), InvalidHtlc, text)
     assert InvalidHtlc.reaction is Reaction.FAIL_CHANNEL
+    nothing = ready_pair((None, ChannelLimits(htlc_minimum_msat=0)))
+    play(nothing.b).refuses(add(nothing.b, amount_msat=0), InvalidHtlc, "below our htlc_minimum_msat")
 
 
 def test_ids_go_on_after_everything_is_resolved() -> None:

@@ -3,9 +3,10 @@
 from typing import get_args
 
 from leyden.channel import session as module
-from leyden.channel.inputs import Disconnected, QueueAdd
-from leyden.channel.session import Fact, Session, is_removing, next_local
-from tests.channel.pair import fulfil, pending_add, ready_pair
+from leyden.channel.dispatch import apply
+from leyden.channel.inputs import ChangeFeerate, DecideHtlcs, Disconnected, QueueAdd
+from leyden.channel.session import ClaimReleased, Fact, Session, is_removing, next_local
+from tests.channel.pair import failure, fulfil, pending_add, ready_pair
 from tests.channel.play import play
 from tests.channel.test_receive import add
 
@@ -18,10 +19,13 @@ def test_every_fact_has_its_change() -> None:
 def test_a_disconnection_leaves_a_session_as_it_began() -> None:
     """So a crash, which begins with a new one, is nothing else."""
     pair = ready_pair()
-    pair.offered(1, pending_add(1))
+    pair.offered(1, pending_add(1), pending_add(3))
     pair.give(0, QueueAdd(pending_add(2)))
-    pair.give(0, add(pair.a, 1))
+    pair.give(0, add(pair.a, 2))
     pair.resolve(0, fulfil(0, 1))
+    pair.give(0, DecideHtlcs([], [failure(1)], []))
+    pair.give(0, ChangeFeerate(2_000))
+    apply(pair.a.state, ClaimReleased((1,)))
     pair.give(0, Disconnected())
     left = pair.a.session
     assert left == Session()
@@ -55,6 +59,14 @@ def test_a_revocation_that_comes_between_updates_reaches_the_next_commitment() -
     dialogue.on(revocation)
     after = next_local(pair.a.core, pair.a.session)
     assert (after.offered_count, after.received_count) == (1, 1)
+
+
+def test_has_received_knows_the_newest_add_that_is_not_signed() -> None:
+    """Its onion may be read while the signature is under way."""
+    pair = ready_pair()
+    assert not pair.b.session.has_received(0)
+    play(pair.b).on(add(pair.b, 0)).on(add(pair.b, 1))
+    assert [pair.b.session.has_received(htlc_id) for htlc_id in (0, 1, 2)] == [False, True, False]
 
 
 def test_is_removing_knows_signed_and_unsigned_removals() -> None:

@@ -24,30 +24,33 @@ KEYS_KEPT = 6
 class ChannelKeys(msgspec.Struct, frozen=True, gc=False):
     """What never changes between the commitments of a channel; derived once from its birth.
 
-    made: keys of recent commitments by per-commitment point: deriving them is most of a small commitment's cost, and
-    can be done before it is needed (`prepare`).
+    made: keys of recent commitments by whose it is and its per-commitment point: deriving them is most of a small
+    commitment's cost, and can be done before it is needed (`prepare`). By the point alone, a peer that names our point
+    as its own would get our keys into its commitment, or its keys into ours.
     """
 
     local: ChannelBasepoints
     remote: ChannelBasepoints
     local_parameters: CommitmentParameters
     remote_parameters: CommitmentParameters
-    made: dict[bytes, CommitmentKeys]
+    made: dict[tuple[bool, bytes], CommitmentKeys]
 
     def local_keys(self, per_commitment_point: bytes) -> CommitmentKeys:
         """Return the keys of our commitment with this point (33 bytes, ours)."""
-        return self._keys(self.local, self.remote, per_commitment_point)
+        return self._keys((True, per_commitment_point), self.local, self.remote)
 
     def remote_keys(self, per_commitment_point: bytes) -> CommitmentKeys:
         """Return the keys of the peer's commitment with this point (33 bytes, the peer's)."""
-        return self._keys(self.remote, self.local, per_commitment_point)
+        return self._keys((False, per_commitment_point), self.remote, self.local)
 
-    def _keys(self, broadcaster: ChannelBasepoints, other: ChannelBasepoints, point: bytes) -> CommitmentKeys:
-        keys = self.made.get(point)
+    def _keys(
+        self, name: tuple[bool, bytes], broadcaster: ChannelBasepoints, other: ChannelBasepoints
+    ) -> CommitmentKeys:
+        keys = self.made.get(name)
         if keys is None:
             while len(self.made) >= KEYS_KEPT:
                 del self.made[next(iter(self.made))]
-            keys = self.made[point] = derive_commitment_keys(broadcaster, other, point)
+            keys = self.made[name] = derive_commitment_keys(broadcaster, other, name[1])
         return keys
 
 

@@ -79,7 +79,7 @@ def _take_removals(state: LiveState, batch: _Batch) -> None:
 
 def _take_feerate(state: LiveState, batch: _Batch, env: ChannelEnv) -> None:
     core, feerate = state.core, state.session.queued_feerate_per_kw
-    if not feerate or feerate == batch.view.feerate_per_kw or not core.opened.is_opener:
+    if not feerate or feerate == batch.view.feerate_per_kw:
         return
     if core.local_shutdown_script and not core.has_pending_htlcs():
         return  # BOLT 2, "Closing Initiation: `shutdown`": no update once nothing is left to settle
@@ -96,13 +96,10 @@ def _take_feerate(state: LiveState, batch: _Batch, env: ChannelEnv) -> None:
 
 def _take_adds(state: LiveState, batch: _Batch, env: ChannelEnv) -> None:
     core = state.core
-    closing = bool(core.local_shutdown_script)
     number = core.remote.number + 1
     htlc_id = core.next_outbound_id
     for pending in state.session.queued_adds:
-        if closing:
-            reason = limits.CLOSING
-        elif not env.block_height < pending.cltv_expiry < limits.CLTV_EXPIRY_LIMIT:
+        if not env.block_height < pending.cltv_expiry < limits.CLTV_EXPIRY_LIMIT:
             reason = limits.BAD_EXPIRY
         else:
             reason = limits.refusal(core, batch.view, pending.amount_msat, env)

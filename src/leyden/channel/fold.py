@@ -215,7 +215,7 @@ def _acknowledged(core: ChannelCore, record: Acknowledged) -> None:
 
 
 def _forget_claim(core: ChannelCore, claim: Claim | None) -> None:
-    """Every part has the claim durably: what is left of it here is a promise like any other, made on each connection."""
+    """Every part has the claim durably: what is left of it here is a promise like any other, on each connection."""
     if claim is None:
         return
     for part in claim.parts:
