@@ -65,6 +65,7 @@ CUSTOM_PAYLOAD_MAX = 65_533
 LISTEN_RETRY_SECONDS = 10.0
 _log = logging.getLogger("leyden.node")
 
+FIRST_TIP_SECONDS = 0.5
 MakeTransport = Callable[[NodeSigner, ConnectionHandler], Transport]
 
 
@@ -259,13 +260,16 @@ class Node(NodeMethods):
 
     async def _first_tip(self, chain: ChainSource, network: Network) -> tuple[int, bytes]:
         """A new node begins at the tip; it has nothing to look for in the past."""
+        said = ""
         while True:
             try:
                 await chain.check_network(network)
                 tip = await chain.tip()
             except ChainUnavailable as error:
-                _log.warning("waiting for the chain service: %s", error)
-                await asyncio.sleep(1.0)
+                if said != str(error):
+                    said = str(error)
+                    _log.warning("waiting for the chain service: %s", said)
+                await asyncio.sleep(FIRST_TIP_SECONDS)
             else:
                 return tip.height, tip.hash
 
