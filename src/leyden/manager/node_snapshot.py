@@ -6,7 +6,7 @@ import msgspec
 
 from leyden.base.errors import DecodeError
 from leyden.journal.node_codec import NodeRecord
-from leyden.journal.node_records import JournalArchived, PartSent
+from leyden.journal.node_records import JournalArchived, PartFailed, PartSent
 from leyden.manager.state import NodeState
 from leyden.payments.outbound import summary_of
 
@@ -36,6 +36,7 @@ def encode_node_snapshot(node: NodeState, wallet: bytes) -> bytes:
         if payment.is_live:
             records.append(payment.started)
             records.extend([PartSent(payment_id, part, hops) for part, hops in payment.hops.items()])
+            records.extend([PartFailed(payment_id, part, b"", 0, 0, -1) for part in payment.failed_parts])
             continue
         kind = "sent" if payment.sent is not None else "failed"
         records.append(summary_of(payment, acknowledged=f"{kind}/{payment_id.hex()}" not in node.unacknowledged))

@@ -111,8 +111,8 @@ def advance(m: Manager, payment: OutboundPayment) -> None:
         if isinstance(planned, str):
             reason = planned
         else:
-            for part in planned:
-                _offer(m, payment, part)
+            for number, part in planned:
+                _offer(m, payment, number, part)
             return
     if _may_wait(m, payment, reason):
         return
@@ -150,7 +150,7 @@ def _channel_views(m: Manager, target: Target) -> list[ChannelView]:
     return views
 
 
-def _plan(m: Manager, payment: OutboundPayment, missing_msat: int) -> list[PlannedPart] | str:
+def _plan(m: Manager, payment: OutboundPayment, missing_msat: int) -> list[tuple[int, PlannedPart]] | str:
     started = payment.started
     terms = payment.terms = payment.terms or terms_of(started)
     expiry = m.env.block_height + terms.min_final_cltv_expiry_delta + FINAL_CLTV_MARGIN_BLOCKS
@@ -170,34 +170,41 @@ def _plan(m: Manager, payment: OutboundPayment, missing_msat: int) -> list[Plann
     if planned == why.INSUFFICIENT_BALANCE and failure is not None and failure.hop >= 0:
         # What is left does not carry it; but it was a failure on the way that ruled the better ways out.
         return why.ROUTE_FAILED
-    return planned
+    return planned if isinstance(planned, str) else list(enumerate(planned, payment.next_part))
 
 
-def _fixed_plan(m: Manager, payment: OutboundPayment) -> list[PlannedPart] | str:
-    """The routes of `send_to_route`, each once."""
-    if payment.next_route >= len(payment.started.routes):
-        return why.ROUTE_FAILED
-    planned: list[PlannedPart] = []
-    for route in payment.started.routes[payment.next_route :]:
-        payment.next_route += 1
+def _fixed_plan(m: Manager, payment: OutboundPayment) -> list[tuple[int, PlannedPart]] | str:
+    """The routes of `send_to_route`, each once in all lives: the part that goes over a route has its number."""
+    planned: list[tuple[int, PlannedPart]] = []
+    waits = False
+    for number, route in enumerate(payment.started.routes):
+        if number in payment.parts or number in payment.failed_parts or number in payment.refused_parts:
+            continue
+        slot = m.channels.get(route.channel_id)
+        if slot is None or slot.halted or type(slot.state) is not Normal:
+            continue
+        if not slot.state.session.reestablished:
+            waits = True
+            continue
         amounts = tuple([HopAmount(hop.amount_msat, hop.cltv_expiry) for hop in route.hops])
         nodes = tuple([hop.node_id for hop in route.hops])
         scids = tuple([hop.short_channel_id for hop in route.hops[1:]])
-        if route.channel_id in m.channels:
-            planned.append(PlannedPart((route.channel_id, -1), nodes, amounts, scids))
-    return planned or why.NO_ROUTE
+        planned.append((number, PlannedPart((route.channel_id, -1), nodes, amounts, scids)))
+    if planned:
+        return planned
+    return why.NO_ROUTE if waits else why.ROUTE_FAILED
 
 
-def _offer(m: Manager, payment: OutboundPayment, planned: PlannedPart) -> None:
+def _offer(m: Manager, payment: OutboundPayment, number: int, planned: PlannedPart) -> None:
     started = payment.started
-    number = payment.next_part
-    payment.next_part += 1
+    payment.next_part = max(payment.next_part, number + 1)
     channel_id = planned.way[0]
     try:
         onion = build_part_onion(payment, number, planned)
     except ValueError:
         # Hints and metadata of an invoice, or a caller's route, may ask for more than an onion holds.
         payment.excluded.append(planned.way)
+        payment.refused_parts[number] = None
         m.after_verdicts.append(lambda: advance(m, payment))
         return
     payment.parts[number] = Part(channel_id, planned.way, planned.delivered_msat, planned.fee_msat, planned.nodes)
@@ -223,8 +230,11 @@ def on_refused(m: Manager, slot: Slot, effect: fx.AddRefused) -> None:
     if payment is None or part is None:
         return
     if effect.reason == limits.DISCONNECTED:
-        pass  # the same way may be open again at the next connection
-    elif effect.reason in (limits.INSUFFICIENT_BALANCE, limits.DUST_EXPOSURE, limits.QUEUE_FULL):
+        # The same way may be open again at the next connection.
+        m.after_verdicts.append(lambda: advance(m, payment))
+        return
+    payment.refused_parts[source.index] = None
+    if effect.reason in (limits.INSUFFICIENT_BALANCE, limits.DUST_EXPOSURE, limits.QUEUE_FULL):
         payment.excluded.append(part.way)
         payment.last_failure = payment.last_failure or Failure(-1, 0, is_final=False)
     else:

@@ -57,7 +57,8 @@ class OutboundPayment(msgspec.Struct):
     parts: dict[int, Part] = {}
     hops: dict[int, list[bytes]] = {}
     next_part: int = 0
-    next_route: int = 0
+    failed_parts: dict[int, None] = {}
+    refused_parts: dict[int, None] = {}
     excluded: list[Way] = []
     last_failure: Failure | None = None
     give_up: str = ""
@@ -79,9 +80,11 @@ class OutboundPayment(msgspec.Struct):
 
 
 def terms_of(started: PaymentStarted) -> PaymentTerms:
-    """Return the terms: from the invoice, or those of a spontaneous payment (bLIP 3)."""
+    """Return the terms: from the invoice, from given routes, or those of a spontaneous payment (bLIP 3)."""
     if started.invoice:
         return invoice_terms(decode(started.invoice))
+    if started.routes:
+        return PaymentTerms((), 0, started.routes[0].payment_secret, None, supports_mpp=True)
     return PaymentTerms((), KEYSEND_FINAL_CLTV_EXPIRY_DELTA, b"", None, supports_mpp=False)
 
 
@@ -154,6 +157,7 @@ def fold_payment(ledger: Ledger, record: PaymentStarted | PartSent | PartFailed 
         case PartFailed():
             payment.parts.pop(record.part, None)
             payment.hops.pop(record.part, None)
+            payment.failed_parts[record.part] = None
             payment.next_part = max(payment.next_part, record.part + 1)
         case PaymentSent():
             payment.sent = record
@@ -169,6 +173,7 @@ def _finish(ledger: Ledger, payment: OutboundPayment) -> None:
     """A finished payment keeps what is asked about it later, and no more."""
     ledger.live.pop(payment.started.payment_id, None)
     payment.terms = None
+    payment.failed_parts, payment.refused_parts = {}, {}
     payment.started = msgspec.structs.replace(payment.started, invoice="", custom_records=[], routes=[])
 
 
