@@ -17,6 +17,8 @@ from benchmarks.payments import AMOUNT_SAT, Say, make_invoices, measure, pay, th
 from benchmarks.world import BenchNode, World
 
 IN_FLIGHT = 100
+LONE_FRACTION = 10
+"""Payments one at a time are so much fewer."""
 TOP = 30
 STORE_THREAD = "store thread"
 Place = tuple[str, int, str]
@@ -42,30 +44,39 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 def profile(count: int, warm: int, say: Say) -> list[Profile]:
-    """Profile payer and payee of a direct payment, and the forwarder of one that is forwarded."""
+    """Profile payer and payee of direct payments, many under way and one at a time, and a forwarder."""
     with World() as world:
         say("payer and payee")
-        found = _profiled(world, two_nodes(world, 0), count, warm, ("payer", "payee"))
+        nodes = two_nodes(world, 0)
+        warm_up(nodes, warm)
+        found = _profiled(world, nodes, IN_FLIGHT, count, {"payer": "payer", "payee": "payee"})
+        say("payer and payee, one payment at a time")
+        alone = {"payer": "payer, lone", "payee": "payee, lone"}
+        found += _profiled(world, nodes, 1, count // LONE_FRACTION, alone)
     with World() as world:
         say("forwarder")
-        found += _profiled(world, three_nodes(world), count, warm, ("forwarder",))
-    return found
+        nodes = three_nodes(world)
+        warm_up(nodes, warm)
+        forwarder = _profiled(world, nodes, IN_FLIGHT, count, {"forwarder": "forwarder"})
+    return found[:2] + forwarder + found[2:]
 
 
-def _profiled(world: World, nodes: Sequence[BenchNode], count: int, warm: int, names: tuple[str, ...]) -> list[Profile]:
-    warm_up(nodes, warm)
-    real = measure(nodes, IN_FLIGHT, count)
+def _profiled(
+    world: World, nodes: Sequence[BenchNode], in_flight: int, count: int, names: dict[str, str]
+) -> list[Profile]:
+    """Profile the nodes whose names are keys of `names`; its values name the profiles."""
+    real = measure(nodes, in_flight, count)
     invoices = make_invoices(nodes[-1], count, AMOUNT_SAT)
     wanted = [node for node in nodes if node.name in names]
     biases = {node.name: Bias(*node.call("profile", on=True)) for node in wanted}
-    pay(nodes, invoices, IN_FLIGHT)
+    pay(nodes, invoices, in_flight)
     found = []
     for node in wanted:
         path = world.directory / f"{node.name}.profile"
         node.call("profile", on=False, path=str(path))
         place = list(nodes).index(node)
         cpu = (real["cpu_ms"][place] * 1000, real["loop_cpu_ms"][place] * 1000)
-        found.append(_read(path, node.name, count, cpu, real["per_second"], biases[node.name]))
+        found.append(_read(path, names[node.name], count, cpu, real["per_second"], biases[node.name]))
     return found
 
 
