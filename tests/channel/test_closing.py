@@ -226,6 +226,7 @@ def test_after_an_agreed_close_the_answer_is_always_the_signed_fee() -> None:
     message = signed_by(pair.a, fee + 100)
     dialogue = play(pair.b).on(message).expect(fx.SignClosing(fee, 0), fx.PublishClose)
     dialogue.signed().expect(a(ClosingSigned, fee_satoshis=fee, fee_range=FeeRange(fee, fee)))
+    dialogue.on(message).expect(fx.SignClosing(fee, 0), fx.PublishClose)
     dialogue.on(signed_by(pair.a, fee)).expect(fx.PublishClose)
     assert type(pair.b.state) is MutualClose
 
