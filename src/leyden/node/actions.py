@@ -48,7 +48,10 @@ def carry_out(core: NodeCore, action: Action) -> None:
             # In a turn of its own: the wallet may take its time, and its answer is an input like any other.
             core.runtime.scheduler.post(lambda: _fund(core, action))
         case ReleaseFunding(transaction=raw):
-            core.wallet.forget_pending(Transaction.parse(raw).txid())
+            transaction = Transaction.parse(raw)
+            # Not published yet, its coins are locked; published, they are spent. Either ends here.
+            core.wallet.pending_transaction(transaction)
+            core.wallet.forget_pending(transaction.txid())
         case Disconnect():
             raise AssertionError("the run loop disconnects")
 
