@@ -2,14 +2,17 @@
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 
+from leyden.bitcoin.tx import Transaction, TxOut
 from leyden.channel.build import (
     KEYS_KEPT,
     basepoints,
     channel_keys,
     closing_parameters,
     local_commitment,
+    pays_funding,
     prepare,
     remote_commitment,
 )
@@ -87,6 +90,24 @@ def test_a_peer_that_names_our_point_gets_its_own_keys() -> None:
     assert both == swapped[::-1]
     assert both[0].broadcaster_funding_public_key == opened.local.funding_pubkey
     assert both[1].broadcaster_funding_public_key == opened.remote.funding_pubkey
+
+
+def test_only_the_output_that_was_agreed_funds_a_channel() -> None:
+    """An opener could name a transaction that pays less, or elsewhere: whatever was paid over it would be worthless."""
+    pair = ready_pair()
+    transaction = Transaction.parse(pair.a.core.opened.funding_transaction)
+    (output,) = transaction.outputs
+    for party in pair.parties:
+        assert pays_funding(party.core, party.state.keys, transaction)
+        for outputs in (
+            (),
+            (msgspec.structs.replace(output, value_sat=output.value_sat - 1),),
+            (msgspec.structs.replace(output, value_sat=output.value_sat + 1),),
+            (msgspec.structs.replace(output, script_pubkey=b"\x00\x20" + bytes(32)),),
+            (TxOut(1_000, b""), output),
+        ):
+            wrong = msgspec.structs.replace(transaction, outputs=outputs)
+            assert not pays_funding(party.core, party.state.keys, wrong)
 
 
 def test_keys_made_ahead_are_those_made_in_need() -> None:

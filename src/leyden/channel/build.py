@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from leyden.bitcoin.tx import OutPoint
+from leyden.bitcoin.script import p2wsh_of_script
+from leyden.bitcoin.tx import OutPoint, Transaction
 from leyden.channel.core import ChannelCore
 from leyden.channel.view import CommitmentView
 from leyden.journal.records import ChannelOpened, SideParameters
@@ -93,6 +94,21 @@ def channel_keys(opened: ChannelOpened) -> ChannelKeys:
         remote_parameters=parameters(opened.remote, opened.local, not opened.is_opener),
         made={},
     )
+
+
+def pays_funding(core: ChannelCore, keys: ChannelKeys, transaction: Transaction) -> bool:
+    """Return whether a transaction has the funding output as agreed: its place, script and exact value.
+
+    The accepter has only the opener's word for it until the transaction is in a block.
+
+    Spec: BOLT 2, "The `channel_ready` Message".
+    """
+    index = core.opened.funding_output_index
+    if index >= len(transaction.outputs):
+        return False
+    output = transaction.outputs[index]
+    script_pubkey = p2wsh_of_script(keys.local_parameters.funding_script)
+    return output.value_sat == core.opened.funding_satoshis and output.script_pubkey == script_pubkey
 
 
 def local_commitment(keys: ChannelKeys, view: CommitmentView, per_commitment_point: bytes, number: int) -> Commitment:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from leyden.bitcoin.tx import Transaction
+from leyden.channel.build import pays_funding
 from leyden.channel.inputs import BecomeReady
 from leyden.channel.states import AwaitingReady, Closed
 from leyden.journal.node_records import BestBlock
@@ -32,7 +33,7 @@ def on_block(
     for index, transaction in enumerate(transactions):
         slot = watched_txids.get(txids[index])
         if slot is not None:
-            _on_funding(m, slot, height, block_hash, index)
+            _on_funding(m, slot, height, block_hash, index, transaction)
         for spent in transaction.inputs:
             spender = watched.get(spent.prevout)
             if spender is not None and spender.state.core.spent is None:
@@ -61,9 +62,15 @@ def _forget_funding(m: Manager, slot: Slot, fork_height: int) -> None:
     slot.unconfirmed_since = fork_height
 
 
-def _on_funding(m: Manager, slot: Slot, height: int, block_hash: bytes, index: int) -> None:
+def _on_funding(
+    m: Manager, slot: Slot, height: int, block_hash: bytes, index: int, transaction: Transaction
+) -> None:
     core = slot.state.core
-    if core.funding is not None:
+    if core.funding is not None or core.abandoned:
+        return
+    if not pays_funding(core, slot.state.keys, transaction):
+        # BOLT 2, "The `channel_ready` Message": a channel over another output than agreed is worth nothing.
+        m.learn(slot, FundingAbandoned("the funding transaction does not pay what was agreed"))
         return
     scid = height << 40 | index << 16 | core.opened.funding_output_index
     m.learn(slot, FundingConfirmed(height, block_hash, scid))
