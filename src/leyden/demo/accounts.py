@@ -94,7 +94,7 @@ async def account(world: World, screen: Screen, balances: list[LastBalance]) -> 
             for field in NodeAccount.__struct_fields__:
                 setattr(total, field, getattr(total, field) + getattr(one, field))
         result = Accounts(accounts, total, miners_fees_sat * MSAT_PER_SAT, is_exact=False)
-        _check(result)
+        check(result)
         result.is_exact = True
         step.say("what each node owns is what its payments and fees leave it, to the millisatoshi")
         step.say("what all own, and what the miner collected, is what was put in")
@@ -161,7 +161,8 @@ def _charge(accounts: dict[str, NodeAccount], balance: LastBalance, transactions
     accounts[balance.other].onchain_fees_msat += other_rounding_msat
 
 
-def _check(accounts: Accounts) -> None:
+def check(accounts: Accounts) -> None:
+    """Raise DemoFailed, with every sum that is wrong, unless all agree to the millisatoshi."""
     wrong = [
         f"{name} has {exact(one.final_msat)} sat and must have {exact(one.expected_msat())}"
         for name, one in accounts.nodes.items()

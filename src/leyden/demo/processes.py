@@ -60,6 +60,11 @@ class Child:
         return 0 if self._process is None else self._process.pid
 
     @property
+    def exit_status(self) -> int | None:
+        """How it ended; None while it runs. Negative: by that signal."""
+        return None if self._process is None else self._process.returncode
+
+    @property
     def has_ended(self) -> bool:
         """Whether it is not running (any more)."""
         return self._process is None or self._process.returncode is not None
@@ -118,7 +123,9 @@ class DemoNode:
         async with asyncio.timeout(START_SECONDS):
             while True:
                 if self.child.has_ended:
-                    raise DemoFailed(f"{self.name} did not start: {self.child.last_words()}")
+                    raise DemoFailed(
+                        f"{self.name} did not start (exit status {self.child.exit_status}): {self.child.last_words()}"
+                    )
                 try:
                     info = await self.api.info()
                 except (NodeNotRunning, DriverError):
