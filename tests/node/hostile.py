@@ -33,16 +33,18 @@ from leyden.wire.features import Context
 from leyden.wire.messages import (
     AcceptChannel,
     ChannelReady,
+    ChannelUpdate,
     FundingCreated,
     FundingSigned,
     Init,
+    OpenChannel,
     Ping,
     Pong,
     decode,
     encode,
 )
 from tests.channel.play import Party
-from tests.node.real_world import WAIT_SECONDS, World, channel_view, until
+from tests.node.real_world import STRANGERS, WAIT_SECONDS, World, channel_view, until
 
 POLICY = ForwardingPolicy(1_000, 10, 40, 1)
 INIT = Init(b"", NODE_FEATURES.restricted_to(Context.INIT).encode(), (REGTEST.chain_hash,))
@@ -70,6 +72,9 @@ class HostilePeer:
     async def dial(self, node: Node) -> None:
         """Connect the socket, no more."""
         host, _, port = node.core.listening[0].rpartition(":")
+        if self in STRANGERS:
+            await self.leave()
+        STRANGERS[self] = None
         self.closed = asyncio.Event()
         self.received.clear()
         self.reader, self.writer = await asyncio.open_connection(host, int(port))
@@ -114,6 +119,7 @@ class HostilePeer:
 
     async def leave(self) -> None:
         """End the connection."""
+        STRANGERS.pop(self, None)
         self.writer.close()
         with suppress(ConnectionError):
             await self.writer.wait_closed()
@@ -143,7 +149,7 @@ class HostilePeer:
         return await until(look, kind.__name__)
 
     async def answered(self) -> list[Any]:
-        """Let the node answer everything sent so far (a ping comes last); return what it said, pong and pings left out."""
+        """Let the node answer all that was sent (a ping comes last); return what it said but for pings and policies."""
         self.send(Ping(7, b""))
         said: list[Any] = []
 
@@ -152,7 +158,7 @@ class HostilePeer:
                 message = self.received.popleft()
                 if type(message) is Pong and len(message.ignored) == 7:
                     return True
-                if type(message) is not Ping:
+                if type(message) not in (Ping, ChannelUpdate):
                     said.append(message)
             assert not self.closed.is_set(), f"closed, after {said}"
             return False
@@ -222,7 +228,10 @@ class HostileChannel:
         """The message that names the funding output and signs the node's first commitment."""
         birth = signed.birth
         return FundingCreated(
-            sha256(b"temporary" + self.keys_id), birth.funding_txid, birth.funding_output_index, self.first_signature(birth)
+            sha256(b"temporary" + self.keys_id),
+            birth.funding_txid,
+            birth.funding_output_index,
+            self.first_signature(birth),
         )
 
     def first_signature(self, birth: ChannelOpened) -> bytes:
@@ -250,9 +259,10 @@ class HostileChannel:
         await self.confirm()
         return self
 
-    async def confirm(self) -> None:
+    async def confirm(self, *, publish: bool = True) -> None:
         """Let the funding confirm and exchange `channel_ready`."""
-        self.publish_funding()
+        if publish:
+            self.publish_funding()
         await self.world.mine(1)
         height = self.world.chain.tip.height
         self.party.env = msgspec.structs.replace(self.party.env, block_height=height)
@@ -266,6 +276,39 @@ class HostileChannel:
         """Give the funding transaction to the chain, unless the node has done so."""
         self.world.chain.offer(self.funding)
         return self.funding
+
+    # --- the node opens ---------------------------------------------------------------------------------------------
+
+    async def asked(self) -> opening_v1.AwaitingCreated:
+        """Wait for the node's `open_channel`; return what an honest peer would answer."""
+        message = await self.peer.expect(OpenChannel)
+        request = opening_v1.AcceptRequest(
+            minimum_depth=1,
+            channel_keys_id=self.keys_id,
+            user_channel_id=self.keys_id[:16],
+            upfront_shutdown_script=b"",
+            policy=POLICY,
+        )
+        points = self.party.signer.channel_basepoints(self.keys_id)
+        return opening_v1.accept_opening(self.node.core.manager.node_id, message, request, points, self.party.env)
+
+    async def funded(self, awaiting: opening_v1.AwaitingCreated) -> FundingSigned:
+        """Wait for `funding_created`; return an honest `funding_signed`, and begin our own side."""
+        created = await self.peer.expect(FundingCreated)
+        opened = opening_v1.on_funding_created(awaiting, created, self.party.env.block_height, self.party.env)
+        self.be_born(opened)
+        return FundingSigned(opened.channel_id, self.first_signature(opened))
+
+    async def be_opened(self, amount_sat: int = 1_000_000, push_msat: int = 0) -> "HostileChannel":
+        """Let the node open a channel to us, honestly, until both can use it."""
+        loop = asyncio.get_running_loop()
+        asking = loop.create_task(self.node.open_channel(self.peer.node_id.hex(), amount_sat, push_msat))
+        awaiting = await self.asked()
+        self.peer.send(awaiting.sent)
+        self.peer.send(await self.funded(awaiting))
+        await asking
+        await self.confirm(publish=False)
+        return self
 
     # --- honest talk ------------------------------------------------------------------------------------------------
 

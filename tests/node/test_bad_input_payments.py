@@ -56,9 +56,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     """See `Shop`."""
     async with world(tmp_path) as made:
         alice = await made.start("alice")
-        bob = await made.start(
-            "bob", settings={"channels": ChannelSettings(minimum_depth=1, htlc_minimum_msat=1_000)}
-        )
+        bob = await made.start("bob", settings={"channels": ChannelSettings(minimum_depth=1, htlc_minimum_msat=1_000)})
         channel_id = await made.channel(alice, bob)
         yield Shop(made, alice, bob, channel_id)
 
@@ -219,7 +217,7 @@ async def test_routes_of_callers(shop: Shop) -> None:
 
 
 async def test_payments_that_no_channel_can_carry_fail_as_values(shop: Shop) -> None:
-    """Over capacity, below htlc_minimum_msat, no way: a reason that a program can match, no HTLC, the channel as before."""
+    """Over capacity, below htlc_minimum_msat, no way: a reason that a program can match, no HTLC."""
     alice = shop.alice
     hints = tuple([RouteHintHop(bytes.fromhex(POINT), 1, 0, 0, 10) for _ in range(11)])
     through_bob = (RouteHintHop(shop.bob.core.manager.node_id, 1, 0, 0, 10), *hints)
