@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from leyden.base.transition import Decision
 from leyden.channel import closing, negotiating, normal, ready, receive, reestablish, shutdown
 from leyden.channel.commit import on_commit
+from leyden.channel.effects import SendChannelUpdate
 from leyden.channel.env import ChannelEnv
 from leyden.channel.fold import fold
 from leyden.channel.inputs import (
@@ -64,8 +65,12 @@ def _ignore(_state: LiveState, _event: object, _env: ChannelEnv) -> ChannelDecis
     return NOTHING
 
 
-def _on_set_policy(_state: LiveState, event: SetPolicy, _env: ChannelEnv) -> ChannelDecision:
-    return Decision((PolicyChanged(event.policy, event.timestamp),))
+def _on_set_policy(state: LiveState, event: SetPolicy, _env: ChannelEnv) -> ChannelDecision:
+    """A connected peer is told at once, another one at the next connection; a later update has a later timestamp."""
+    core = state.core
+    timestamp = max(event.timestamp, core.policy_timestamp + 1)
+    usable = state.session.reestablished and core.local_ready and core.remote_ready
+    return Decision((PolicyChanged(event.policy, timestamp),), (), (SendChannelUpdate(),) if usable else ())
 
 
 _EVERYWHERE: dict[type, Handler] = {
