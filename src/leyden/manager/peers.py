@@ -7,7 +7,7 @@ from leyden.base.errors import DecodeError, PeerViolation
 from leyden.channel.inputs import Connected, Disconnected, ForceClose
 from leyden.crypto import ec
 from leyden.crypto.hashes import sha256d
-from leyden.journal.records import PeerPolicy
+from leyden.journal.records import FundingAbandoned, PeerPolicy
 from leyden.manager import onions, opening
 from leyden.manager.actions import Disconnect
 from leyden.manager.manager import Manager
@@ -224,7 +224,12 @@ def _on_error(m: Manager, peer: Peer, message: ErrorMessage) -> None:
         if pending_opening is not None:
             opening.end(m, peer, pending_opening, f"the peer refused: {text}")
     for slot in failed:
-        if slot.state.core.stale:
+        core = slot.state.core
+        if core.stale:
+            continue
+        if not core.opened.is_opener and core.funding is None and not core.local_ready:
+            # The opener has forgotten it, so it was never published: there is nothing to close.
+            m.learn(slot, FundingAbandoned(f"the peer gave the channel up: {text}"[:160]))
             continue
         if not slot.state.session.reestablished and text.startswith(LINK_ERRORS):
             # Some nodes say so when a connection goes wrong before `channel_reestablish`; a new connection heals it.

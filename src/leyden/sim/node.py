@@ -181,7 +181,10 @@ class SimNode:
             case FundChannel():
                 self.life.post(lambda: self._fund(action))
             case ReleaseFunding(transaction=raw):
-                self.runtime.wallet.forget_pending(Transaction.parse(raw).txid())
+                transaction = Transaction.parse(raw)
+                # Not published yet, its coins are locked; published, they are spent. Either ends here.
+                self.runtime.wallet.pending_transaction(transaction)
+                self.runtime.wallet.forget_pending(transaction.txid())
             case ChannelBorn():
                 pass
             case _:
