@@ -70,7 +70,7 @@ class Peer(msgspec.Struct):
     """A connected peer. features: what its `init` offers; None before it.
 
     ending: it is being disconnected, nothing more of it is read. reports: lines in the log that it has caused.
-    unknown_channels: answers about channels that we do not know.
+    unknown_channels: answers about channels that we do not know. messages: received since it was last slowed down.
     """
 
     node_id: bytes
@@ -80,6 +80,7 @@ class Peer(msgspec.Struct):
     ending: bool = False
     reports: int = 0
     unknown_channels: int = 0
+    messages: int = 0
 
 
 class Verdict(msgspec.Struct):

@@ -19,6 +19,7 @@ from leyden.manager import chain, claiming, peers, sending
 from leyden.manager.actions import Action, Disconnect, Report
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import encode_node_snapshot
+from leyden.manager.state import Peer
 from leyden.ports.store import KeepsReserve, Store
 from leyden.ports.transport import Connection
 from leyden.ports.wallet import OnchainWallet
@@ -49,6 +50,8 @@ class RuntimeLimits:
     RETRY_LAST_SECONDS = 10.0
     SNAPSHOT_TAIL_BYTES_MIN = 4 << 20
     FORGET_EVERY_SECONDS = 600
+    STRANGER_MESSAGES = 1000
+    STRANGER_PAUSE_SECONDS = 1.0
 
 
 class Runtime:
@@ -119,7 +122,23 @@ class Runtime:
         on_message = peers.on_message
         for raw in messages:
             on_message(manager, node_id, raw)
+        peer = manager.peers.get(node_id)
+        if peer is not None:
+            peer.messages += len(messages)
+            if peer.messages > RuntimeLimits.STRANGER_MESSAGES:
+                self._slow_down(peer, connection)
         self.turn()
+
+    def _slow_down(self, peer: Peer, connection: Connection) -> None:
+        """A peer without a channel has little to say: what floods us waits in its own socket."""
+        peer.messages = 0
+        if not any(slot.peer == peer.node_id for slot in self.manager.channels.values()):
+            connection.pause()
+            self.scheduler.after(RuntimeLimits.STRANGER_PAUSE_SECONDS, partial(self._read_on, connection))
+
+    def _read_on(self, connection: Connection) -> None:
+        if not self._paused:
+            connection.resume()
 
     def on_disconnected(self, connection: Connection, reason: str) -> None:
         """The connection is over."""
