@@ -25,6 +25,7 @@ async def follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Call
     """
     core.best_height, core.best_hash = height, block_hash
     while True:
+        why = "the chain source ended"
         try:
             await _follow(core, on_synced)
         except CommandRejected as error:
