@@ -71,6 +71,7 @@ class Peer(msgspec.Struct):
 
     ending: it is being disconnected, nothing more of it is read. reports: lines in the log that it has caused.
     unknown_channels: answers about channels that we do not know. messages: received since it was last slowed down.
+    floods, flood_seconds: how often it was slowed down without a calm minute, and when last.
     """
 
     node_id: bytes
@@ -81,6 +82,8 @@ class Peer(msgspec.Struct):
     reports: int = 0
     unknown_channels: int = 0
     messages: int = 0
+    floods: int = 0
+    flood_seconds: int = 0
 
 
 class Verdict(msgspec.Struct):

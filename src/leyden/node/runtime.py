@@ -51,7 +51,9 @@ class RuntimeLimits:
     SNAPSHOT_TAIL_BYTES_MIN = 4 << 20
     FORGET_EVERY_SECONDS = 600
     STRANGER_MESSAGES = 1000
-    STRANGER_PAUSE_SECONDS = 1.0
+    STRANGER_PAUSE_SECONDS = 0.2
+    STRANGER_CALM_SECONDS = 60
+    STRANGER_FLOODS = 10
 
 
 class Runtime:
@@ -130,11 +132,19 @@ class Runtime:
         self.turn()
 
     def _slow_down(self, peer: Peer, connection: Connection) -> None:
-        """A peer without a channel has little to say: what floods us waits in its own socket."""
+        """A peer without a channel has little to say: its flood waits in its own socket, and ends it if it goes on."""
         peer.messages = 0
-        if not any(slot.peer == peer.node_id for slot in self.manager.channels.values()):
-            connection.pause()
-            self.scheduler.after(RuntimeLimits.STRANGER_PAUSE_SECONDS, partial(self._read_on, connection))
+        if any(slot.peer == peer.node_id for slot in self.manager.channels.values()):
+            return
+        now = self.manager.now_seconds
+        peer.floods = peer.floods + 1 if now - peer.flood_seconds < RuntimeLimits.STRANGER_CALM_SECONDS else 1
+        peer.flood_seconds = now
+        if peer.floods > RuntimeLimits.STRANGER_FLOODS:
+            peer.ending = True
+            connection.close("it floods us with messages and has no channel")
+            return
+        connection.pause()
+        self.scheduler.after(RuntimeLimits.STRANGER_PAUSE_SECONDS, partial(self._read_on, connection))
 
     def _read_on(self, connection: Connection) -> None:
         if not self._paused:
