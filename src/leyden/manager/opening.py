@@ -162,7 +162,7 @@ def on_open_channel(m: Manager, peer: Peer, message: OpenChannel) -> None:
         _refuse(m, peer, temporary_id, "this temporary_channel_id is in use")
         return
     unfunded = [one for one in peer.openings.values() if isinstance(one, AwaitingCreated)]
-    waiting = [one.peer for one in m.channels.values() if _waits_for_funding(one)]
+    waiting = [one.peer for one in m.channels.values() if waits_for_funding(one)]
     if len(unfunded) + waiting.count(peer.node_id) >= m.config.limits.unfunded_channels_per_peer:
         _refuse(m, peer, temporary_id, "too many channels of yours wait for their funding")
         return
@@ -183,7 +183,8 @@ def on_open_channel(m: Manager, peer: Peer, message: OpenChannel) -> None:
     m.outbox.send(peer.node_id, encode(state.sent), m.node_tail)
 
 
-def _waits_for_funding(slot: Slot) -> bool:
+def waits_for_funding(slot: Slot) -> bool:
+    """Return whether a peer's channel has cost it nothing yet."""
     core = slot.state.core
     return core.funding is None and not (core.opened.is_opener or core.abandoned or core.spent or core.closed_height)
 

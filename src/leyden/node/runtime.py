@@ -15,7 +15,7 @@ from leyden.channel.snapshot import encode_core
 from leyden.journal.batch import Append, Snapshot
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.wallet_records import WalletDisconnected, WalletRecord
-from leyden.manager import chain, claiming, peers, sending
+from leyden.manager import chain, claiming, opening, peers, sending
 from leyden.manager.actions import Action, Disconnect, Report
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import encode_node_snapshot
@@ -134,7 +134,9 @@ class Runtime:
     def _slow_down(self, peer: Peer, connection: Connection) -> None:
         """A peer without a channel has little to say: its flood waits in its own socket, and ends it if it goes on."""
         peer.messages = 0
-        if any(slot.peer == peer.node_id for slot in self.manager.channels.values()):
+        if any(
+            slot.peer == peer.node_id and not opening.waits_for_funding(slot) for slot in self.manager.channels.values()
+        ):
             return
         now = self.manager.now_seconds
         peer.floods = peer.floods + 1 if now - peer.flood_seconds < RuntimeLimits.STRANGER_CALM_SECONDS else 1
