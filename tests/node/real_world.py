@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,14 @@ class World:
         """Mine blocks; return when every node that follows the chain has seen them."""
         self.chain.mine(count, b"\x51")
         await until(lambda: all(node.core.best_hash == self.chain.tip.hash for node in self.nodes.values()))
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Let every node write what it still has to write (the best block comes last)."""
+        for _ in range(2):
+            for node in self.nodes.values():
+                if node.core.runtime.broken is None and not node.core.runtime.store_status:
+                    await node.core.all_durable()
 
     async def connect(self, one: Node, other: Node) -> None:
         """Connect two nodes."""
@@ -121,7 +130,8 @@ class World:
         opened = await opener.open_channel(accepter.core.manager.node_id.hex(), amount_sat, push_msat)
         await self.mine(1)
         for node in (opener, accepter):
-            await until(lambda node=node: usable(node, opened.channel_id))
+            await until(partial(settled, node, opened.channel_id))
+        await self.rest()
         return opened.channel_id
 
 
@@ -132,9 +142,15 @@ def channel_view(node: Node, channel_id: str) -> ChannelView:
 
 
 def usable(node: Node, channel_id: str) -> bool:
-    """Whether the node would use the channel now, and the invoices' hints know it."""
+    """Whether the node would use the channel now."""
     slot = node.core.manager.channels.get(bytes.fromhex(channel_id))
     return slot is not None and channel_view(node, channel_id).is_usable
+
+
+def settled(node: Node, channel_id: str) -> bool:
+    """Whether the channel is usable and the peer's policy is known: nothing more follows from opening it."""
+    slot = node.core.manager.channels.get(bytes.fromhex(channel_id))
+    return slot is not None and slot.state.core.peer_policy is not None and usable(node, channel_id)
 
 
 async def pay(payer: Node, payee: Node, amount_msat: int = 1_000_000) -> PaymentView:

@@ -188,7 +188,7 @@ def hop(**changes: Any) -> RouteHop:
 
 async def test_routes_of_callers(shop: Shop) -> None:
     """A route is checked before it is journalled: what no onion can hold would fail again at every start."""
-    alice, bob_id = shop.alice, shop.bob.core.manager.node_id.hex()
+    alice, bob_id, scid = shop.alice, shop.bob.core.manager.node_id.hex(), "invalid_short_channel_id"
     first = {"node_id": bob_id}
     cases: list[tuple[str, list[RouteRequest], str]] = [
         ("no route", [], "invalid_route"),
@@ -198,9 +198,9 @@ async def test_routes_of_callers(shop: Shop) -> None:
         ("channel id", [RouteRequest(channel_id="00", hops=[hop(**first)])], "invalid_route"),
         ("other peer", [RouteRequest(channel_id=shop.channel_id, hops=[hop()])], "invalid_route"),
         ("no node", [RouteRequest(channel_id=shop.channel_id, hops=[hop(node_id="00" * 33)])], "invalid_route"),
-        ("scid", [RouteRequest(channel_id=shop.channel_id, hops=[hop(short_channel_id="1")])], "invalid_short_channel_id"),
-        ("scid", [RouteRequest(channel_id=shop.channel_id, hops=[hop(short_channel_id="1x2x99999")])], "invalid_short_channel_id"),
-        ("grows", [RouteRequest(channel_id=shop.channel_id, hops=[hop(**first), hop(amount_msat=1_001)])], "invalid_route"),
+        ("scid", [RouteRequest(channel_id=shop.channel_id, hops=[hop(short_channel_id="1")])], scid),
+        ("scid", [RouteRequest(channel_id=shop.channel_id, hops=[hop(short_channel_id="1x2x99999")])], scid),
+        ("up", [RouteRequest(channel_id=shop.channel_id, hops=[hop(**first), hop(amount_msat=9000)])], "invalid_route"),
         ("sum", [RouteRequest(channel_id=shop.channel_id, hops=[hop(**first, amount_msat=999)])], "invalid_route"),
     ]  # fmt: skip
     for cltv_expiry in (-1, 0, 500_000_000, 2**32, 2**70):

@@ -1,4 +1,4 @@
-"""A peer with a channel that breaks BOLT 2: its channel fails behind a record, or its connection ends, and that is all."""
+"""A peer with a channel that breaks BOLT 2: its channel fails behind a record, or its connection ends, and no more."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
