@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from leyden.channel.env import ChannelLimits
-from leyden.channel.inputs import ChangeFeerate, Commit, Connected
+from leyden.channel.inputs import ChangeFeerate, Connected
 from leyden.channel.states import MutualClose
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 from tests.channel.pair import ready_pair
@@ -48,9 +48,7 @@ class TwoParties(RuleBasedStateMachine):
     @rule(who=sides)
     def sign_only(self, who: int) -> None:
         """Sign what is queued, decide nothing."""
-        self.pair.give(who, Commit())
-        while self.pair.parties[who].to_sign:
-            self.pair.give(who, self.pair.parties[who].answer_of_signer())
+        self.world.guarded(who, self.pair.finish_pass, who)
 
     @rule(who=sides, patient=st.booleans())
     def patience(self, who: int, patient: bool) -> None:
@@ -65,7 +63,7 @@ class TwoParties(RuleBasedStateMachine):
     @rule(feerate_per_kw=st.sampled_from([253, 1_000, 2_500, 6_000, 20_000]))
     def change_feerate(self, feerate_per_kw: int) -> None:
         """The opener wants another feerate."""
-        self.pair.give(0, ChangeFeerate(feerate_per_kw))
+        self.world.guarded(0, self.pair.give, 0, ChangeFeerate(feerate_per_kw))
 
     @rule()
     def disconnect(self) -> None:
@@ -77,7 +75,7 @@ class TwoParties(RuleBasedStateMachine):
     def connect(self) -> None:
         """A new connection."""
         for who in (0, 1):
-            self.pair.give(who, Connected())
+            self.world.guarded(who, self.pair.give, who, Connected())
 
     @rule(who=sides, after=st.integers(1, 4), lost=st.sampled_from([0, 1]))
     def crash_soon(self, who: int, after: int, lost: int) -> None:
