@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from models import claiming, forwarding, paying, proof
+from models import claim_journals, claiming, forwarding, paying, proof
 from models.kernel import Reading
 
 MODELS: Final[dict[str, tuple[Reading, ...]]] = {
@@ -10,4 +10,5 @@ MODELS: Final[dict[str, tuple[Reading, ...]]] = {
     "paying": paying.READINGS,
     "proof": proof.READINGS,
     "claiming": claiming.READINGS,
+    "claim_journals": claim_journals.READINGS,
 }

@@ -1,4 +1,4 @@
-"""A payment to us in two parts, in channels A and B: the question, the answer, the claim; `node` keeps acknowledgements.
+"""A payment to us in two parts, in channels A and B: question, answer, claim; `node` keeps the acknowledgement.
 
 The application answers PaymentClaimable in its handler, or (`holds`) first pays somebody else and claims later, in the
 same or the next life. At the deadline a peer takes a part back whose claim is not durable: a store stalled, or the node
@@ -172,9 +172,7 @@ READINGS = (
     Reading(
         "... and the question ends with it", Claiming(acknowledges_after=False, question_stays=False), "CLAIM LOST"
     ),
-    Reading(
-        "the recipient is as early as a forwarder", Claiming(own_record_first=False, all_records_first=False), "LOSS"
-    ),
+    Reading("a fulfil waits for the other part only", Claiming(own_record_first=False), "LOSS"),
     Reading("a fulfil waits for its own part only", Claiming(all_records_first=False), "LOSS"),
     Reading(
         "forgotten when the other has it in memory",
