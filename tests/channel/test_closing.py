@@ -241,9 +241,12 @@ def test_a_cooperative_close_ends_as_one() -> None:
 
 
 def test_the_policy_of_a_live_channel_is_a_record() -> None:
-    """What we ask for forwarding outlives a restart."""
+    """What we ask for forwarding outlives a restart, and a peer that is there is told at once."""
     pair = ready_pair()
     policy = ForwardingPolicy(5, 6, 80, 7)
-    play(pair.a).on(SetPolicy(policy, 1_700_000_000)).expect(PolicyChanged(policy, 1_700_000_000))
+    changed = PolicyChanged(policy, 1_700_000_000)
+    play(pair.a).on(SetPolicy(policy, 1_700_000_000)).expect(changed, fx.SendChannelUpdate)
+    pair.disconnect()
+    play(pair.a).on(SetPolicy(policy, 1_700_000_000)).expect(changed)
     pair.crash(0)
     assert (pair.a.core.policy, pair.a.core.policy_timestamp) == (policy, 1_700_000_000)
