@@ -133,7 +133,7 @@ SAMPLES: tuple[ChannelRecord, ...] = (
     Closing(9, "the user asked for it"),
     FundingSpent(run_of(0x8A, 300), 200, run_of(0x8B, 32)),
     SpendDisconnected(199),
-    ChannelClosed(300),
+    ChannelClosed(300, "cooperative close"),
     ProvenStale(12),
     PeerPolicy(77, 1_000, 100, 34, 1_000, 99_000_000_000, 1_700_000_000, disabled=True),
     PolicyChanged(POLICY, 1_700_000_001),

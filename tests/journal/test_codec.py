@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from leyden.base.errors import DecodeError
 from leyden.journal.codec import RECORD_KINDS, decode_record, encode_record
-from leyden.journal.records import ChannelRecord, Closing, PolicyChanged
+from leyden.journal.records import ChannelClosed, ChannelRecord, Closing, PolicyChanged
 from tests.journal import golden
 from tests.journal.samples import SAMPLES
 
@@ -59,6 +59,11 @@ def test_every_truncation_is_refused(record: ChannelRecord) -> None:
             decode_record(encoded[:length])
     with pytest.raises(DecodeError, match="damaged journal record"):
         decode_record(encoded + b"\x00")
+
+
+def test_a_record_without_a_field_that_was_added_later_is_read() -> None:
+    """Fields are added at the end with a default: what was written before keeps its meaning."""
+    assert decode_record(msgspec.msgpack.encode([18, 300])) == ChannelClosed(300, "")
 
 
 def test_a_kind_of_a_newer_version_is_refused_by_name() -> None:

@@ -295,7 +295,9 @@ def _spend_disconnected(core: ChannelCore, _record: SpendDisconnected) -> None:
 
 def _channel_closed(core: ChannelCore, record: ChannelClosed) -> None:
     core.closed_height = record.height
-    if core.close_agreed is not None:
+    if record.reason:
+        reason = record.reason
+    elif core.close_agreed is not None:
         reason = "cooperative close"
     else:
         reason = core.closing.reason if core.closing is not None else "the peer published its commitment"

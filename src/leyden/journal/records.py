@@ -313,9 +313,13 @@ class SpendDisconnected(msgspec.Struct, frozen=True, array_like=True, forbid_unk
 
 
 class ChannelClosed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=18):
-    """The spend of the funding output is as deep as asked: the channel's off-chain life is over."""
+    """The spend of the funding output is as deep as asked: the channel's off-chain life is over.
+
+    reason: how it ended, a short sentence for the user; empty when that was not looked at.
+    """
 
     height: int
+    reason: str = ""
 
 
 class ProvenStale(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=19):

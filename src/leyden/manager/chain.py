@@ -1,6 +1,7 @@
 """Blocks: confirmations and spends of funding outputs become records; heights and deadlines move on."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from leyden.bitcoin.tx import Transaction
 from leyden.channel.build import pays_funding
@@ -8,14 +9,13 @@ from leyden.channel.inputs import BecomeReady
 from leyden.channel.states import AwaitingReady, Closed
 from leyden.journal.node_records import BestBlock
 from leyden.journal.records import (
-    ChannelClosed,
     FundingAbandoned,
     FundingConfirmed,
     FundingDisconnected,
     FundingSpent,
     SpendDisconnected,
 )
-from leyden.manager import claiming
+from leyden.manager import claiming, closes
 from leyden.manager.actions import Broadcast
 from leyden.manager.manager import Manager
 from leyden.manager.opening import new_alias
@@ -38,6 +38,7 @@ def on_block(
             spender = watched.get(spent.prevout)
             if spender is not None and spender.state.core.spent is None:
                 m.learn(spender, FundingSpent(transaction.serialize(), height, block_hash))
+                m.shielded(partial(closes.report_spend, m, spender))
     for slot in list(m.channels.values()):
         if type(slot.state) is not Closed:
             _on_height(m, slot, height)
@@ -81,7 +82,7 @@ def _on_height(m: Manager, slot: Slot, height: int) -> None:
     core = slot.state.core
     if core.spent is not None:
         if height - core.spent.height + 1 >= m.config.closed_depth:
-            m.learn(slot, ChannelClosed(height))
+            m.shielded(lambda: closes.close(m, slot, height))
         return
     become_ready(m, slot)
     since = max(core.opened.birth_height, slot.unconfirmed_since)

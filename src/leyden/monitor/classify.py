@@ -161,7 +161,7 @@ def _not_current(
     is_own = _explains(own_known)
     if number < first_unrevoked(core):
         revoked = revoked_commitment(core, keys, transaction, number, penalty_log)
-        if not is_own or len(revoked.unknown) <= len(own_unknown):
+        if len(revoked.unknown) <= len(own_unknown):
             return _spend(SpendKind.REMOTE_REVOKED, number, transaction, revoked=revoked)
     elif _pays_our_to_remote(core, keys, transaction):
         is_own = is_own and OutputRole.TO_LOCAL in [output.role for output in own_known]

@@ -22,6 +22,7 @@ from leyden.monitor.commitments import first_unrevoked
 from leyden.monitor.recognise import CandidateHtlc, OutputRole, RecognisedOutput, recognise_outputs
 from leyden.transactions.keys import CommitmentKeys, derive_commitment_keys
 from leyden.transactions.scripts import ANCHOR_CSV_BLOCKS, to_local_script
+from leyden.transactions.types import CommitmentHtlc
 
 PENALISED = (OutputRole.TO_LOCAL, OutputRole.OFFERED_HTLC, OutputRole.RECEIVED_HTLC)
 """What the revocation key of a commitment spends, at once."""
@@ -86,19 +87,25 @@ def revoked_keys(core: ChannelCore, keys: ChannelKeys, number: int) -> tuple[byt
 def htlcs_of_revoked(core: ChannelCore, number: int, penalty_log: bytes) -> Iterator[CandidateHtlc]:
     """Yield every HTLC that the peer's revoked commitment `number` had an output for; perhaps more, and some twice.
 
-    An HTLC that is in the peer's latest commitment was in all since its first; every other one has a row, in the log
-    or since the last snapshot in the state.
+    What the state still has was in all commitments since its first one: an HTLC that we offered leaves the state before
+    the last commitment that had it is revoked, one that the peer offered counts while it is in the latest. Every other
+    one has a row, in the log or, since the last snapshot, in the state.
 
     penalty_log: what the store has (`Store.penalty_rows`), rows of 49 bytes.
     """
-    for key in core.remote.htlcs:
-        htlc = core.outbound[key >> 1] if key & 1 else core.inbound[key >> 1]
-        if htlc.first_remote_number <= number:
-            entry = htlc.remote
-            yield CandidateHtlc(entry.offered, entry.payment_hash, entry.cltv_expiry, entry.htlc_id, entry.amount_msat)
+    for outbound in core.outbound.values():
+        if outbound.first_remote_number <= number:
+            yield _candidate(outbound.remote)
+    for htlc_id, inbound in core.inbound.items():
+        if 2 * htlc_id in core.remote.htlcs and inbound.first_remote_number <= number:
+            yield _candidate(inbound.remote)
     for rows in (b"".join(core.penalty_rows), penalty_log):
         for row in rows_of_commitment(rows, number):
             yield CandidateHtlc(not row.offered, row.payment_hash, row.cltv_expiry, None, None)
+
+
+def _candidate(htlc: CommitmentHtlc) -> CandidateHtlc:
+    return CandidateHtlc(htlc.offered, htlc.payment_hash, htlc.cltv_expiry, htlc.htlc_id, htlc.amount_msat)
 
 
 def revoked_commitment(

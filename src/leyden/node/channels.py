@@ -15,7 +15,7 @@ from leyden.manager import opening
 from leyden.manager.fees import target_feerate_per_kw
 from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
-from leyden.node import describe
+from leyden.node import closing, describe
 from leyden.node.core import NodeCore
 from leyden.node.parse import check_feerate, parse_address, parse_hex
 from leyden.node.views import ChannelOpening, ChannelTypeName, ClosingView, ForwardingPolicyView, PeerView
@@ -177,7 +177,7 @@ async def close(
     return ClosingView(
         channel_id=channel_id,
         state=describe.state_name(slot),
-        closing_txid=None,
+        closing_txid=closing.txid_of(core.manager, slot) if force else None,
     )
 
 

@@ -4,7 +4,7 @@ from typing import cast
 
 import msgspec
 
-from leyden.bitcoin.tx import Transaction, txid_to_hex
+from leyden.bitcoin.tx import txid_to_hex
 from leyden.channel import limits, ready
 from leyden.channel.states import Normal
 from leyden.invoices.fields import Bolt11Invoice
@@ -12,6 +12,7 @@ from leyden.journal.node_records import PaymentReceived
 from leyden.journal.records import ForwardingPolicy
 from leyden.manager.events import Event
 from leyden.manager.state import Slot
+from leyden.node import closing
 from leyden.node.core import NodeCore
 from leyden.node.parse import format_scid
 from leyden.node.views import (
@@ -91,35 +92,10 @@ def channel_view(core: NodeCore, slot: Slot) -> ChannelView:
         remote_commitment_number=channel.remote.number,
         policy=policy_view(channel.policy),
         user_channel_id=opened.user_channel_id.hex(),
-        close_reason=_close_reason(slot),
-        closing_txid=_closing_txid(slot),
+        close_reason=closing.reason_of(core.manager, slot),
+        closing_txid=closing.txid_of(core.manager, slot),
         halted=slot.halted or None,
     )
-
-
-def _close_reason(slot: Slot) -> str | None:
-    channel = slot.state.core
-    if channel.abandoned:
-        return channel.abandoned
-    if channel.stale:
-        return "this node lost data of the channel; the peer has to close it"
-    if channel.closing is not None:
-        return channel.closing.reason
-    if channel.close_agreed is not None:
-        return "cooperative close"
-    return "the peer published its commitment" if channel.spent is not None else None
-
-
-def _closing_txid(slot: Slot) -> str | None:
-    channel = slot.state.core
-    raw = (
-        channel.spent.transaction
-        if channel.spent
-        else channel.close_agreed.transaction
-        if channel.close_agreed
-        else b""
-    )
-    return txid_to_hex(Transaction.parse(raw).txid()) if raw else None
 
 
 def peer_view(core: NodeCore, node_id: bytes) -> PeerView:

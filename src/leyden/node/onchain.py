@@ -4,6 +4,7 @@ from leyden.base.errors import CommandRejected
 from leyden.bitcoin.tx import txid_to_hex
 from leyden.channel import limits
 from leyden.channel.states import Closed, Normal
+from leyden.node.closing import funds_of, is_closing
 from leyden.node.core import NodeCore
 from leyden.node.parse import check_feerate, parse_address
 from leyden.node.views import AddressView, Balance, TransactionView
@@ -42,13 +43,16 @@ def balance(core: NodeCore) -> Balance:
     local = spendable = receivable = outbound = inbound = closing = 0
     for slot in core.manager.channels.values():
         channel = slot.state.core
-        if type(slot.state) is Closed or channel.spent is not None:
+        if is_closing(slot):
+            funds = funds_of(core.manager, slot)
+            closing += funds.closing_sat
+            outbound += funds.outbound_msat
+            inbound += funds.inbound_msat
             continue
+        if type(slot.state) is Closed:
+            continue  # its funding never confirmed
         outbound += sum([htlc.add.amount_msat for htlc in channel.outbound.values()])
         inbound += sum([htlc.add.amount_msat for htlc in channel.inbound.values()])
-        if channel.closing is not None or channel.close_agreed is not None:
-            closing += channel.local.local_msat // 1000
-            continue
         local += channel.local.local_msat
         if type(slot.state) is Normal and slot.state.session.reestablished:
             spendable += limits.spendable_msat(channel, slot.state.session.queued_msat)
