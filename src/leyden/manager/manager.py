@@ -325,13 +325,17 @@ class Manager:
             self.actions.append(ShowEvent(event))
 
     def require_room(self) -> None:
-        """Refuse new payments while the application does not acknowledge its events.
+        """Refuse new payments while the application does not acknowledge its events, or the store is far behind.
 
         Raises: CommandRejected.
         """
         if len(self.events) >= self.config.unacknowledged_events_max:
             raise CommandRejected(
                 f"{len(self.events)} events wait to be acknowledged; acknowledge some first", code="too_many_events"
+            )
+        if self.forward_hold:
+            raise CommandRejected(
+                "the store is far behind what it was given: look at the disk, or try again later", code="store_behind"
             )
 
     def take_actions(self) -> list[Action]:
