@@ -1,6 +1,8 @@
 """The wallet for users."""
 
-from leyden.base.errors import CommandRejected
+from contextlib import suppress
+
+from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.bitcoin.tx import txid_to_hex
 from leyden.channel import limits
 from leyden.channel.states import Closed, Normal
@@ -88,8 +90,11 @@ async def send(core: NodeCore, address: str, amount_sat: int | None, feerate_per
     core.runtime.record_wallet(wallet.sent(transaction))
     await core.all_durable()
     raw = transaction.serialize()
-    result = await core.chain.broadcast(raw)
-    if not result.accepted:
+    result = None
+    with suppress(ChainUnavailable):
+        # Durable, and the node publishes it again by itself: an error here would make the caller pay twice.
+        result = await core.chain.broadcast(raw)
+    if result is not None and not result.accepted:
         core.runtime.record_wallet(wallet.abandon(transaction.txid()))
         core.runtime.turn()
         raise CommandRejected(f"the chain service refuses the transaction: {result.reject_reason}", code="refused")
