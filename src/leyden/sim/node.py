@@ -70,6 +70,11 @@ class SimNode:
         return self._runtime is not None
 
     @property
+    def meets_peers(self) -> bool:
+        """Whether it connects to peers now: in sync, and its store works."""
+        return self.synced and self.runtime.broken is None
+
+    @property
     def runtime(self) -> Runtime:
         """The run loop of this life."""
         assert self._runtime is not None, f"{self.name} is down"

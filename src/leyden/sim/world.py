@@ -144,7 +144,10 @@ class World:
         return [
             Action("connect", one, other)
             for (one, other), is_open in self.links.items()
-            if is_open and self.nodes[one].synced and self.nodes[other].synced and not self._is_connected(one, other)
+            if is_open
+            and self.nodes[one].meets_peers
+            and self.nodes[other].meets_peers
+            and not self._is_connected(one, other)
         ]
 
     def _is_connected(self, one: str, other: str) -> bool:
