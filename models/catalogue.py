@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from models import claim_journals, claiming, forwarding, paying, proof
+from models import claim_journals, claiming, commitment, dependent, fence, forwarding, paying, proof, reoffer
 from models.kernel import Reading
 
 MODELS: Final[dict[str, tuple[Reading, ...]]] = {
@@ -11,4 +11,8 @@ MODELS: Final[dict[str, tuple[Reading, ...]]] = {
     "proof": proof.READINGS,
     "claiming": claiming.READINGS,
     "claim_journals": claim_journals.READINGS,
+    "commitment": commitment.READINGS,
+    "fence": fence.READINGS,
+    "dependent": dependent.READINGS,
+    "reoffer": reoffer.READINGS,
 }

@@ -135,7 +135,7 @@ class ClaimJournals:
             yield "user: told of P, acknowledges", self._acknowledged(state)
         if state.abandoning and not any(journal.waits for journal in channels):
             yield "user: told of the abandonment", state._replace(told=state.told | {"abandoned"}, abandoning=False)
-        if state.late and not any(has_claim(one.records) or FORGET in one.records for one in channels):
+        if state.late and not any(has_claim(one.records) for one in channels):
             failed = self._fail_parts(channels)
             if failed != channels:
                 yield "node: nobody claims P in time", state._replace(channels=failed)
@@ -197,8 +197,10 @@ class ClaimJournals:
         return state._replace(channels=failed, blockers=None, abandoning=True)
 
     def _fail_parts(self, channels: Channels) -> Channels:
+        """Fail what was not promised: a part that has forgotten the claim still fulfils."""
         for part in PARTS:
-            if not settled(channels[self.place(part)].records, part):
+            records = channels[self.place(part)].records
+            if not settled(records, part) and FORGET not in records:
                 channels = put(channels, self.place(part), Record("fail", part))
         return channels
 
