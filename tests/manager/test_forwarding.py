@@ -7,6 +7,7 @@ import pytest
 
 from leyden.channel.inputs import ForceClose, SetPolicy, StartShutdown
 from leyden.journal.records import ForwardingPolicy
+from leyden.manager import forwarding
 from leyden.manager import events as ev
 from leyden.sphinx.failures import FailureCode
 from tests.manager.stage import AMOUNT_MSAT, DELTA, Stage
@@ -126,14 +127,32 @@ def _force_closed(stage: Stage) -> None:
     ],
 )
 def test_channel_that_cannot_carry_it(trouble: Callable[[Stage], None], code: FailureCode) -> None:
-    """A forward that cannot be offered fails back at once; it does not wait until its expiry closes a channel."""
+    """A forward that cannot be offered fails back soon; it does not wait until its expiry closes a channel."""
     stage = Stage(topologies.line())
     trouble(stage)
     over_bob(stage)
     stage.act()
+    stage.seconds(forwarding.HOLD_SECONDS + 1)
+    stage.act()
     assert stage.failure("alice") == ("route_failed", code, BOB)
     assert not stage.slot("bob", "alice").state.core.inbound
     assert not stage.m("bob").forwards
+
+
+def test_forward_waits_a_little_for_a_peer_that_is_away() -> None:
+    """A router that restarts meets one peer before the other: that must not cost anybody a payment."""
+    stage = Stage(topologies.line())
+    _disconnect(stage)
+    over_bob(stage)
+    stage.act()
+    stage.seconds(forwarding.HOLD_SECONDS // 2)
+    stage.act()
+    assert stage.payment("alice").is_live
+    assert stage.m("bob").held_forwards
+    stage.world.links[("bob", "carol")] = True
+    stage.check()
+    assert stage.payment("alice").sent is not None
+    assert not stage.m("bob").held_forwards
 
 
 def test_another_channel_to_the_same_peer_carries_it() -> None:
@@ -191,6 +210,8 @@ def test_connection_lost_while_the_add_waits_fails_it_back() -> None:
     assert outbound.state.core.own_signed.adds
     _disconnect(stage)
     bob.disk.held.clear()
+    stage.act()
+    stage.seconds(forwarding.HOLD_SECONDS + 1)
     stage.act()
     assert stage.failure("alice", "two")[1:] == (FailureCode.TEMPORARY_CHANNEL_FAILURE, BOB)
     assert stage.payment("alice").is_live, "what was signed stays owned"

@@ -1,0 +1,116 @@
+"""A close that one side forces: published behind its record alone, seen for what it is at both ends."""
+
+import pytest
+
+from leyden.channel.inputs import ForceClose
+from leyden.channel.states import Closed, ForceClosing, Normal, Spent
+from leyden.manager import chain
+from leyden.manager import events as ev
+from leyden.manager.closes import spend_of
+from leyden.monitor.classify import SpendKind
+from leyden.monitor.commitments import PossibleCommitment, local_possible
+from leyden.monitor.reasons import is_alarming
+from leyden.sim import user
+from tests.manager.stage import Stage
+from tests.sim import topologies
+
+ASKED = ForceClose("closed by the user")
+
+
+def with_htlc() -> Stage:
+    """Alice and bob with a payment in flight that bob's user does not answer."""
+    stage = Stage(topologies.direct("bob"))
+    stage.prompt("bob", "")
+    stage.pay("alice", "bob", stage.invoice("bob"), deadline_seconds=100_000)
+    stage.seconds(3)
+    assert stage.slot("alice", "bob").state.core.outbound
+    return stage
+
+
+def force_close(stage: Stage) -> None:
+    """Alice's user asks for it; nothing is durable yet."""
+    stage["alice"].run(lambda m: m.apply(stage.slot("alice", "bob"), ASKED))
+
+
+def published(stage: Stage) -> int:
+    """How often alice's commitment was published. Bob, who is told of the close, may publish his as well."""
+    txid = commitment(stage).commitment.txid
+    return len([one for one, what in stage.world.broadcasts if one == txid and what == "force-close"])
+
+
+def commitment(stage: Stage) -> PossibleCommitment:
+    """Alice's latest."""
+    slot = stage.slot("alice", "bob")
+    return local_possible(slot.state.core, slot.state.keys, stage.m("alice").signer.per_commitment_point)
+
+
+def test_no_commitment_is_published_before_its_record_is_durable() -> None:
+    """If the record were lost, the next life would reveal the secret of what is already published."""
+    stage = with_htlc()
+    force_close(stage)
+    assert type(stage.slot("alice", "bob").state) is ForceClosing
+    assert published(stage) == 0
+    stage.world.restart("alice", {})
+    stage.act()
+    assert published(stage) == 0
+    assert type(stage.slot("alice", "bob").state) is Normal
+
+
+def test_a_commitment_is_published_in_every_life_until_it_is_in_a_block() -> None:
+    """A mempool forgets; the record does not."""
+    stage = with_htlc()
+    force_close(stage)
+    stage.world.restart("alice", stage["alice"].disk.under_way())
+    stage.act()
+    before = published(stage)
+    assert before >= 1
+    stage.world.chain.pool.clear()
+    stage.world.restart("alice", {})
+    stage.act()
+    assert published(stage) > before
+    stage.mine()
+    before = published(stage)
+    stage.world.restart("alice", {})
+    stage.act()
+    stage["alice"].run(chain.rebroadcast)
+    assert published(stage) == before
+
+
+def test_both_ends_say_how_it_was_closed() -> None:
+    """The one that closed knows why; the other sees whose commitment it was."""
+    stage = with_htlc()
+    force_close(stage)
+    stage.act()
+    stage.mine()
+    spends = [spend_of(stage.m(name), stage.slot(name, peer)) for name, peer in (("alice", "bob"), ("bob", "alice"))]
+    assert [None if spend is None else spend.kind for spend in spends] == [SpendKind.LOCAL, SpendKind.REMOTE]
+    assert not any(spend is not None and is_alarming(spend) for spend in spends)
+    stage.mine(6)
+    stage.rest()
+    assert type(stage.slot("alice", "bob").state) is Closed
+    assert [one.reason for one in stage.told("alice", ev.ChannelClosed)] == ["closed by the user"]
+    assert [one.reason for one in stage.told("bob", ev.ChannelClosed)] == ["the peer published its commitment"]
+
+
+@pytest.mark.parametrize("is_agreed", [False, True])
+def test_a_theft_is_told_whatever_was_agreed_before(is_agreed: bool) -> None:
+    """A revoked commitment after an agreed close, or without one: the user is told, and it is an alarm."""
+    stage = Stage(topologies.direct())
+    stolen = commitment(stage).commitment.transaction()  # the chain here asks for no signatures
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    stage.rest()
+    if is_agreed:
+        user.close_channel(stage["alice"], stage.slot("alice", "bob"))
+        stage.rest()
+        stage.world.chain.pool.clear()
+    stage.world.broadcast(stolen, "theft")
+    stage.mine()
+    for name, peer, kind in (("bob", "alice", SpendKind.REMOTE_REVOKED), ("alice", "bob", SpendKind.LOCAL_REVOKED)):
+        assert type(stage.slot(name, peer).state) is Spent
+        spend = spend_of(stage.m(name), stage.slot(name, peer))
+        assert spend is not None
+        assert spend.kind is kind
+        assert is_alarming(spend)
+    stage.mine(6)
+    stage.rest()
+    assert [one.reason for one in stage.told("bob", ev.ChannelClosed)] == ["the peer published a revoked commitment"]
