@@ -106,6 +106,10 @@ class HostilePeer:
         """What the node knows of this connection; None when it has none."""
         return node.core.manager.peers.get(self.node_id)
 
+    def is_gone(self, node: Node) -> bool:
+        """Whether the node has forgotten the connection."""
+        return self.session(node) is None
+
     async def _read(self) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while data := await self.reader.read(1 << 16):
@@ -361,6 +365,10 @@ class HostileChannel:
             )
 
         await self.until(quiet)
+
+    def has_answers(self) -> bool:
+        """Whether none of the HTLCs that we offered is left."""
+        return not self.party.core.outbound
 
     async def reconnect(self) -> None:
         """A new connection with `init` on both sides; our `channel_reestablish` is not sent."""

@@ -177,11 +177,11 @@ def fingerprint(node: Node) -> dict[str, Any]:
     }
 
 
-async def refused(node: Node, code: str, call: Callable[[], Awaitable[Any]]) -> str:
+async def refused(node: Node, code: str, call: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> str:
     """Assert that a call is refused with this code and a sentence, and changes nothing; return the sentence."""
     before = fingerprint(node)
     with pytest.raises(CommandRejected) as caught:
-        await call()
+        await call(*arguments, **options)
     rejected, after = caught.value, fingerprint(node)
     assert rejected.code == code, f"{rejected.code}: {rejected.what}"
     assert 15 < len(rejected.what) < 400, "a sentence, and not the whole input"

@@ -60,18 +60,18 @@ async def test_names_of_nodes(pair: Pair) -> None:
     ]
     for text in NO_NODES:
         for call in calls:
-            await refused(alice, "invalid_node_id", lambda call=call, text=text: call(text))
-    await refused(alice, "invalid_node_id", lambda: alice.connect(pair.id_of(alice), "127.0.0.1", 9735))
+            await refused(alice, "invalid_node_id", call, text)
+    await refused(alice, "invalid_node_id", alice.connect, pair.id_of(alice), "127.0.0.1", 9735)
 
 
 async def test_unknown_peers(pair: Pair) -> None:
     """A node that we are not connected to."""
     alice = pair.alice
-    await refused(alice, "unknown_peer", lambda: alice.disconnect(POINT))
-    sentence = await refused(alice, "not_connected", lambda: alice.open_channel(POINT, 1_000_000))
+    await refused(alice, "unknown_peer", alice.disconnect, POINT)
+    sentence = await refused(alice, "not_connected", alice.open_channel, POINT, 1000000)
     assert "connect" in sentence, "it says what to do"
     for host, port in (("", 9735), ("127.0.0.1", 0), ("127.0.0.1", -1), ("127.0.0.1", 70_000)):
-        await refused(alice, "invalid_address", lambda host=host, port=port: alice.connect(POINT, host, port))
+        await refused(alice, "invalid_address", alice.connect, POINT, host, port)
 
 
 async def test_addresses_where_nobody_or_somebody_else_is(pair: Pair) -> None:
@@ -93,8 +93,8 @@ async def test_unknown_channels(pair: Pair) -> None:
     alice = pair.alice
     for text in NO_CHANNELS:
         for force in (False, True):
-            await refused(alice, "unknown_channel", lambda text=text, force=force: alice.close(text, force=force))
-        await refused(alice, "unknown_channel", lambda text=text: alice.set_policy(text, 1))
+            await refused(alice, "unknown_channel", alice.close, text, force=force)
+        await refused(alice, "unknown_channel", alice.set_policy, text, 1)
 
 
 OPEN: list[tuple[dict[str, Any], str]] = [
@@ -124,7 +124,7 @@ async def test_channels_that_cannot_be_opened(pair: Pair) -> None:
     await pair.world.fund(alice)
     for changes, code in OPEN:
         arguments = {"node_id": bob_id, "amount_sat": 1_000_000} | changes
-        await refused(alice, code, lambda arguments=arguments: alice.open_channel(**arguments))
+        await refused(alice, code, alice.open_channel, **arguments)
         assert not alice.core.opening_waiters
     assert len(await alice.channels()) == 1
 
@@ -175,18 +175,16 @@ async def test_closing(pair: Pair) -> None:
     """Bad feerates and addresses close nothing; a channel closes once."""
     alice = pair.alice
     for feerate in (0, -1, 252, 2**32, 2**70):
-        await refused(
-            alice, "invalid_feerate", lambda feerate=feerate: alice.close(pair.channel_id, feerate_per_kw=feerate)
-        )
+        await refused(alice, "invalid_feerate", alice.close, pair.channel_id, feerate_per_kw=feerate)
     elsewhere = encode_address(b"\x00\x14" + bytes(20), MAINNET)
     old = encode_address(b"\x76\xa9\x14" + bytes(20) + b"\x88\xac", REGTEST)
     for address, code in (("x", "invalid_address"), (elsewhere, "invalid_address"), (old, "bad_closing_script")):
-        await refused(alice, code, lambda address=address: alice.close(pair.channel_id, address=address))
+        await refused(alice, code, alice.close, pair.channel_id, address=address)
     assert (await pay(alice, pair.bob)).status == "succeeded", "it is as alive as before"
     await alice.close(pair.channel_id)
     for force in (False, True):
         await until(lambda: alice.core.manager.channels[bytes.fromhex(pair.channel_id)].state.core.close_agreed)
-        await refused(alice, "already_closing", lambda force=force: alice.close(pair.channel_id, force=force))
+        await refused(alice, "already_closing", alice.close, pair.channel_id, force=force)
 
 
 POLICIES: list[dict[str, int]] = [
@@ -205,9 +203,7 @@ POLICIES: list[dict[str, int]] = [
 async def test_policies(pair: Pair) -> None:
     """What no `channel_update` can hold, or nobody should ask for."""
     for changes in POLICIES:
-        await refused(
-            pair.alice, "invalid_policy", lambda changes=changes: pair.alice.set_policy(pair.channel_id, **changes)
-        )
+        await refused(pair.alice, "invalid_policy", pair.alice.set_policy, pair.channel_id, **changes)
 
 
 async def test_sending_on_chain(pair: Pair) -> None:
@@ -220,8 +216,8 @@ async def test_sending_on_chain(pair: Pair) -> None:
         (0, "amount_not_positive"), (-1, "amount_not_positive"), (1, "amount_below_dust"), (293, "amount_below_dust"),
         (10**9, "insufficient_funds"), (2**64, "amount_too_large"),
     ):  # fmt: skip
-        await refused(alice, code, lambda amount=amount_sat: alice.send_onchain(good, amount))
+        await refused(alice, code, alice.send_onchain, good, amount_sat)
     for feerate in (0, -1, 252, 2**40):
-        await refused(alice, "invalid_feerate", lambda feerate=feerate: alice.send_onchain(good, 10_000, feerate))
+        await refused(alice, "invalid_feerate", alice.send_onchain, good, 10000, feerate)
     for address in ("", "x", good[:-1], good.upper()[:-1] + "q", encode_address(b"\x00\x14" + bytes(20), MAINNET)):
-        await refused(alice, "invalid_address", lambda address=address: alice.send_onchain(str(address), 10_000))
+        await refused(alice, "invalid_address", alice.send_onchain, str(address), 10000)

@@ -1,6 +1,7 @@
 """A peer with a channel that breaks BOLT 2: its channel fails behind a record, or its connection ends, and no more."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def adding(*adds: dict[str, Any]) -> Offence:
     async def offence(channel: HostileChannel) -> list[Any]:
         messages = []
         for number, changes in enumerate(adds):
-            fields = {
+            fields: dict[str, Any] = {
                 "channel_id": channel.channel_id, "id": number, "amount_msat": 10_000_000,
                 "payment_hash": sha256(b"h"), "cltv_expiry": 400, "onion_routing_packet": bytes(1366),
             }  # fmt: skip
@@ -357,7 +358,7 @@ async def test_onions_that_cannot_be_read_are_answered_and_close_nothing(scene: 
         channel = await scene.channel()
         channel.peer.send(*channel.add(onion_routing_packet=onion))
         await channel.settle()
-        await channel.until(lambda channel=channel: not channel.party.core.outbound)
+        await channel.until(channel.has_answers)
         (outcome,) = channel.party.core.outcomes.values()
         assert outcome.removal.failure_code & 0x8000, "malformed, with BADONION"
         assert outcome.removal.reason == sha256(onion)
@@ -400,11 +401,15 @@ async def test_closing_signatures_that_are_wrong(scene: Scene) -> None:
         channel.peer.send(replaced(honest, **change))
         await channel.peer.expect(ErrorMessage)
         assert channel.state() == "force_closing"
-        await until(lambda before=before: len(scene.world.chain.pool) == len(before) + 1)
+        await until(partial(_more_than, scene.world, len(before)))
     await scene.unharmed()
 
 
 # --- policies -------------------------------------------------------------------------------------------------------
+
+
+def _more_than(world_: World, count: int) -> bool:
+    return len(world_.chain.pool) > count
 
 
 def update(channel: HostileChannel, **changes: Any) -> bytes:

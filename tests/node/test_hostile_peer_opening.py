@@ -97,7 +97,24 @@ async def test_messages_of_an_opening_that_is_not_there(scene: Scene) -> None:
     asked = scene.channel().request().sent
     before = fingerprint(scene.bob)
     point = asked.funding_pubkey
-    accept = AcceptChannel(bytes(32), 354, 10**9, 10_000, 1, 1, 144, 483, *([point] * 6), None, asked.channel_type)
+    accept = AcceptChannel(
+        bytes(32),
+        354,
+        10**9,
+        10_000,
+        1,
+        1,
+        144,
+        483,
+        point,
+        point,
+        point,
+        point,
+        point,
+        point,
+        None,
+        asked.channel_type,
+    )
     for message in (
         accept, FundingCreated(bytes(32), bytes(32), 0, bytes(64)), FundingSigned(bytes(32), bytes(64)),
         FundingCreated(asked.temporary_channel_id, bytes(32), 0, bytes(64)),

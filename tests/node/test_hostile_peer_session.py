@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ async def test_messages_before_init(scene: Scene) -> None:
         said = [one for one in mallory.received if type(one) is not Init]
         assert kinds(said) == ["WarningMessage"], message
         await mallory.leave()
-        await until(lambda mallory=mallory: mallory.session(scene.bob) is None)
+        await until(partial(mallory.is_gone, scene.bob))
     await scene.unharmed(before)
 
 
@@ -229,7 +230,7 @@ async def test_inits_that_we_cannot_work_with(scene: Scene) -> None:
         assert type(said) is WarningMessage, what
         assert 10 < len(said.data) <= 200, what
         await mallory.leave()
-        await until(lambda mallory=mallory: mallory.session(scene.bob) is None)
+        await until(partial(mallory.is_gone, scene.bob))
     await scene.unharmed(before)
 
 
@@ -254,7 +255,7 @@ async def test_inits_that_look_odd_and_are_fine(scene: Scene) -> None:
         assert session.features.bitmap.bit_length() <= 1024, "a vector costs what it may mean, not what was sent"
         assert await mallory.answered() == []
         await mallory.leave()
-        await until(lambda mallory=mallory: mallory.session(scene.bob) is None)
+        await until(partial(mallory.is_gone, scene.bob))
 
 
 async def test_a_second_init(scene: Scene) -> None:
@@ -308,7 +309,25 @@ async def test_even_messages_that_we_do_not_know_or_do_not_offer_end_the_connect
     await scene.unharmed(before)
 
 
-OPEN_2 = OpenChannel2(REGTEST.chain_hash, bytes(32), 253, 253, 1_000_000, 354, 10**9, 1, 144, 483, 0, *([POINT] * 7), 0)
+KEYS = (
+    "funding_pubkey revocation_basepoint payment_basepoint delayed_payment_basepoint htlc_basepoint "
+    "first_per_commitment_point second_per_commitment_point"
+).split()
+OPEN_2 = OpenChannel2(
+    chain_hash=REGTEST.chain_hash,
+    temporary_channel_id=bytes(32),
+    funding_feerate_perkw=253,
+    commitment_feerate_perkw=253,
+    funding_satoshis=1_000_000,
+    dust_limit_satoshis=354,
+    max_htlc_value_in_flight_msat=10**9,
+    htlc_minimum_msat=1,
+    to_self_delay=144,
+    max_accepted_htlcs=483,
+    locktime=0,
+    channel_flags=0,
+    **dict.fromkeys(KEYS, POINT),  # type: ignore[arg-type]
+)
 
 
 async def test_undecodable_messages_of_every_type(scene: Scene) -> None:
