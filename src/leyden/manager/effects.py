@@ -166,6 +166,7 @@ def _ready(m: Manager, slot: Slot, _effect: fx.Ready) -> None:
 def _reestablished(m: Manager, slot: Slot, _effect: fx.Reestablished) -> None:
     claiming.release_again(m, slot)
     m.after_verdicts.append(lambda: receiving.judge_again(m, slot))
+    m.after_verdicts.append(lambda: forwarding.offer_held(m))
     m.after_verdicts.append(lambda: sending.continue_payments(m))
 
 

@@ -31,7 +31,11 @@ from leyden.sphinx.failures import (
 from leyden.sphinx.onion_error import create_error, wrap_error
 
 _TEMPORARY = TemporaryChannelFailure(channel_update=b"")
+_AWAY = TemporaryChannelFailure(channel_update=b"")
+"""Told apart from the other by identity: the peer is not connected."""
 EXPIRY_GRACE_BLOCKS = 3
+HOLD_SECONDS = 10
+"""How long an HTLC waits for the next peer to come back before it is failed."""
 
 
 def forward(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
@@ -41,9 +45,30 @@ def forward(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
         if htlc is None or htlc.decided() or (slot.channel_id, htlc_id) in m.forwards:
             continue
         peeled = onions.peeled_of(m, slot, htlc)
-        refused = _offer(m, slot, htlc, peeled, ())
-        if refused is not None:
-            onions.fail(m, slot, htlc_id, peeled, refused)
+        _hold_or_fail(m, slot, htlc_id, peeled, _offer(m, slot, htlc, peeled, ()))
+
+
+def _hold_or_fail(m: Manager, slot: Slot, htlc_id: int, peeled: Peeled, refused: FailureMessage | None) -> None:
+    """A peer that is away for a moment, or for our own restart, costs nobody a payment: the HTLC waits a little for
+    it.
+    """
+    key = (slot.channel_id, htlc_id)
+    if refused is _AWAY and m.now_seconds < m.held_forwards.setdefault(key, m.now_seconds) + HOLD_SECONDS:
+        return
+    m.held_forwards.pop(key, None)
+    if refused is not None:
+        onions.fail(m, slot, htlc_id, peeled, refused)
+
+
+def offer_held(m: Manager) -> None:
+    """A channel is usable again, or time has passed: HTLCs that waited go on, or fail when they waited long enough."""
+    for channel_id, htlc_id in list(m.held_forwards):
+        slot = m.channels.get(channel_id)
+        htlc = None if slot is None else slot.state.core.inbound.get(htlc_id)
+        if slot is None or htlc is None or htlc.decided():
+            m.held_forwards.pop((channel_id, htlc_id), None)
+        else:
+            forward(m, slot, (htlc_id,))
 
 
 def _offer(
@@ -64,7 +89,7 @@ def _offer(
     if refused is not None:
         return refused
     if outgoing is None:
-        return _TEMPORARY
+        return _AWAY if any(_is_away(one) for one in m.channels_with(named.peer)) else _TEMPORARY
     add = PendingAdd(
         amount_msat,
         htlc.add.payment_hash,
@@ -91,6 +116,10 @@ def _choose(m: Manager, named: Slot, amount_msat: int, tried: tuple[bytes, ...])
         if limits.spendable_msat(state.core, queued_msat) >= amount_msat or (candidate is named and not others):
             return candidate
     return None
+
+
+def _is_away(slot: Slot) -> bool:
+    return type(slot.state) is Normal and not slot.state.session.reestablished and not slot.halted
 
 
 def _check_policy(
@@ -125,9 +154,7 @@ def on_refused(m: Manager, slot: Slot, effect: fx.AddRefused) -> None:
     if inbound is None or htlc is None or htlc.decided():
         return
     peeled = onions.peeled_of(m, inbound, htlc)
-    refused = _offer(m, inbound, htlc, peeled, (slot.channel_id,))
-    if refused is not None:
-        onions.fail(m, inbound, source.index, peeled, refused)
+    _hold_or_fail(m, inbound, source.index, peeled, _offer(m, inbound, htlc, peeled, (slot.channel_id,)))
 
 
 def on_signed(m: Manager, slot: Slot) -> None:
@@ -163,7 +190,7 @@ def is_carried_elsewhere(m: Manager, slot: Slot, outcome: Outcome) -> bool:
         else:
             m.forwards[key] = others.pop()
         return True
-    return key in m.forwards
+    return m.forwards.get(key, slot.channel_id) != slot.channel_id
 
 
 def fail_back(m: Manager, slot: Slot, outcome: Outcome) -> None:

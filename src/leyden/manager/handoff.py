@@ -50,7 +50,7 @@ def _fulfil_inbound(
 
 def on_outcomes(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
     """Outcomes of HTLCs that we offered are durable: make sure that somebody has acted, then forget them."""
-    by_channel: dict[bytes, list[int]] = {}
+    by_channel: dict[bytes, list[Outcome]] = {}
     by_node: list[int] = []
     for htlc_id in htlc_ids:
         outcome = slot.state.core.outcomes.get(htlc_id)
@@ -58,7 +58,7 @@ def on_outcomes(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
             continue
         if outcome.source.forwarded:
             _act_on_forward(m, slot, outcome)
-            by_channel.setdefault(outcome.source.origin, []).append(htlc_id)
+            by_channel.setdefault(outcome.source.origin, []).append(outcome)
         else:
             sending.on_outcome(m, slot, outcome)
             by_node.append(htlc_id)
@@ -71,16 +71,20 @@ def on_outcomes(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
 
 def _act_on_forward(m: Manager, slot: Slot, outcome: Outcome) -> None:
     source, removal = outcome.source, outcome.removal
-    if m.forwards.get((source.origin, source.index)) == slot.channel_id:
-        del m.forwards[(source.origin, source.index)]
     if removal.preimage:
         _fulfil_inbound(m, slot, source.origin, source.index, outcome.htlc_id, outcome.amount_msat, removal)
     elif not forwarding.is_carried_elsewhere(m, slot, outcome):
         forwarding.fail_back(m, slot, outcome)
 
 
-def _acknowledge_later(m: Manager, slot: Slot, by_channel: dict[bytes, list[int]]) -> None:
-    for channel_id, ids in by_channel.items():
+def _acknowledge_later(m: Manager, slot: Slot, by_channel: dict[bytes, list[Outcome]]) -> None:
+    """The decisions are recorded: until here the inbound HTLCs were owned, so that nobody judged them anew."""
+    for channel_id, outcomes in by_channel.items():
+        ids = [outcome.htlc_id for outcome in outcomes]
+        for outcome in outcomes:
+            key = (channel_id, outcome.source.index)
+            if m.forwards.get(key) == slot.channel_id:
+                del m.forwards[key]
         inbound = m.channels.get(channel_id)
         if inbound is None:
             acknowledge_outcomes(m, slot, ids)  # archived: unknown means done

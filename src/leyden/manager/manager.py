@@ -52,6 +52,7 @@ class Manager:
 
     random32: 32 bytes from the driver's entropy; nothing else here is random.
     forwards: inbound HTLC (channel_id, htlc_id) -> channel that carries it on, from the moment it is queued there.
+    held_forwards: inbound HTLCs that wait for the next peer to come back, and since when (seconds).
     also_carried: further channels that carry the same inbound HTLC, found at start. by_peer: channels by node_id.
     claim_channels: claim_id -> channels of a claim that the user was told of and has not acknowledged.
     watched: funding outputs whose spend is looked for in every block. forward_hold: the store is behind, take no new
@@ -80,6 +81,7 @@ class Manager:
         self.claim_blockers: dict[bytes, dict[bytes, None]] = {}
         self.claim_channels: dict[bytes, list[bytes]] = {}
         self.forwards: dict[tuple[bytes, int], bytes] = {}
+        self.held_forwards: dict[tuple[bytes, int], int] = {}
         self.also_carried: dict[tuple[bytes, int], list[bytes]] = {}
         self.verdicts: dict[bytes, Verdict] = {}
         self.dirty: dict[bytes, Slot] = {}
