@@ -18,7 +18,7 @@ class Application(Protocol):
 class Prompt:
     """Acknowledges everything at once, and answers every question the same way.
 
-    answer: `claim`, `fail`, or empty to leave the question open. preimages: of hashes whose preimage the node does
+    answer: `claim` (what has a preimage, else `fail`), `fail`, or empty to leave the question open. preimages: of hashes whose preimage the node does
     not know.
     """
 
@@ -31,9 +31,12 @@ class Prompt:
         """See `Application`."""
         if isinstance(event, PaymentClaimable):
             claimable = manager.claimables.get(event.set_id)
-            if self.answer == "claim" and claimable is not None:
-                claiming.claim_payment(manager, event.set_id, self.preimages.get(event.payment_hash, b""))
-            elif self.answer == "fail" and claimable is not None:
+            if not self.answer or claimable is None:
+                return
+            preimage = self.preimages.get(event.payment_hash, claimable.preimage)
+            if self.answer == "claim" and preimage:
+                claiming.claim_payment(manager, event.set_id, preimage)
+            else:
                 claiming.fail_payment(manager, event.set_id)
         elif self.acknowledges:
             handoff.acknowledge_event(manager, event.event_id)
