@@ -31,6 +31,7 @@ from leyden.journal.node_records import (
     PaymentStarted,
     PaymentSummary,
     PeerRemembered,
+    PeerStorageKept,
 )
 from leyden.manager.node_snapshot import decode_node_snapshot, encode_node_snapshot
 from leyden.manager.state import NodeState, fold_node
@@ -57,6 +58,7 @@ SAMPLES: list[CoreNodeRecord] = [
     BestBlock(800_001, bytes(range(10, 42))),
     JournalArchived("channel/00"),
     PaymentSummary(ID, HASH, 1_000, 1_800_000_000, NODE, PREIMAGE, 12, "", 0, -1, 1_800_000_001, False),
+    PeerStorageKept(NODE, b"a blob of the peer"),
 ]  # fmt: skip
 
 
@@ -109,6 +111,9 @@ def test_the_snapshot_rebuilds_what_the_records_said() -> None:
         msgspec.structs.replace(SAMPLES[1], payment_id=other, payment_hash=bytes(32)),
         PaymentFailed(other, "no_route", 0x400F, -1, 1_800_000_002),
         EventsAcknowledged([f"failed/{other.hex()}"]),
+        SAMPLES[13],
+        PeerStorageKept(ID, b"erased"),
+        PeerStorageKept(ID, b""),
     ]:
         fold_node(state, record)
     records, wallet = decode_node_snapshot(encode_node_snapshot(state, b"wallet"))
@@ -120,6 +125,7 @@ def test_the_snapshot_rebuilds_what_the_records_said() -> None:
     assert again.unacknowledged == state.unacknowledged == {f"sent/{ID.hex()}": ID}
     assert again.ledger.payments[ID].sent == state.ledger.payments[ID].sent
     assert again.ledger.payments[other].failed == state.ledger.payments[other].failed
+    assert again.storage == state.storage == {NODE: b"a blob of the peer"}
     assert (again.peers, again.received, again.archived, again.best) == (
         state.peers, state.received, state.archived, state.best,
     )  # fmt: skip

@@ -158,6 +158,13 @@ class PaymentSummary(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     acknowledged: bool
 
 
+class PeerStorageKept(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=43, forbid_unknown_fields=True):
+    """What a peer asked us to keep, at most 65531 bytes; it replaces what was kept before. blob: empty when erased."""
+
+    node_id: bytes
+    blob: bytes
+
+
 CoreNodeRecord: TypeAlias = (
     NodeBorn
     | PaymentStarted
@@ -172,4 +179,5 @@ CoreNodeRecord: TypeAlias = (
     | BestBlock
     | JournalArchived
     | PaymentSummary
+    | PeerStorageKept
 )

@@ -15,7 +15,7 @@ from leyden.journal.records import (
     FundingSpent,
     SpendDisconnected,
 )
-from leyden.manager import claiming, closes
+from leyden.manager import claiming, closes, peer_storage
 from leyden.manager.actions import Broadcast
 from leyden.manager.manager import Manager
 from leyden.manager.opening import new_alias
@@ -43,6 +43,8 @@ def on_block(
         if type(slot.state) is not Closed:
             _on_height(m, slot, height)
     m.shielded(lambda: claiming.on_block(m))
+    m.shielded(lambda: peer_storage.on_block(m))
+    m.seen_onions.on_block(height)
 
 
 def _forget_other_block(m: Manager, slot: Slot, height: int, block_hash: bytes) -> None:

@@ -26,6 +26,7 @@ from leyden.manager.actions import Action, Disconnect, Report, ShowEvent
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
 from leyden.manager.outbox import Outbox, Tail
+from leyden.manager.replays import SeenOnions
 from leyden.manager.state import ClaimableSet, NodeState, Peer, Slot, Verdict, fold_node
 from leyden.signer.requests import Request
 from leyden.wire.messages import WarningMessage, encode
@@ -58,6 +59,8 @@ class Manager:
     watched: funding outputs whose spend is looked for in every block. forward_hold: the store is behind, take no new
     forwards.
     faults: bugs outside of any channel in this life, for the operator.
+    storage_waiting: node_id -> blob of `peer_storage` that is written later. storage_due: node_id -> when its writes
+    are paid for.
     claim_blockers: claim_id -> channels whose claim record is not durable yet; never stored, a replayed claim makes it
     again.
     """
@@ -96,6 +99,9 @@ class Manager:
         self.on_forwarded: Callable[[Manager, Slot, list[ForwardedPayment]], None] = lambda _m, _slot, _forwarded: None
         self.publish_commitment: Callable[[Manager, Slot], None] = lambda _m, _slot: None
         self.forward_hold = False
+        self.seen_onions = SeenOnions()
+        self.storage_waiting: dict[bytes, bytes] = {}
+        self.storage_due: dict[bytes, int] = {}
         self.faults: list[str] = []
         self.watched: dict[OutPoint, Slot] = {}
         self.watched_txids: dict[bytes, Slot] = {}

@@ -6,7 +6,7 @@ import msgspec
 
 from leyden.base.errors import DecodeError
 from leyden.journal.node_codec import NodeRecord
-from leyden.journal.node_records import JournalArchived, PartFailed, PartSent
+from leyden.journal.node_records import JournalArchived, PartFailed, PartSent, PeerStorageKept
 from leyden.manager.state import NodeState
 from leyden.payments.outbound import summary_of
 
@@ -32,6 +32,7 @@ def encode_node_snapshot(node: NodeState, wallet: bytes) -> bytes:
     records.extend(node.peers.values())
     records.extend([JournalArchived(journal) for journal in node.archived])
     records.extend(node.received.values())
+    records.extend([PeerStorageKept(node_id, blob) for node_id, blob in node.storage.items()])
     for payment_id, payment in node.ledger.payments.items():
         if payment.is_live:
             records.append(payment.started)

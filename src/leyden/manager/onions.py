@@ -26,6 +26,11 @@ def peel(m: Manager, onion: bytes, payment_hash: bytes) -> Peeled:
     return Peeled(shared_secret, payload, peeled.next_packet or b"", None)
 
 
+def shared_secret_of(m: Manager, htlc: InboundHtlc) -> bytes:
+    """Return the shared secret of an inbound HTLC that is not looked at any more; empty for a bad onion."""
+    return peel(m, htlc.add.onion_routing_packet, htlc.add.payment_hash).shared_secret
+
+
 def peeled_of(m: Manager, slot: Slot, htlc: InboundHtlc) -> Peeled:
     """Return what the onion of an inbound HTLC says, read once."""
     htlc_id = htlc.add.htlc_id

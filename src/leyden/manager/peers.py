@@ -5,10 +5,11 @@ from typing import Any
 
 from leyden.base.errors import DecodeError, PeerViolation
 from leyden.channel.inputs import Connected, Disconnected, ForceClose
+from leyden.channel.states import Closed, ForceClosing, Spent, Stale
 from leyden.crypto import ec
 from leyden.crypto.hashes import sha256d
 from leyden.journal.records import FundingAbandoned, PeerPolicy
-from leyden.manager import onions, opening
+from leyden.manager import onions, opening, peer_storage
 from leyden.manager.actions import Disconnect
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
@@ -25,6 +26,7 @@ from leyden.wire.messages import (
     FundingSigned,
     Init,
     OpenChannel,
+    PeerStorage,
     Ping,
     Pong,
     RevokeAndAck,
@@ -48,6 +50,7 @@ UNKNOWN_CHANNELS_ANSWERED_MAX = 64
 """Answers about unknown channels on one connection; an honest peer needs one a channel."""
 BITS_NAMED_MAX = 8
 FEATURES_KEPT_MASK = (1 << 1024) - 1
+DEAD = (ForceClosing, Stale, Spent, Closed)
 LINK_ERRORS = ("link failed", "sync error", "internal error")
 
 CHANNEL_MESSAGES = frozenset(
@@ -81,6 +84,7 @@ NODE_FEATURES = FeatureVector.of(
         Feature.OPTION_SUPPORT_LARGE_CHANNEL,
         Feature.OPTION_ANCHORS,
         Feature.OPTION_SHUTDOWN_ANYSEGWIT,
+        Feature.OPTION_PROVIDE_STORAGE,
         Feature.OPTION_SCID_ALIAS,
         Feature.OPTION_ZEROCONF,
     ),
@@ -128,7 +132,6 @@ def on_message(m: Manager, node_id: bytes, raw: bytes) -> None:
     message: object = raw
     try:
         message = decode(raw)
-        kind = type(message).__name__
         channel_id = getattr(message, "channel_id", None)
         slot = None if channel_id is None else m.channels.get(channel_id)
         if slot is not None and slot.peer != node_id:
@@ -148,13 +151,15 @@ def on_message(m: Manager, node_id: bytes, raw: bytes) -> None:
 
 
 def _dispatch(m: Manager, peer: Peer, slot: Slot | None, message: Any) -> None:
-    kind = type(message)
+    kind: type[Any] = message.__class__
     if peer.features is None and kind not in (Init, ErrorMessage, WarningMessage):
         raise PeerViolation("a message before init")
     if slot is not None and kind in CHANNEL_MESSAGES:
         m.apply(slot, message)
         if kind is RevokeAndAck:
             m.moved[slot.channel_id] = slot
+        elif kind is ChannelReestablish and peer.given_up:
+            _close_given_up(m, peer, slot)
         if kind is UpdateAddHtlc and slot.state.session.has_received(message.id):
             # Peeled while the signature is still under way (the payer's clock runs).
             slot.peeled[message.id] = onions.peel(m, message.onion_routing_packet, message.payment_hash)
@@ -205,6 +210,7 @@ def _on_init(m: Manager, peer: Peer, message: Init) -> None:
         raise PeerViolation("init names other networks than ours")
     # A vector may fill a whole message; bits that high mean nothing to us, and there may be many peers.
     peer.features = FeatureVector(features.bitmap & FEATURES_KEPT_MASK)
+    peer_storage.send_back(m, peer)
     for slot in m.channels_with(peer.node_id):
         m.guarded(slot, Connected())
 
@@ -224,18 +230,37 @@ def _on_error(m: Manager, peer: Peer, message: ErrorMessage) -> None:
         if pending_opening is not None:
             opening.end(m, peer, pending_opening, f"the peer refused: {text}")
     for slot in failed:
-        core = slot.state.core
-        if core.stale:
-            continue
-        if not core.opened.is_opener and core.funding is None and not core.local_ready:
-            # The opener has forgotten it, so it was never published: there is nothing to close.
-            m.learn(slot, FundingAbandoned(f"the peer gave the channel up: {text}"[:160]))
-            continue
-        if not slot.state.session.reestablished and text.startswith(LINK_ERRORS):
-            # Some nodes say so when a connection goes wrong before `channel_reestablish`; a new connection heals it.
-            m.warn_peer(peer.node_id, slot, "try again", disconnect=True)
-            continue
-        m.guarded(slot, ForceClose(f"the peer failed the channel: {text}"[:160]))
+        _fail_channel(m, peer, slot, text)
+
+
+def _fail_channel(m: Manager, peer: Peer, slot: Slot, text: str) -> None:
+    """Close a channel that the peer has given up, but not before its `channel_reestablish` of this connection: our
+    store may be an old one, and then that message proves it (DESIGN section 6, "Restored stores").
+    """
+    core, reestablished = slot.state.core, slot.state.session.reestablished
+    reason = f"the peer failed the channel: {text}"[:160]
+    if isinstance(slot.state, DEAD):
+        return
+    if text.startswith(LINK_ERRORS) and not reestablished:
+        # Some nodes say so when a connection goes wrong before `channel_reestablish`; a new connection heals it.
+        m.warn_peer(peer.node_id, slot, "try again", disconnect=True)
+    elif not core.opened.is_opener and core.funding is None and not core.local_ready:
+        # The opener has forgotten it, so it was never published: there is nothing to close.
+        m.learn(slot, FundingAbandoned(f"the peer gave the channel up: {text}"[:160]))
+    elif reestablished:
+        m.guarded(slot, ForceClose(reason))
+    elif peer.features is not None:
+        peer.given_up[slot.channel_id] = reason
+        name = slot.channel_id.hex()[:16]
+        m.report("warning", f"channel {name} waits for channel_reestablish before it closes: {reason}")
+        m.warn_peer(peer.node_id, slot, "closing needs your channel_reestablish first", disconnect=False)
+
+
+def _close_given_up(m: Manager, peer: Peer, slot: Slot) -> None:
+    """The peer gave this channel up and has said where it stands: if that proves nothing against us, close."""
+    reason = peer.given_up.pop(slot.channel_id, "")
+    if reason and not isinstance(slot.state, DEAD):
+        m.guarded(slot, ForceClose(reason))
 
 
 def printable(data: bytes) -> str:
@@ -308,6 +333,7 @@ _SESSION: dict[type, Callable[[Manager, Peer, Any], None]] = {
     Ping: _on_ping,
     Pong: _on_pong,
     ChannelUpdate: _on_channel_update,
+    PeerStorage: peer_storage.on_peer_storage,
     OpenChannel: opening.on_open_channel,
     AcceptChannel: opening.on_accept_channel,
     FundingCreated: opening.on_funding_created,

@@ -124,10 +124,12 @@ def start(m: Manager) -> None:
         if outcomes:
             handoff.on_outcomes(m, slot, outcomes)
         handoff.show_channel_events(m, slot)
-    for slot in list(m.channels.values()):
-        if slot.state.core.spent is None and not slot.state.core.closed_height:
-            receiving.judge_again(m, slot)
-            chain.become_ready(m, slot)
+    unspent = [
+        slot for slot in m.channels.values() if slot.state.core.spent is None and not slot.state.core.closed_height
+    ]
+    receiving.judge_at_start(m, unspent)
+    for slot in unspent:
+        chain.become_ready(m, slot)
     for claimable in list(m.claimables.values()):
         if claimable.status is ClaimableStatus.SHOWN:
             claiming.ask(m, claimable)

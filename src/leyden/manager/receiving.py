@@ -4,6 +4,8 @@ Each is failed, shown or claimed (records of its own journal, whose order is eno
 is durable.
 """
 
+from collections.abc import Iterable
+
 from leyden.channel import effects as fx
 from leyden.channel import limits
 from leyden.channel.htlc import InboundHtlc
@@ -20,13 +22,39 @@ from leyden.sphinx.failures import (
     IncorrectOrUnknownPaymentDetails,
     InvalidOnionPayload,
     TemporaryChannelFailure,
+    TemporaryNodeFailure,
 )
 from leyden.sphinx.payload import PAYMENT_DATA, HopPayload
 
 
 def on_committed(m: Manager, slot: Slot, effect: fx.HtlcsCommitted) -> None:
     """Judge HTLCs that the peer's revocation has just made irrevocable."""
-    judge(m, slot, effect.htlc_ids)
+    judge(m, slot, _not_replayed(m, slot, effect.htlc_ids))
+
+
+def _not_replayed(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> tuple[int, ...]:
+    """Fail HTLCs whose onion was taken before; each HTLC is asked about once in a life. Returns the others."""
+    inbound, is_new = slot.state.core.inbound, m.seen_onions.is_new
+    replayed: list[int] = []
+    for htlc_id in htlc_ids:
+        htlc = inbound[htlc_id]
+        secret = onions.peeled_of(m, slot, htlc).shared_secret
+        if secret and not is_new(secret, htlc.add.cltv_expiry) and not htlc.decided():
+            replayed.append(htlc_id)
+    if not replayed:
+        return htlc_ids
+    for htlc_id in replayed:
+        _fail_replayed(m, slot, inbound[htlc_id])
+    return tuple([htlc_id for htlc_id in htlc_ids if htlc_id not in replayed])
+
+
+def _fail_replayed(m: Manager, slot: Slot, htlc: InboundHtlc) -> None:
+    """Answer as if nothing were known of the payment: the channel and its peer may be innocent."""
+    peeled = onions.peeled_of(m, slot, htlc)
+    failure: FailureMessage = TemporaryNodeFailure()
+    if not peeled.next_packet:
+        failure = IncorrectOrUnknownPaymentDetails(htlc_msat=htlc.add.amount_msat, height=m.env.block_height)
+    onions.fail(m, slot, htlc.add.htlc_id, peeled, peeled.failure or failure)
 
 
 def judge(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
@@ -53,10 +81,31 @@ def judge(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
 
 
 def judge_again(m: Manager, slot: Slot) -> None:
-    """After a reconnection or at start: inbound HTLCs that are neither decided, owned nor shown (DESIGN section 3, step
-    5).
+    """After a reconnection: inbound HTLCs that are neither decided, owned nor shown (DESIGN section 3, step 5)."""
+    open_ids = _open_ids(m, slot)
+    if open_ids:
+        judge(m, slot, open_ids)
+
+
+def judge_at_start(m: Manager, slots: Iterable[Slot]) -> None:
+    """The same for these channels in a new life. Onions of all other pending HTLCs are remembered first: of two equal
+    ones the one that nobody owns yet is the replay.
     """
-    open_ids = tuple(
+    undecided = {slot.channel_id: (slot, _open_ids(m, slot)) for slot in slots}
+    for slot in m.channels.values():
+        _, open_ids = undecided.get(slot.channel_id, (slot, ()))
+        for htlc_id, htlc in slot.state.core.inbound.items():
+            if htlc.committed and htlc_id not in open_ids:
+                secret = htlc.shared_secret or onions.shared_secret_of(m, htlc)
+                m.seen_onions.is_new(secret, htlc.add.cltv_expiry)
+    for slot, open_ids in undecided.values():
+        if open_ids:
+            judge(m, slot, _not_replayed(m, slot, open_ids))
+
+
+def _open_ids(m: Manager, slot: Slot) -> tuple[int, ...]:
+    """Return the inbound HTLCs of a channel that wait for a judgement."""
+    return tuple(
         [
             htlc_id
             for htlc_id, htlc in slot.state.core.inbound.items()
@@ -68,8 +117,6 @@ def judge_again(m: Manager, slot: Slot) -> None:
             and not _in_a_set(m, slot.channel_id, htlc_id)
         ]
     )
-    if open_ids:
-        judge(m, slot, open_ids)
 
 
 def _in_a_set(m: Manager, channel_id: bytes, htlc_id: int) -> bool:

@@ -23,6 +23,7 @@ from leyden.journal.node_records import (
     PaymentStarted,
     PaymentSummary,
     PeerRemembered,
+    PeerStorageKept,
 )
 from leyden.journal.records import FailedHtlc, ForwardedPayment
 from leyden.manager.outbox import Tail
@@ -69,6 +70,7 @@ class Slot(msgspec.Struct):
 class Peer(msgspec.Struct):
     """A connected peer. features: what its `init` offers; None before it.
 
+    given_up: channels that it failed before its `channel_reestablish`, and why.
     ending: it is being disconnected, nothing more of it is read. reports: lines in the log that it has caused.
     unknown_channels: answers about channels that we do not know. messages: received since it was last slowed down.
     floods, flood_seconds: how often it was slowed down without a calm minute, and when last.
@@ -77,6 +79,7 @@ class Peer(msgspec.Struct):
     node_id: bytes
     features: FeatureVector | None = None
     openings: dict[bytes, Opening] = {}
+    given_up: dict[bytes, str] = {}
     pending_pongs: int = 0
     ending: bool = False
     reports: int = 0
@@ -122,7 +125,9 @@ class ClaimableSet(msgspec.Struct):
 
 
 class NodeState(msgspec.Struct):
-    """The fold of the `node` journal, but for the wallet's records."""
+    """The fold of the `node` journal, but for the wallet's records. storage: blobs that peers asked us to keep, by
+    node_id.
+    """
 
     born: NodeBorn | None = None
     ledger: Ledger = msgspec.field(default_factory=Ledger)
@@ -131,6 +136,7 @@ class NodeState(msgspec.Struct):
     best: BestBlock | None = None
     archived: dict[str, None] = {}
     unacknowledged: dict[str, bytes] = {}
+    storage: dict[bytes, bytes] = {}
 
 
 def _finished(state: NodeState, record: PaymentSent | PaymentFailed) -> None:
@@ -178,6 +184,13 @@ def _born(state: NodeState, record: NodeBorn) -> None:
     state.born = record
 
 
+def _storage(state: NodeState, record: PeerStorageKept) -> None:
+    if record.blob:
+        state.storage[record.node_id] = record.blob
+    else:
+        state.storage.pop(record.node_id, None)
+
+
 def _summary(state: NodeState, record: PaymentSummary) -> None:
     fold_summary(state.ledger, record)
     if not record.acknowledged:
@@ -198,6 +211,7 @@ _FOLDS: dict[type, Callable[[NodeState, Any], None]] = {
     JournalArchived: _archived,
     NodeBorn: _born,
     PaymentSummary: _summary,
+    PeerStorageKept: _storage,
 }
 
 
