@@ -172,11 +172,12 @@ class HostilePeer:
 
 
 class HostileChannel:
-    """A channel between a hostile peer and a node."""
+    """A channel between a hostile peer and a node. updates: the node's policies for it, as they came."""
 
     def __init__(self, peer: HostilePeer, node: Node, world: World, number: int = 0) -> None:
         self.peer, self.node, self.world = peer, node, world
         self.keys_id = sha256(b"channel %d" % number)
+        self.updates: list[ChannelUpdate] = []
         limits = ChannelLimits(minimum_depth=1)
         self.party = Party(peer.secret, self.keys_id, limits)
         self.party.env = msgspec.structs.replace(
@@ -335,6 +336,8 @@ class HostileChannel:
         handled = False
         while received:
             message = received.popleft()
+            if type(message) is ChannelUpdate:
+                self.updates.append(message)
             if type(message) in CHANNEL_MESSAGES and message.channel_id == self.channel_id:
                 self.party.handle(message)
                 handled = True

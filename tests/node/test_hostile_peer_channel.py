@@ -426,6 +426,16 @@ def update(channel: HostileChannel, **changes: Any) -> bytes:
     return unsigned[:2] + signature + unsigned[66:]
 
 
+async def test_our_channel_update_names_the_peers_alias(scene: Scene) -> None:
+    """Payers reach us by the name that the peer knows, and nobody learns where the funding is."""
+    channel = await scene.channel()
+    await channel.until(lambda: channel.updates)
+    slot = scene.bob.core.manager.channels[channel.channel_id]
+    assert slot.state.core.funding is not None
+    assert [one.short_channel_id for one in channel.updates] == [1 << 50]
+    assert slot.state.core.local_alias not in (0, slot.state.core.funding.short_channel_id, 1 << 50)
+
+
 async def test_channel_updates_that_are_not_for_us_or_not_signed(scene: Scene) -> None:
     """They end up in invoices, so a wrong one would send payers astray."""
     channel = await scene.channel()

@@ -21,6 +21,7 @@ from leyden.wire.messages import (
     ErrorMessage,
     FundingCreated,
     FundingSigned,
+    Init,
     OpenChannel,
     WarningMessage,
     encode,
@@ -90,6 +91,15 @@ async def test_open_channel_with_parameters_that_nobody_should_take(scene: Scene
         assert what in said.data.decode(), f"{what}: {said.data}"
         assert fingerprint(scene.bob) == before, what
     assert (await scene.channel().open()).state() == "normal", "a good one is still welcome"
+
+
+async def test_open_channel_of_a_type_that_was_not_negotiated(scene: Scene) -> None:
+    """Who did not offer anchors in `init` cannot want them now."""
+    plain = await HostilePeer("plain").introduce(scene.bob, Init(b"", b""))
+    before = fingerprint(scene.bob)
+    plain.send(scene.channel().request().sent)
+    assert b"channel_type needs features" in (await plain.expect(ErrorMessage)).data
+    assert fingerprint(scene.bob) == before
 
 
 async def test_messages_of_an_opening_that_is_not_there(scene: Scene) -> None:
@@ -239,6 +249,23 @@ async def test_a_channel_that_never_gets_its_funding_makes_room_again(tmp_path: 
         await made.mine(2017)
         mallory.send(HostileChannel(mallory, bob, made, 3).request().sent)
         await mallory.expect(AcceptChannel)
+
+
+async def test_the_funder_never_forgets_what_it_has_published(scene: Scene) -> None:
+    """Its money is in that transaction, however long it takes to confirm."""
+    channel = scene.channel()
+    asking = asyncio.get_running_loop().create_task(scene.bob.open_channel(scene.mallory.node_id.hex(), 1_000_000))
+    awaiting = await channel.asked()
+    scene.mallory.send(awaiting.sent)
+    scene.mallory.send(await channel.funded(awaiting))
+    await asking
+    (funding,) = scene.world.chain.pool.values()
+    scene.world.chain.pool.clear()
+    await scene.world.mine(2100)
+    assert channel.state() == "awaiting_ready"
+    scene.world.chain.offer(funding)
+    await channel.confirm(publish=False)
+    assert channel.state() == "normal"
 
 
 # --- leaving at every step ------------------------------------------------------------------------------------------

@@ -309,10 +309,15 @@ async def test_even_messages_that_we_do_not_know_or_do_not_offer_end_the_connect
     await scene.unharmed(before)
 
 
-KEYS = (
-    "funding_pubkey revocation_basepoint payment_basepoint delayed_payment_basepoint htlc_basepoint "
-    "first_per_commitment_point second_per_commitment_point"
-).split()
+KEYS = [
+    "funding_pubkey",
+    "revocation_basepoint",
+    "payment_basepoint",
+    "delayed_payment_basepoint",
+    "htlc_basepoint",
+    "first_per_commitment_point",
+    "second_per_commitment_point",
+]
 OPEN_2 = OpenChannel2(
     chain_hash=REGTEST.chain_hash,
     temporary_channel_id=bytes(32),
