@@ -4,8 +4,9 @@
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import msgspec
 import pytest
@@ -87,10 +88,8 @@ def test_golden_bytes_decode_to_the_same_record_and_encode_to_the_same_bytes(rec
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_record_or_refused(raw: bytes) -> None:
     """A damaged journal is said to be damaged; nothing else happens."""
-    try:
+    with suppress(DecodeError):
         decode_node_record(raw)
-    except DecodeError:
-        pass
 
 
 def test_a_record_with_more_fields_is_refused() -> None:
@@ -118,8 +117,8 @@ def test_the_snapshot_rebuilds_what_the_records_said() -> None:
         fold_node(state, record)
     records, wallet = decode_node_snapshot(encode_node_snapshot(state, b"wallet"))
     again = NodeState()
-    for record in records:
-        fold_node(again, record)  # type: ignore[arg-type]
+    for kept in records:
+        fold_node(again, cast("CoreNodeRecord", kept))
     assert wallet == b"wallet"
     assert encode_node_snapshot(again, b"wallet") == encode_node_snapshot(state, b"wallet")
     assert again.unacknowledged == state.unacknowledged == {f"sent/{ID.hex()}": ID}

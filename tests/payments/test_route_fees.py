@@ -18,7 +18,7 @@ POLICY = st.builds(ForwardPolicy, st.integers(0, 2**32 - 1), st.integers(0, 2**3
 def test_routes_cost_what_the_example_says(route: dict[str, Any]) -> None:
     """A millisatoshi too little and the payment comes back."""
     policies = [
-        ForwardPolicy(*EXAMPLE["fees"][name], EXAMPLE["cltv_expiry_delta"][name]) for name in route["path"][1:-1]
+        ForwardPolicy(*[*EXAMPLE["fees"][name], EXAMPLE["cltv_expiry_delta"][name]]) for name in route["path"][1:-1]
     ]
     final_offset = EXAMPLE["min_final_cltv_expiry_delta"] + EXAMPLE["shadow_cltv"]
     hops = hop_amounts(EXAMPLE["amount_msat"], final_offset, policies)

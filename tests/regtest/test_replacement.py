@@ -1,5 +1,7 @@
 """Full RBF: who pays more, absolutely and by rate, takes the place of whoever is there."""
 
+from typing import Any
+
 import pytest
 
 from leyden.bitcoin.tx import TxOut
@@ -7,7 +9,7 @@ from leyden.regtest.policy import TransactionRejected
 from tests.regtest.world import SCRIPT, World, outputs_of, spend
 
 
-def refusal(world: World, **fields: int) -> str:
+def refusal(world: World, **fields: Any) -> str:
     """Return why a spend of the first coinbase is refused, empty when it replaces what is there."""
     before = world.pool_ids()
     try:

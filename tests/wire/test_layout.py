@@ -172,7 +172,9 @@ def test_error_names_the_truncated_field() -> None:
 
 def _declared(fields: dict[str, Any], **defaults: Any) -> type[Message]:
     namespace = {"__annotations__": {"TYPE": ClassVar[int], **fields}, "TYPE": 9999, **defaults}
-    return type(Message)("Declared", (Message,), namespace)
+    metaclass: Any = type(Message)
+    declared: type[Message] = metaclass("Declared", (Message,), namespace)
+    return declared
 
 
 @pytest.mark.parametrize(

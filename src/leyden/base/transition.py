@@ -1,8 +1,8 @@
 """What a decision is (ADR 0001).
 
 A state machine of Leyden is two functions: `decide(state, input, env) -> Decision` says what one input causes, and
-`evolve(state, record)` is the only way durable state changes. `decide` does no IO and keeps no clock; what it may know of the
-world comes in `env`.
+`evolve(state, record)` is the only way durable state changes. `decide` does no IO and keeps no clock; what it may know
+of the world comes in `env`.
 """
 
 from typing import Generic, TypeVar
