@@ -2,7 +2,7 @@
 
 | class | whose fault | who catches | result |
 | --- | --- | --- | --- |
-| `DecodeError`, `PeerViolation` | the peer's | the peer session, once | a warning, a disconnection, or the channel fails |
+| `DecodeError`, `PeerViolation` | the peer's | the peer session | warning, disconnection, or the channel fails |
 | `CommandRejected` | our caller's | the API | a typed reply, nothing changed |
 | `DriverError` | the outside world's | the node | retried, reported; never closes a channel |
 | `AssertionError` and the rest | ours | the run loop | that channel halts, nothing more is written or sent |
