@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.bitcoin.tx import Transaction, TxIn
+from leyden.bitcoin.tx import Transaction, TxIn, TxOut
 from leyden.channel.build import closing_parameters
 from leyden.channel.inputs import StartShutdown
 from leyden.monitor.balances import OnchainKind, onchain_balance, possible_balance
@@ -140,6 +140,8 @@ def test_a_spend_to_known_scripts_before_any_shutdown_is_no_mutual_close() -> No
     )
     assert spend.kind is SpendKind.OTHER
     assert onchain_balance(pair.a.core, pair.a.state.keys, spend, 300).outputs == ()
+    anyone = msgspec.structs.replace(spend.transaction, outputs=(TxOut(1_000, b""),))
+    assert spend_of(pair, anyone).kind is SpendKind.OTHER
 
 
 def test_a_shutdown_script_cannot_disguise_a_revoked_commitment() -> None:
@@ -183,6 +185,19 @@ def test_a_transaction_with_the_marks_that_nobody_knows_is_the_peers_unknown_one
     assert (output.kind, output.spendable_height) == (OnchainKind.BALANCE, 301)
     two_inputs = msgspec.structs.replace(future, inputs=(*future.inputs, TxIn(future.inputs[0].prevout, b"", 0, ())))
     assert spend_of(pair, two_inputs).kind is SpendKind.OTHER
+
+
+def test_another_commitment_with_a_number_that_is_not_revoked_is_unknown() -> None:
+    """There is no secret for it, so nothing is made of it: the number alone proves nothing."""
+    pair = ready_pair()
+    witness, _ = witnesses(pair)
+    pair.offer(0, pending_add(1))
+    core = pair.a.core
+    assert core.remote_prior is not None
+    for number in (core.remote_prior.number, core.remote.number):
+        real = witness.remote[number].transaction()
+        other = msgspec.structs.replace(real, outputs=real.outputs[1:])
+        assert spend_of(pair, other).kind is SpendKind.REMOTE_UNKNOWN
 
 
 def test_the_secret_of_a_commitment_that_is_not_revoked_is_refused() -> None:

@@ -106,6 +106,19 @@ def test_among_htlcs_with_one_script_the_amount_tells_which_it_is() -> None:
     assert named == [(10_000, 1), (20_000, 2), (30_000, 0)]
 
 
+def test_htlcs_that_are_alike_in_everything_are_named_once_each() -> None:
+    """Two payments of one amount and hash: each output is one of them, neither is forgotten."""
+    ledger = Ledger()
+    alike = {"payment_hash": sha256(b"one"), "cltv_expiry": 600}
+    ledger.send([ledger.add(n, 10_000_000, **alike) for n in range(3)], [])
+    commitment = ledger.keep()
+    ledger.send([], [])
+    revoked = revoked_commitment(ledger.core, ledger.keys, commitment.transaction(), 1, b"")
+    named = [one.htlc.htlc_id for one in revoked.outputs if one.htlc is not None]
+    assert set(named) == {0, 1, 2}
+    assert len(named) == 3
+
+
 @KINDS
 @pytest.mark.parametrize("push_msat", [0, 4_000_000_000])
 def test_a_peer_with_our_payment_point_cannot_hide_whose_commitment_it_is(
