@@ -14,13 +14,14 @@ from rich.console import Console
 from benchmarks import machine, report
 from benchmarks.goals import PARTS, ROWS
 from benchmarks.micro import micro
-from benchmarks.payments import Figures, Say, delayed, direct, forwarded, store
+from benchmarks.payments import Figures, delayed, direct, forwarded, store
 from benchmarks.profiling import IN_FLIGHT, profile, text_of
+from benchmarks.run import Run
 from benchmarks.scale import SCALES, Scale
 from benchmarks.screen import Screen
 from benchmarks.sizes import command_line, sizes
 
-RUNS: dict[str, tuple[str, Callable[[Scale, Say], Figures]]] = {
+RUNS: dict[str, tuple[str, Callable[[Run], Figures]]] = {
     "direct": ("payments with real sync", direct),
     "delay-10": ("a store that is 10 ms late", delayed(10)),
     "delay-50": ("a store that is 50 ms late", delayed(50)),
@@ -49,7 +50,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--profile", action="store_true", help="where the time goes, instead of how much it is")
     parser.add_argument(
-        "--quiet-seconds", type=float, default=0.0, help="wait this long at most, before each part, for a quiet machine"
+        "--quiet-seconds", type=float, default=0.0, help="wait so long at most, in all, for others to be done"
     )
     parser.add_argument(
         "--write-readme", action="store_true", help="keep the figures, and make benchmarks/README.md of them"
@@ -73,20 +74,18 @@ def note(scale: Scale) -> dict[str, Any]:
     }
 
 
-def run_parts(parts: Sequence[str], scale: Scale, screen: Screen, quiet_seconds: float) -> report.Seen:
+def run_parts(parts: Sequence[str], run: Run, screen: Screen) -> report.Seen:
     """Run parts; return what was seen."""
+    run.settle()
     seen = report.Seen(machine=machine.describe())
     for part in parts:
-        if quiet_seconds:
-            screen.now("waiting for a quiet machine")
-            machine.wait_for_quiet(quiet_seconds)
-        noted = note(scale)
+        noted = note(run.scale)
         title = "micro-benchmarks" if part == "micro" else RUNS[part][0]
         with screen.part(title):
             if part == "micro":
-                seen.micro = micro(scale, screen.now)
+                seen.micro = micro(run)
             else:
-                seen.figures |= RUNS[part][1](scale, screen.now)
+                seen.figures |= RUNS[part][1](run)
         noted["seconds"] = round(time.monotonic() - noted.pop("begun"), 1)
         seen.notes[part] = noted
         screen.line(f"{title}: {noted['seconds']:.0f} s, load before {noted['load']}")
@@ -105,11 +104,11 @@ def show_part(part: str, seen: report.Seen, screen: Screen) -> None:
             screen.line(f"  {row.title}: {report.number(figure.value, row.unit)}")
 
 
-def run_profile(scale: Scale, screen: Screen) -> report.Seen:
+def run_profile(run: Run, screen: Screen) -> report.Seen:
     """Profile; print the result."""
-    noted = note(scale)
+    noted = note(run.scale)
     with screen.part(f"profile at {IN_FLIGHT} in flight"):
-        profiles = profile(scale.direct, scale.warm_up, screen.now)
+        profiles = profile(run)
     noted["seconds"] = round(time.monotonic() - noted.pop("begun"), 1)
     for line in text_of(profiles):
         screen.line(line)
@@ -123,10 +122,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.full:
         scale = msgspec.structs.replace(scale, store=100_000)
     screen = Screen(Console())
-    if options.profile:
-        seen = run_profile(scale, screen)
-    else:
-        seen = run_parts(chosen_parts(options.only), scale, screen, options.quiet_seconds)
+    run = Run(scale, screen.now, options.quiet_seconds)
+    seen = run_profile(run, screen) if options.profile else run_parts(chosen_parts(options.only), run, screen)
     report.derive(seen.figures)
     if options.write_readme:
         seen = report.merged(report.load(), seen)

@@ -106,7 +106,10 @@ def _busy_seconds() -> float:
 
 
 def wait_for_quiet(seconds_max: float) -> float:
-    """Wait until others use less than a tenth of a core over a second, at most `seconds_max`; return what they use."""
+    """Wait until others use less than a tenth of a core over a second, at most `seconds_max`; return what they use.
+
+    Nodes that wait for the benchmark count as others here; they do next to nothing.
+    """
     deadline = time.monotonic() + seconds_max
     while True:
         neighbours = Neighbours()

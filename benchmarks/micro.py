@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.journals import PayerJournal
-from benchmarks.payments import Say
-from benchmarks.scale import Scale
+from benchmarks.run import Run
 from leyden.bitcoin.networks import REGTEST
 from leyden.channel.build import channel_keys, local_commitment, remote_commitment
 from leyden.channel.snapshot import decode_core, encode_core
@@ -50,18 +49,20 @@ def best_us(operation: Callable[[], object], seconds: float) -> float:
     return best * 1e6
 
 
-def micro(scale: Scale, say: Say) -> dict[str, float]:
+def micro(run: Run) -> dict[str, float]:
     """Run all of them; return figures by name."""
+    seconds, say = run.scale.micro_seconds, run.say
+    run.settle()
     figures: dict[str, float] = {}
     for group in (_messages, _signatures, _onions, _invoices, _frames, _commitments, _records):
         for name, operation, divisor in group():
             say(name)
-            figures[name] = round(best_us(operation, scale.micro_seconds) / divisor, 2)
+            figures[name] = round(best_us(operation, seconds) / divisor, 2)
     for batch in (1, 100):
         say(f"fold, {batch} payments a commitment")
-        figures |= _fold(batch, scale.micro_seconds)
+        figures |= _fold(batch, seconds)
     say("group commit")
-    figures |= asyncio.run(_group_commit(scale.micro_seconds))
+    figures |= asyncio.run(_group_commit(seconds))
     return figures
 
 

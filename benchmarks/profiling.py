@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.payments import AMOUNT_SAT, Say, make_invoices, measure, pay, three_nodes, two_nodes, warm_up
+from benchmarks.payments import AMOUNT_SAT, make_invoices, measure, pay, three_nodes, two_nodes, warm_up
+from benchmarks.run import Run
 from benchmarks.world import BenchNode, World
 
 IN_FLIGHT = 100
@@ -43,18 +44,20 @@ class Profile(msgspec.Struct, frozen=True):
     lines: list[Line]
 
 
-def profile(count: int, warm: int, say: Say) -> list[Profile]:
+def profile(run: Run) -> list[Profile]:
     """Profile payer and payee of direct payments, many under way and one at a time, and a forwarder."""
+    count, warm = run.scale.direct, run.scale.warm_up
+    run.settle()
     with World() as world:
-        say("payer and payee")
+        run.say("payer and payee")
         nodes = two_nodes(world, 0)
         warm_up(nodes, warm)
         found = _profiled(world, nodes, IN_FLIGHT, count, {"payer": "payer", "payee": "payee"})
-        say("payer and payee, one payment at a time")
+        run.say("payer and payee, one payment at a time")
         alone = {"payer": "payer, lone", "payee": "payee, lone"}
         found += _profiled(world, nodes, 1, count // LONE_FRACTION, alone)
     with World() as world:
-        say("forwarder")
+        run.say("forwarder")
         nodes = three_nodes(world)
         warm_up(nodes, warm)
         forwarder = _profiled(world, nodes, IN_FLIGHT, count, {"forwarder": "forwarder"})

@@ -176,10 +176,9 @@ def _details(seen: Seen) -> list[str]:
     rows = []
     for row in ROWS:
         details = seen.figures[row.name].details if row.name in seen.figures else {}
-        if "per_second" not in details:
+        if "runs_per_second" not in details:
             continue
-        rates = details.get("runs_per_second", [details["per_second"]])
-        others = details.get("runs_others_cores", [details["others_cores"]])
+        rates, others = details["runs_per_second"], details["runs_others_cores"]
         delays = f", {details['store_delays']} store delays" if "store_delays" in details else ""
         rows.append(
             [
@@ -190,7 +189,7 @@ def _details(seen: Seen) -> list[str]:
                 f"{number(details['p50_ms'])} / {number(details['p99_ms'])} ms{delays}",
                 " / ".join([f"{one:.2f}" for one in details["cpu_ms"]]),
                 " / ".join([f"{one:.3f}" for one in details["syncs"]]),
-                str(details["failed"]),
+                str(details["runs_failed"]),
             ]
         )
     columns = ["", "payments", "runs, /s", "cores of others", "p50 / p99", "CPU ms a node", "syncs a node", "failed"]

@@ -10,18 +10,20 @@ from typing import Any
 
 from benchmarks import grown
 from benchmarks.goals import Figure
-from benchmarks.payments import Figures, Say
-from benchmarks.scale import Scale
+from benchmarks.payments import Figures
+from benchmarks.run import Run
 from benchmarks.world import ROOT, BenchNode, World, until
 
 
-def sizes(scale: Scale, say: Say) -> Figures:
+def sizes(run: Run) -> Figures:
     """An idle node, and two nodes that share many channels, before and after they are connected."""
+    scale = run.scale
+    run.settle()
     with World() as world:
         world.rpc("generatetoaddress", 9, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
         birth = grown.Place(9, bytes.fromhex(world.rpc("getblockhash", 9))[::-1])
-        idle = _connected(world, "idle", 0, birth, say)
-        full = _connected(world, "full", scale.channels, birth, say)
+        idle = _connected(world, "idle", 0, birth, run)
+        full = _connected(world, "full", scale.channels, birth, run)
         starts = [full["start_seconds"], *_restarts(world, full["nodes"], scale.runs - 1)]
     channels = max(scale.channels, 1)
     per_channel = {
@@ -38,9 +40,9 @@ def sizes(scale: Scale, say: Say) -> Figures:
     }
 
 
-def _connected(world: World, name: str, channels: int, birth: grown.Place, say: Say) -> dict[str, Any]:
+def _connected(world: World, name: str, channels: int, birth: grown.Place, run: Run) -> dict[str, Any]:
     """Start two nodes that share channels, connect them, and return what the first one takes."""
-    say(f"two nodes with {channels:,} channels")
+    run.say(f"two nodes with {channels:,} channels")
     names = [f"{name}-{side}" for side in ("payer", "payee")]
     asyncio.run(grown.write([world.directory / one for one in names], channels, birth))
     first, second = [world.node(one) for one in names]
@@ -73,12 +75,13 @@ def _restarts(world: World, names: list[str], times: int) -> list[float]:
     return seconds
 
 
-def command_line(scale: Scale, say: Say) -> Figures:
+def command_line(run: Run) -> Figures:
     """The time of a process that prints its help."""
-    say("leyden --help")
+    run.settle()
+    run.say("leyden --help")
     environment = {**os.environ, "COLUMNS": "100"}
     seconds = []
-    for _ in range(scale.processes + 1):
+    for _ in range(run.scale.processes + 1):
         begun = time.monotonic()
         subprocess.run(
             [sys.executable, "-m", "leyden.cli", "--help"], check=True, capture_output=True, cwd=ROOT, env=environment

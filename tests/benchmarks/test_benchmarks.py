@@ -14,6 +14,7 @@ from benchmarks.goals import PARTS, ROWS, Figure, compared
 from benchmarks.journals import PayerJournal
 from benchmarks.micro import micro
 from benchmarks.profiling import subsystem_of
+from benchmarks.run import Run
 from benchmarks.scale import TINY
 from leyden.drivers.storage.sqlite import SqliteStore
 from leyden.journal.batch import StoredJournal
@@ -118,7 +119,7 @@ def test_payers_journal_folds_to_where_it_was_written() -> None:
 
 def test_micro_benchmarks_run() -> None:
     """They call what they measure by its real name, which may change."""
-    figures = micro(TINY, lambda _what: None)
+    figures = micro(Run(TINY, lambda _what: None, 0.0))
     assert all(value > 0 for name, value in figures.items() if " each" not in name), figures
     assert any(name.startswith("fold") for name in figures)
 
