@@ -2,7 +2,23 @@
 
 from typing import Final
 
-from models import claim_journals, claiming, commitment, dependent, fence, forwarding, paying, proof, reoffer
+from models import (
+    answers,
+    batches,
+    claim_journals,
+    claiming,
+    commitment,
+    dependent,
+    fence,
+    forwarding,
+    nonces,
+    onchain,
+    paying,
+    penalty_log,
+    proof,
+    reoffer,
+    stale_height,
+)
 from models.kernel import Reading
 
 MODELS: Final[dict[str, tuple[Reading, ...]]] = {
@@ -15,4 +31,10 @@ MODELS: Final[dict[str, tuple[Reading, ...]]] = {
     "fence": fence.READINGS,
     "dependent": dependent.READINGS,
     "reoffer": reoffer.READINGS,
+    "penalty_log": penalty_log.READINGS,
+    "batches": batches.READINGS,
+    "stale_height": stale_height.READINGS,
+    "onchain": onchain.READINGS,
+    "answers": answers.READINGS,
+    "nonces": nonces.READINGS,
 }

@@ -1,7 +1,7 @@
 """Try every schedule of a small world, breadth first: what is found is a shortest way to the loss."""
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 State = TypeVar("State", bound=Hashable)
@@ -64,12 +64,14 @@ class Reading(NamedTuple):
 
 
 def explore(model: Model[State]) -> Found:
-    """Visit every state that can be reached, until one is bad.
+    """Visit every state that can be reached, until one is bad. A state from which no rest can be reached is bad too.
 
     Raises: TooManyStates.
     """
     first = model.start()
     came: dict[State, tuple[State, str] | None] = {first: None}
+    before: dict[State, list[State]] = {}
+    resting: list[State] = []
     ahead = deque([first])
     while ahead:
         state = ahead.popleft()
@@ -78,15 +80,33 @@ def explore(model: Model[State]) -> Found:
             moves = list(model.moves(state))
             if not moves:
                 loss = model.loss_at_rest(state)
+                resting.append(state)
         if loss:
             return Found(len(came), loss, _schedule(came, state))
+        for _, after in moves:
+            before.setdefault(after, []).append(state)
         for label, after in (*moves, *model.faults(state)):
             if after not in came:
                 came[after] = (state, label)
                 ahead.append(after)
         if len(came) > STATES_MAX:
             raise TooManyStates(f"more than {STATES_MAX} states")
+    restless = _cannot_rest(came, before, resting)
+    if restless is not None:
+        return Found(len(came), "NEVER ENDS: from here no schedule comes to rest", _schedule(came, restless))
     return Found(len(came), "", ())
+
+
+def _cannot_rest(came: Iterable[State], before: dict[State, list[State]], resting: list[State]) -> State | None:
+    """Return the first state found from which moves alone lead to no rest."""
+    can = set(resting)
+    ahead = deque(resting)
+    while ahead:
+        for earlier in before.get(ahead.popleft(), ()):
+            if earlier not in can:
+                can.add(earlier)
+                ahead.append(earlier)
+    return next((state for state in came if state not in can), None)
 
 
 def _schedule(came: dict[State, tuple[State, str] | None], state: State) -> tuple[str, ...]:
