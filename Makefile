@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench profile lock clean
+.PHONY: help demo test check fix bench profile models lock clean
 
 help:
 	@echo 'make demo     three real nodes and a chain: open, pay, crash, close, account (JSON=1 for a program)'
 	@echo 'make test     the default tests'
 	@echo 'make check    format, lint, types, layers, tidiness, requirements table'
 	@echo 'make fix      format and fix what can be fixed'
+	@echo 'make models   try every schedule of the small models of the rules'
 	@echo 'make bench    how fast and how big; make profile: where the time goes'
 	@echo 'make lock     pin requirements/*.in again; make clean: remove what was made'
 
@@ -46,6 +47,9 @@ check: $(VENV)/installed
 fix: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+models: $(VENV)/installed
+	$(BIN)/python -m models
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks
