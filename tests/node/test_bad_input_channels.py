@@ -193,6 +193,7 @@ POLICIES: list[dict[str, int]] = [
     {"fee_proportional_millionths": -1},
     {"fee_proportional_millionths": 1_000_001},
     {"cltv_expiry_delta": -1},
+    {"cltv_expiry_delta": 33},
     {"cltv_expiry_delta": 2017},
     {"cltv_expiry_delta": 2**16},
     {"htlc_minimum_msat": -1},

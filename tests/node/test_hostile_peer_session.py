@@ -27,7 +27,7 @@ from leyden.wire.messages import (
     Init,
     OnionMessage,
     OpenChannel2,
-    PeerStorage,
+    PeerStorageRetrieval,
     Ping,
     Pong,
     SpliceInit,
@@ -277,7 +277,7 @@ async def test_odd_messages_that_we_do_not_know_or_do_not_offer_are_ignored(scen
     before = fingerprint(scene.bob)
     mallory.send(
         UnknownMessage(19 + 256, b""), UnknownMessage(4001, bytes(1000)), UnknownMessage(65_535, b"x"), b"\x80\x01",
-        AnnouncementSignatures(channel.channel_id, 1, bytes(64), bytes(64)), PeerStorage(b"blob"),
+        AnnouncementSignatures(channel.channel_id, 1, bytes(64), bytes(64)), PeerStorageRetrieval(b"blob"),
         OnionMessage(POINT, bytes(1366)), GossipTimestampFilter(REGTEST.chain_hash, 0, 2**32 - 1),
     )  # fmt: skip
     assert await mallory.answered() == []
@@ -443,7 +443,7 @@ async def test_a_warning_closes_nothing(scene: Scene, caplog: pytest.LogCaptureF
 
 
 async def test_an_error_of_the_link_before_reestablish_closes_nothing(scene: Scene) -> None:
-    """Some implementations say so when a connection went wrong; the next connection heals it. Other errors count."""
+    """Some implementations say so when a connection went wrong; the next connection heals it. Other errors wait."""
     mallory = await HostilePeer().introduce(scene.bob)
     channel = await HostileChannel(mallory, scene.bob, scene.world).open()
     for text in (b"link failed to shutdown", b"sync error", b"internal error"):
@@ -455,6 +455,10 @@ async def test_an_error_of_the_link_before_reestablish_closes_nothing(scene: Sce
     await channel.reestablish()
     await channel.reconnect()
     mallory.send(ErrorMessage(channel.channel_id, b"unknown channel"))
+    await mallory.expect(WarningMessage)
+    assert await mallory.answered() == []
+    assert channel.state() == "normal", "what we know may be old: the peer must prove first that it is not"
+    mallory.send(*channel.handle(Connected()))
     await until(lambda: channel.state() == "force_closing")
     await mallory.leave()
 

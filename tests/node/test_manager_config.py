@@ -23,7 +23,7 @@ def test_each_setting_arrives() -> None:
             max_dust_htlc_exposure_msat=10, unfunded_channels_per_peer=11,
         ),
         forwarding=ForwardingSettings(
-            fee_base_msat=12, fee_proportional_millionths=13, cltv_expiry_delta=14, htlc_minimum_msat=15
+            fee_base_msat=12, fee_proportional_millionths=13, cltv_expiry_delta=34, htlc_minimum_msat=15
         ),
         payments=PaymentSettings(
             auto_claim=False, accept_keysend=False, min_final_cltv_expiry_delta=20, mpp_timeout_seconds=61,

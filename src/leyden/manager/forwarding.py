@@ -33,6 +33,8 @@ from leyden.sphinx.onion_error import create_error, wrap_error
 _TEMPORARY = TemporaryChannelFailure(channel_update=b"")
 _AWAY = TemporaryChannelFailure(channel_update=b"")
 """Told apart from the other by identity: the peer is not connected."""
+CLTV_EXPIRY_DELTA_MIN = 34
+"""Less would not leave time to see a fulfil on chain and claim it in turn (BOLT 2, "`cltv_expiry_delta` Selection")."""
 EXPIRY_GRACE_BLOCKS = 3
 HOLD_SECONDS = 10
 """How long an HTLC waits for the next peer to come back before it is failed."""
@@ -136,7 +138,7 @@ def _check_policy(
     fee = fee_msat(amount_msat, policy.fee_base_msat, policy.fee_proportional_millionths)
     if htlc.add.amount_msat < amount_msat + fee:
         return FeeInsufficient(htlc_msat=htlc.add.amount_msat, channel_update=b"")
-    if htlc.add.cltv_expiry < cltv_expiry + policy.cltv_expiry_delta:
+    if htlc.add.cltv_expiry < cltv_expiry + max(policy.cltv_expiry_delta, CLTV_EXPIRY_DELTA_MIN):
         return IncorrectCltvExpiry(cltv_expiry=htlc.add.cltv_expiry, channel_update=b"")
     if cltv_expiry <= height + EXPIRY_GRACE_BLOCKS:
         return ExpiryTooSoon(channel_update=b"")

@@ -34,8 +34,8 @@ from leyden.payments.outbound import (
 )
 from leyden.payments.outcome import Failure, is_final_rejection
 from leyden.payments.route_fees import HopAmount
-from leyden.payments.routes import ChannelView, PlannedPart, Target, Way, plan
-from leyden.sphinx.failures import failure_of_malformed
+from leyden.payments.routes import ChannelView, PlannedPart, Target, Way, plan, ways_ruled_out
+from leyden.sphinx.failures import NODE, PERM, failure_of_malformed
 from leyden.sphinx.onion import shared_secrets_of
 from leyden.sphinx.onion_error import unwrap_error
 
@@ -97,7 +97,7 @@ def on_time(m: Manager) -> None:
 
 def advance(m: Manager, payment: OutboundPayment) -> None:
     """Offer what is missing, or fail when nothing is in flight and nothing can be offered."""
-    if not payment.is_live or not payment.durable:
+    if not (payment.is_live and payment.durable and m.is_started):
         return
     started = payment.started
     missing_msat = started.amount_msat - payment.in_flight_msat()
@@ -305,7 +305,7 @@ def on_outcome(m: Manager, slot: Slot, outcome: Outcome) -> None:
         return
     failure = _read_failure(m, payment, source.index, part, outcome)
     m.record(PartFailed(source.origin, source.index, slot.channel_id, outcome.htlc_id, failure.code, failure.hop))
-    _learn_from(payment, part.way, failure)
+    _learn_from(m, payment, part.way, failure)
     m.after_verdicts.append(lambda: advance(m, payment))
 
 
@@ -332,9 +332,17 @@ def _read_failure(m: Manager, payment: OutboundPayment, number: int, part: Part,
     )
 
 
-def _learn_from(payment: OutboundPayment, way: Way, failure: Failure) -> None:
+def _learn_from(m: Manager, payment: OutboundPayment, way: Way, failure: Failure) -> None:
+    """What the code says is not tried again. A `channel_update` in the failure is not looked at: whoever made it could
+    mark the payer by it (BOLT 4, "Receiving Failure Codes").
+    """
     payment.last_failure = failure
-    payment.excluded.append(way)
+    if failure.code & (PERM | NODE) and not payment.started.routes:
+        terms = payment.terms = payment.terms or terms_of(payment.started)
+        channels = [(slot.channel_id, slot.peer) for slot in m.channels.values()]
+        payment.excluded += ways_ruled_out(way, failure, terms.route_hints, channels)
+    else:
+        payment.excluded.append(way)
     if failure.is_final:
         payment.give_up = why.RECIPIENT_REJECTED
 

@@ -13,6 +13,7 @@ from leyden.journal.node_records import PeerRemembered
 from leyden.journal.records import ForwardingPolicy
 from leyden.manager import opening
 from leyden.manager.fees import target_feerate_per_kw
+from leyden.manager.forwarding import CLTV_EXPIRY_DELTA_MIN
 from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.node import closing, describe
@@ -204,17 +205,17 @@ async def set_policy(
     slot = find_channel(core, channel_id)
     old = slot.state.core.policy
 
-    def value(given: int | None, current: int, maximum: int, name: str) -> int:
+    def value(given: int | None, current: int, maximum: int, name: str, minimum: int = 0) -> int:
         if given is None:
             return current
-        if not 0 <= given <= maximum:
-            raise CommandRejected(f"{name}: from 0 to {maximum}", code="invalid_policy")
+        if not minimum <= given <= maximum:
+            raise CommandRejected(f"{name}: from {minimum} to {maximum}", code="invalid_policy")
         return given
 
     policy = ForwardingPolicy(
         value(fee_base_msat, old.fee_base_msat, (1 << 32) - 1, "fee_base_msat"),
         value(fee_proportional_millionths, old.fee_proportional_millionths, 1_000_000, "fee_proportional_millionths"),
-        value(cltv_expiry_delta, old.cltv_expiry_delta, 2016, "cltv_expiry_delta"),
+        value(cltv_expiry_delta, old.cltv_expiry_delta, 2016, "cltv_expiry_delta", CLTV_EXPIRY_DELTA_MIN),
         value(htlc_minimum_msat, old.htlc_minimum_msat, 1 << 50, "htlc_minimum_msat"),
     )
 

@@ -99,7 +99,8 @@ def route_hints(manager: Manager) -> tuple[tuple[RouteHintHop, ...], ...]:
         if type(slot.state) is not Normal or policy is None or policy.disabled:
             continue
         # The peer knows the channel by the alias that it gave us (BOLT 2, "The `channel_ready` Message").
-        scid = channel.remote_alias or (channel.funding.short_channel_id if channel.funding else 0)
+        may_show_real = channel.funding is not None and not channel.opened.scid_alias
+        scid = channel.remote_alias or (channel.funding.short_channel_id if channel.funding and may_show_real else 0)
         if not scid:
             continue
         hop = RouteHintHop(

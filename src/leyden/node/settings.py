@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from leyden.manager.forwarding import CLTV_EXPIRY_DELTA_MIN
 from leyden.node import files
 
 LOG_SUBSYSTEMS: Final = ("node", "channel", "peer", "chain", "store", "api", "payments", "wallet")
@@ -66,7 +67,9 @@ class ForwardingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     fee_base_msat: Annotated[Msat, Meta(description="for each payment")] = 1000
     fee_proportional_millionths: Annotated[Millionths, Meta(description="of the amount")] = 100
-    cltv_expiry_delta: Annotated[Blocks, Meta(description="blocks between incoming and outgoing HTLC")] = 72
+    cltv_expiry_delta: Annotated[
+        int, Meta(ge=CLTV_EXPIRY_DELTA_MIN, le=2016, description="blocks between incoming and outgoing HTLC")
+    ] = 72
     htlc_minimum_msat: Annotated[Msat, Meta(description="smallest HTLC that is forwarded")] = 1
 
 

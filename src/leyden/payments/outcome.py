@@ -47,6 +47,18 @@ def code_name(code: int) -> str:
     return _CODE_NAMES.get(code) or (f"unknown_{code:#06x}" if code else "")
 
 
+_RECIPIENT_MAY_CHANGE: Final = frozenset(
+    {
+        FailureCode.MPP_TIMEOUT.value,
+        FailureCode.TEMPORARY_NODE_FAILURE.value,
+        FailureCode.TEMPORARY_CHANNEL_FAILURE.value,
+    }
+)
+
+
 def is_final_rejection(failure: FailureMessage) -> bool:
-    """Return whether the recipient's own failure makes every further attempt pointless (BOLT 4, "Failure Messages")."""
-    return failure.failure_code != FailureCode.MPP_TIMEOUT.value
+    """Return whether the recipient's own failure makes every further attempt pointless.
+
+    Spec: BOLT 4, "Receiving Failure Codes".
+    """
+    return failure.failure_code not in _RECIPIENT_MAY_CHANGE

@@ -10,7 +10,9 @@ import msgspec
 
 from leyden.invoices.fields import RouteHintHop
 from leyden.payments import outcome
+from leyden.payments.outcome import Failure
 from leyden.payments.route_fees import ForwardPolicy, HopAmount, fee_msat, hop_amounts
+from leyden.sphinx.failures import NODE, PERM
 
 
 class ChannelView(msgspec.Struct, frozen=True, gc=False):
@@ -155,3 +157,32 @@ def _split(candidates: list[_Candidate], target: Target, amount_msat: int, parts
         used.append(candidate.channel.channel_id)
         left -= share
     return parts if left <= 0 else None
+
+
+def ways_ruled_out(
+    way: Way,
+    failure: Failure,
+    route_hints: Sequence[Sequence[RouteHintHop]],
+    channels: Iterable[tuple[bytes, bytes]],
+) -> list[Way]:
+    """Return the ways that a failed part rules out: with NODE all over that node, with PERM all over that channel, else
+    the one it took.
+
+    Args: way: of the part. channels: (channel_id, peer) of ours.
+    Spec: BOLT 4, "Receiving Failure Codes".
+    """
+    ruled_out = [way]
+    taken = route_hints[way[1]] if 0 <= way[1] < len(route_hints) else ()
+    if not failure.code & (PERM | NODE) or not 0 <= failure.hop < len(taken):
+        return ruled_out
+    failed = taken[failure.hop]
+    for channel_id, peer in channels:
+        for index, hops in enumerate(route_hints):
+            over = [
+                hop.node_id == failed.node_id
+                and (bool(failure.code & NODE) or hop.short_channel_id == failed.short_channel_id)
+                for hop in hops
+            ]
+            if any(over) and hops[0].node_id == peer and (channel_id, index) != way:
+                ruled_out.append((channel_id, index))
+    return ruled_out
