@@ -58,6 +58,7 @@ class Manager:
     claim_channels: claim_id -> channels of a claim that the user was told of and has not acknowledged.
     watched: funding outputs whose spend is looked for in every block. forward_hold: the store is behind, take no new
     forwards.
+    is_started: the chain is at its tip, so new things are decided (invariant P16).
     faults: bugs outside of any channel in this life, for the operator.
     storage_waiting: node_id -> blob of `peer_storage` that is written later. storage_due: node_id -> when its writes
     are paid for.
@@ -99,6 +100,7 @@ class Manager:
         self.on_forwarded: Callable[[Manager, Slot, list[ForwardedPayment]], None] = lambda _m, _slot, _forwarded: None
         self.publish_commitment: Callable[[Manager, Slot], None] = lambda _m, _slot: None
         self.forward_hold = False
+        self.is_started = False
         self.seen_onions = SeenOnions()
         self.storage_waiting: dict[bytes, bytes] = {}
         self.storage_due: dict[bytes, int] = {}

@@ -99,6 +99,8 @@ def load(
     m.node = folded.node
     for state in folded.channels:
         m.add_channel(state, state.core.position)
+    for payment in m.node.ledger.payments.values():
+        payment.durable = True
     if m.node.best is not None:
         m.set_env(block_height=m.node.best.height)
     return m
@@ -106,6 +108,7 @@ def load(
 
 def start(m: Manager) -> None:
     """The chain is at the tip: index what is owned, carry on what was decided, judge the rest, ask and tell again."""
+    m.is_started = True
     _index(m)
     for slot in list(m.channels.values()):
         _restore_shown(m, slot)
@@ -223,7 +226,6 @@ def _tell_payment(m: Manager, payment: OutboundPayment) -> None:
     """What ended in an earlier life and was not acknowledged is told again; what ends in this one is told when
     durable.
     """
-    payment.durable = True
     payment_id = payment.started.payment_id.hex()
     if payment.sent is not None and f"sent/{payment_id}" in m.node.unacknowledged:
         sending.show_sent(m, payment)

@@ -174,6 +174,7 @@ class SimDisk:
         kept = self._kept.setdefault(journal, _Kept())
         known = kept.end() + 1 - append.first
         assert known >= 0, f"{journal}: a gap before record {append.first}, it ends at {kept.end()}"
+        known = min(known, len(append.records))
         first = append.first - kept.position - 1
         assert kept.records[max(first, 0) : first + known] == append.records[max(-first, 0) : known], (
             f"{journal}: another record at a known position"
