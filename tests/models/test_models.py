@@ -97,6 +97,15 @@ def test_program_prints_a_line_for_each_reading_and_knows_its_models(capsys: pyt
     assert main(["nothing"]) == 2
 
 
+def test_program_fails_when_a_reading_is_not_as_expected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lane that cannot turn red protects nothing."""
+    monkeypatch.setitem(MODELS, "counter", (Reading("losing", Counter(top=9), "LOSS"),))
+    assert main(["counter"]) == 1
+    assert "NOT AS EXPECTED: a losing reading was not found out" in capsys.readouterr().out
+
+
 def test_every_losing_reading_of_the_design_has_a_switch() -> None:
     """Each is what a careful person would write first."""
     assert {int(number) for number, _, _ in ROWS} == set(READINGS_THAT_LOSE)
