@@ -64,7 +64,8 @@ def judge(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
     for htlc_id in htlc_ids:
         htlc = inbound[htlc_id]
         if htlc.decided():
-            continue  # a claim that another part's journal had kept came first
+            slot.peeled.pop(htlc_id, None)  # a claim that another part's journal had kept came first
+            continue
         peeled = onions.peeled_of(m, slot, htlc)
         if peeled.failure is None and limits.inbound_exceeds_dust(slot.state.core, htlc.add.amount_msat, m.env):
             onions.fail(m, slot, htlc_id, peeled, TemporaryChannelFailure(channel_update=b""))

@@ -1,0 +1,79 @@
+"""The world itself: actions, time, crashes, and that the same picks give the same world."""
+
+import pytest
+
+from leyden.sim import user
+from leyden.sim.schedules import Fair, run_to_rest
+from leyden.sim.world import Action, World
+from tests.sim import topologies
+
+
+def test_new_world_connects_its_nodes() -> None:
+    """And is at rest then."""
+    world = World(b"new")
+    world.add_node("alice")
+    world.add_node("bob")
+    world.link("alice", "bob")
+    assert [action.kind for action in world.enabled()].count("connect") == 1
+    run_to_rest(world, Fair())
+    assert world.enabled() == []
+    assert world.node_of(world.nodes["bob"].node_id) is world.nodes["bob"]
+    with pytest.raises(AssertionError):
+        world.perform(Action("nonsense", "alice", ""))
+
+
+def test_granted_coins_are_in_the_wallet_after_a_block() -> None:
+    """They come from nowhere, and are counted."""
+    world = World(b"coins")
+    world.add_node("alice")
+    world.grant("alice", 123_456)
+    world.mine()
+    run_to_rest(world, Fair())
+    assert world.nodes["alice"].runtime.wallet.balance().spendable_sat == 123_456
+    assert world.granted_sat == 123_456
+
+
+def test_copy_is_independent_and_the_same() -> None:
+    """Explorations start from one world as often as they like."""
+    base = topologies.direct()
+    blocks = base.chain.tip
+    traces = []
+    for _ in range(2):
+        world = base.copy()
+        run_to_rest(world, Fair())
+        text = user.make_invoice(world.nodes["bob"], 1_000_000)
+        user.Order("alice", user.invoice_payment(world.nodes["alice"], text, b"p" * 32), "bob").ask(world.nodes["alice"])
+        world.mine()
+        run_to_rest(world, Fair())
+        traces.append(world.trace)
+    assert traces[0] == traces[1]
+    assert base.chain.tip == blocks
+
+
+def test_node_that_is_down_takes_part_in_nothing() -> None:
+    """No message, write, block or connection is possible for it."""
+    world = topologies.direct().copy()
+    run_to_rest(world, Fair())
+    world.crash("bob")
+    world.mine()
+    assert all(action.node == "alice" and action.subject != "bob" for action in world.enabled())
+    run_to_rest(world, Fair())
+    world.nodes["bob"].start(sync=False)
+    assert not world.nodes["bob"].synced
+    assert Action("block", "bob", "") in world.enabled()
+    run_to_rest(world, Fair())
+    assert world.nodes["bob"].synced
+    assert world.end_of("bob", "alice")
+
+
+def test_closed_link_stays_closed() -> None:
+    """Until the test opens it."""
+    world = topologies.direct().copy()
+    run_to_rest(world, Fair())
+    world.links[("alice", "bob")] = False
+    world.cut("alice", "bob")
+    run_to_rest(world, Fair())
+    assert not world.connections
+    world.links[("alice", "bob")] = True
+    run_to_rest(world, Fair())
+    assert world.connections
