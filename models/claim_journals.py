@@ -285,7 +285,7 @@ def _news(channels: Channels) -> Iterator[tuple[str, Channels]]:
 READINGS = (
     Reading("one journal, and a twin", ClaimJournals(one=True)),
     Reading("several journals", ClaimJournals(twin=False)),
-    Reading("several journals, and a twin", ClaimJournals(crashes=1)),
+    Reading("several journals, and a twin", ClaimJournals(crashes=1), quick=False),
     Reading("several journals, released in the pass", ClaimJournals(twin=False, several_wait=False), "LOSS"),
     Reading("a replay claims by hash, one journal", ClaimJournals(one=True, claims_parts=False), "TAKEN"),
     Reading("a replay claims by hash, several journals", ClaimJournals(claims_parts=False), "TAKEN"),
@@ -298,5 +298,6 @@ READINGS = (
         "`node` forgets by the clock alone, in money",
         ClaimJournals(twin=False, node_keeps="for a time", money_only=True),
         "LOSS",
+        quick=False,
     ),
 )

@@ -48,11 +48,15 @@ class Found(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One way to read a rule. loses: what must be found, or empty for a reading that must hold in every schedule."""
+    """One way to read a rule. loses: what must be found, or empty for a reading that must hold in every schedule.
+
+    quick: less than a second; the default tests explore only these.
+    """
 
     name: str
     model: Model[Any]
     loses: str = ""
+    quick: bool = True
 
     def verdict(self, found: Found) -> str:
         """Return why `found` is not what was expected, or an empty string."""

@@ -234,9 +234,9 @@ class Paying:
 READINGS = (
     Reading("the rules, two payments", Paying()),
     Reading("the rules, two HTLCs, two crashes", Paying(payments=1, htlcs=2, crashes=2)),
-    Reading("the rules, two payments of two HTLCs", Paying(htlcs=2)),
+    Reading("the rules, two payments of two HTLCs", Paying(htlcs=2), quick=False),
     Reading("`node` forgets when told, outcomes name their HTLC", Paying(forgets="told")),
-    Reading("outcomes name a part, forgotten when acknowledged", Paying(matches="part", htlcs=2)),
+    Reading("outcomes name a part, forgotten when acknowledged", Paying(matches="part", htlcs=2), quick=False),
     Reading("outcomes name the payment alone", Paying(forgets="told", matches="payment", htlcs=2, crashes=0), "PAID"),
     Reading("forgets when handled, outcomes name a part", Paying(forgets="handled", matches="part", htlcs=2), "PAID"),
     Reading("an unknown payment is made again", Paying(forgets="told", unknown_is_done=False), "PAID TWICE"),
