@@ -1,0 +1,36 @@
+"""What everybody owns, on the chain and in channels."""
+
+from leyden.sim import user
+from leyden.sim.books import Books, balance_msat, chain_msat
+from leyden.sim.schedules import Fair, run_to_rest
+from tests.sim import topologies
+from tests.sim.scenarios import pay
+
+
+def test_closed_channel_is_counted_on_the_chain() -> None:
+    """The closing fee is all that is gone, and no satoshi is counted twice on the way."""
+    world = topologies.direct().copy()
+    run_to_rest(world, Fair())
+    before = {name: balance_msat(node) for name, node in world.nodes.items()}
+    alice = world.nodes["alice"]
+    user.close_channel(alice, next(iter(alice.manager.channels.values())))
+    run_to_rest(world, Fair())
+    for blocks in (1, 5):
+        world.mine(blocks)
+        run_to_rest(world, Fair())
+        owned = {name: balance_msat(node) for name, node in world.nodes.items()}
+        assert owned["bob"] == before["bob"]
+        assert 0 < before["alice"] - owned["alice"] < 10_000_000
+        assert sum(owned.values()) == chain_msat(world)
+
+
+def test_forwarder_is_expected_to_have_earned_its_fee() -> None:
+    """Its event says how much."""
+    world = topologies.line().copy()
+    run_to_rest(world, Fair())
+    books = Books(world)
+    order = pay(world, "alice", "carol")
+    run_to_rest(world, Fair())
+    expected = books.expected(world, [order])
+    assert expected["bob"] - books.opened["bob"] == 6000
+    assert sum(expected.values()) == sum(books.opened.values())

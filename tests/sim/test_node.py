@@ -1,0 +1,62 @@
+"""A simulated node: its lives, its keys, what it keeps and what it forgets."""
+
+import pytest
+
+from leyden.base.errors import CommandRejected
+from leyden.manager import events as ev
+from tests.manager.stage import Stage
+from tests.sim import topologies
+
+
+def test_node_keeps_its_identity_and_forgets_its_memory() -> None:
+    """The disk is all that outlives a crash."""
+    stage = Stage(topologies.direct())
+    alice = stage["alice"]
+    before, lives, slot = alice.node_id, alice.lives, stage.slot("alice", "bob")
+    stage.world.restart("alice")
+    assert alice.node_id == before == stage.m("alice").node_id
+    assert alice.lives == lives + 1
+    assert stage.slot("alice", "bob") is not slot
+    assert stage.slot("alice", "bob").state.core.local.local_msat == slot.state.core.local.local_msat
+
+
+def test_each_life_draws_other_numbers_and_each_run_the_same() -> None:
+    """Two lives must never use one nonce twice; two runs must be the same."""
+    one, two = Stage(topologies.direct()), Stage(topologies.direct())
+    assert one["alice"].random32() == two["alice"].random32()
+    before = one["alice"].random32()
+    one.world.restart("alice")
+    assert one["alice"].random32() != before
+
+
+def test_node_that_is_down_has_no_run_loop() -> None:
+    """Whoever asks it something in a test has made a mistake."""
+    stage = Stage(topologies.direct())
+    stage.world.crash("alice")
+    assert not stage["alice"].is_up
+    with pytest.raises(AssertionError):
+        stage.m("alice")
+
+
+def test_command_that_is_refused_says_so() -> None:
+    """To the caller, with nothing changed."""
+    stage = Stage(topologies.direct())
+
+    def refuse(_manager: object) -> None:
+        raise CommandRejected("no", code="no")
+
+    with pytest.raises(CommandRejected):
+        stage["alice"].run(refuse)
+    stage.check()
+
+
+def test_what_was_shown_is_kept_with_its_life() -> None:
+    """The oracles tell repetitions in one life from those in several."""
+    stage = Stage(topologies.direct())
+    stage.prompt("alice", "", acknowledges=False)
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    stage.rest()
+    stage.world.restart("alice")
+    stage.rest()
+    shown = [one for one in stage["alice"].shown if isinstance(one.event, ev.PaymentSent)]
+    assert [one.life for one in shown] == [stage["alice"].lives - 1, stage["alice"].lives]
