@@ -42,7 +42,7 @@ check: $(VENV)/installed
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q -p no:xdist tests/test_tidy.py
-	$(BIN)/python tools/check_requirements.py
+	$(BIN)/python tools/check_requirements.py --no-open
 
 fix: $(VENV)/installed
 	$(BIN)/ruff check --fix .

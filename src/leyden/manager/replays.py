@@ -10,7 +10,7 @@ from itertools import islice
 KEPT_MAX = 1 << 17
 """Onions remembered at a time, 100 bytes each: those of a day at more than one a second."""
 FORGET_EVERY_BLOCKS = 36
-_DROPPED_AT_ONCE = KEPT_MAX // 8
+DROPPED_AT_ONCE = KEPT_MAX // 8
 _KEY_MASK = (1 << 60) - 1
 
 
@@ -32,7 +32,7 @@ class SeenOnions:
         if key in heights:
             return False
         if len(heights) >= KEPT_MAX:
-            for oldest in list(islice(heights, _DROPPED_AT_ONCE)):
+            for oldest in list(islice(heights, DROPPED_AT_ONCE)):
                 del heights[oldest]
         heights[key] = cltv_expiry
         return True

@@ -1,0 +1,102 @@
+"""A peer that gives a channel up before its `channel_reestablish`: our store may be an old one, so we wait for it."""
+
+import pytest
+
+from leyden.channel.states import Closed, ForceClosing, Normal, Stale
+from leyden.manager.peers import LINK_ERRORS
+from leyden.wire.messages import ErrorMessage, WarningMessage, encode
+from tests.manager.stage import Stage
+from tests.manager.test_peers import fresh, hear, is_connected, said
+from tests.sim import topologies
+
+EVERYTHING = bytes(32)
+
+
+def introduced(stage: Stage) -> None:
+    """Alice has bob's `init` on a new connection, and not his `channel_reestablish`."""
+    fresh(stage)
+    stage.world.deliver_count = 1
+    while stage.m("alice").peers[stage["bob"].node_id].features is None:
+        stage.world.perform(next(one for one in stage.world.enabled() if one.kind == "deliver"))
+    assert not stage.slot("alice", "bob").state.session.reestablished
+    stage.world.deliver_count = 1_000
+
+
+@pytest.mark.parametrize("names_all", [False, True])
+def test_channel_closes_once_the_peer_has_said_where_it_stands(names_all: bool) -> None:
+    """What it says proves nothing against us, so its wish is granted."""
+    stage = Stage(topologies.direct())
+    introduced(stage)
+    slot = stage.slot("alice", "bob")
+    hear(stage, [encode(ErrorMessage(EVERYTHING if names_all else slot.channel_id, b"go away"))])
+    assert type(slot.state) is Normal
+    assert is_connected(stage)
+    assert any(isinstance(one, WarningMessage) for one in said(stage))
+    assert any("waits for channel_reestablish" in one.text and "go away" in one.text for one in stage["alice"].reports)
+    stage.act()
+    assert type(stage.slot("alice", "bob").state) is ForceClosing
+    assert slot.state.core.closing is not None
+    assert "go away" in slot.state.core.closing.reason
+
+
+def test_error_is_forgotten_with_its_connection() -> None:
+    """A new connection that goes well heals what a bad one has said."""
+    stage = Stage(topologies.direct())
+    introduced(stage)
+    hear(stage, [encode(ErrorMessage(EVERYTHING, b"go away"))])
+    stage.world.cut("alice", "bob")
+    stage.check()
+
+
+def test_error_before_init_is_about_the_connection() -> None:
+    """The peer may not like our features; that is no reason to close, now or later."""
+    stage = Stage(topologies.direct())
+    fresh(stage)
+    hear(stage, [encode(ErrorMessage(EVERYTHING, b"go away"))])
+    stage.check()
+
+
+@pytest.mark.parametrize("text", LINK_ERRORS)
+def test_error_of_the_link_asks_for_another_connection(text: str) -> None:
+    """Some implementations say so when a connection goes wrong."""
+    stage = Stage(topologies.direct())
+    introduced(stage)
+    hear(stage, [encode(ErrorMessage(stage.slot("alice", "bob").channel_id, text.encode()))])
+    assert not is_connected(stage)
+    stage.check()
+
+
+def test_old_store_is_proven_and_never_closes() -> None:
+    """The peer gave up because we lost data: our newest commitment is one that we have revoked."""
+    stage = Stage(topologies.direct())
+    old = stage["alice"].disk.copy()
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    stage.rest()
+    stage.world.crash("alice")
+    stage["alice"].disk = old
+    stage["alice"].start()
+    stage.world.perform(next(one for one in stage.world.enabled() if one.kind == "connect"))
+    introduced(stage)
+    slot = stage.slot("alice", "bob")
+    hear(stage, [encode(ErrorMessage(slot.channel_id, b"you are mad"))])
+    assert type(slot.state) is Normal
+    stage.act()
+    assert type(stage.slot("alice", "bob").state) is Stale
+    assert slot.state.core.closing is None
+    assert not slot.halted
+    assert type(stage.slot("bob", "alice").state) is ForceClosing, "bob closes, as he was asked to"
+
+
+def test_second_error_about_a_dead_channel_changes_nothing() -> None:
+    """Whatever is said of it, it is on its way."""
+    stage = Stage(topologies.direct())
+    slot = stage.slot("alice", "bob")
+    hear(stage, [encode(ErrorMessage(slot.channel_id, b"bye"))])
+    stage.act()
+    stage.mine(6)
+    assert type(slot.state) is Closed
+    position = slot.tail.position
+    for text in (b"bye", b"sync error"):
+        hear(stage, [encode(ErrorMessage(slot.channel_id, text))])
+    assert is_connected(stage)
+    assert slot.tail.position == position
