@@ -174,7 +174,7 @@ async def test_a_lost_store_stops_the_node_before_another_message(scene: Scene) 
     assert not set(kinds(mallory.received)) & {"RevokeAndAck", "CommitmentSigned", "ErrorMessage"}
     for task in waiting:
         with pytest.raises(StorageFailed, match="failed to sync"):
-            await task
+            await asyncio.wait_for(task, WAIT_SECONDS)
     async with asyncio.timeout(WAIT_SECONDS):
         await scene.bob.stopped()
     assert isinstance(scene.bob.failure, StorageBroken)
