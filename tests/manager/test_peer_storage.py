@@ -131,7 +131,7 @@ def test_blob_is_erased_long_after_the_last_channel_was_closed() -> None:
     stage.mine(6)
     closed_height = stage.slot("alice", "bob").state.core.closed_height
     assert closed_height
-    stage.mine(closed_height + peer_storage.KEPT_AFTER_CLOSE_BLOCKS - 1 - stage.m("alice").env.block_height)
+    stage.mine(closed_height + 2015 - stage.m("alice").env.block_height)
     stage.world.restart("alice")
     stage.act()
     assert kept(stage) == b"blob"

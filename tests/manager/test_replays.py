@@ -125,7 +125,7 @@ def test_copy_is_not_forwarded(restarts: bool) -> None:
     )
     assert not handmade.decision(stage, "bob", "alice", copy).failure_code
     stage.seconds(2)
-    assert len(stage.slot("bob", "carol").state.core.outbound) == 1
+    assert stage.slot("bob", "carol").state.core.next_outbound_id == 1, "carol has seen one"
     stage.prompt("carol", "claim").on_event(stage.m("carol"), stage.question("carol"))
     stage["carol"].run(lambda _m: None)
     stage.check()
