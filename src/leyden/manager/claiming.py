@@ -244,18 +244,26 @@ def replay_claim(m: Manager, claim: Claim) -> None:
     claimable = _set_of(m, claim)
     if claimable is not None:
         claimable.status = ClaimableStatus.CLAIMING
-    if claim.claim_id not in m.node.received and not all(_can_have(m, claim, part) for part in claim.parts):
-        abandon_claim(m, claim)
-    else:
+    if claim.claim_id in m.node.received or all(_holds(m, claim, part.channel_id) for part in claim.parts):
+        # All parts had it durably when this life began: a fulfil may have left, so nothing of it waits or is given up.
+        _whole(m, claim)
+    elif all(_can_have(m, claim, part) for part in claim.parts):
         write_claim(m, claim)
+    else:
+        abandon_claim(m, claim)
+
+
+def _holds(m: Manager, claim: Claim, channel_id: bytes) -> bool:
+    """Return whether a part's journal holds the claim (at start: durably), or is archived and did."""
+    slot = m.channels.get(channel_id)
+    return slot is None or claim.claim_id in slot.state.core.claims
 
 
 def _can_have(m: Manager, claim: Claim, part: ClaimPart) -> bool:
     """Return whether this part's journal holds the claim, or can still take it."""
-    slot = m.channels.get(part.channel_id)
-    if slot is None or claim.claim_id in slot.state.core.claims:
+    if _holds(m, claim, part.channel_id):
         return True
-    htlc = slot.state.core.inbound.get(part.htlc_id)
+    htlc = m.channels[part.channel_id].state.core.inbound.get(part.htlc_id)
     return htlc is not None and htlc.failure is None and m.env.block_height < _abandon_height(m, htlc)
 
 
@@ -277,6 +285,11 @@ def part_durable(m: Manager, claim: Claim, channel_id: bytes) -> None:
     if blockers:
         return
     del m.claim_blockers[claim.claim_id]
+    _whole(m, claim)
+
+
+def _whole(m: Manager, claim: Claim) -> None:
+    """Every part has the claim durably: its fulfils may leave, and the user is told."""
     channel_ids = dict.fromkeys([part.channel_id for part in claim.parts])
     m.claim_channels[claim.claim_id] = list(channel_ids)
     if len(channel_ids) > 1:

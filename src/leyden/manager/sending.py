@@ -356,17 +356,33 @@ def _fail(m: Manager, payment: OutboundPayment, reason: str) -> None:
 
 
 def forget_old(m: Manager) -> None:
-    """Forget finished payments whose stated time is over; their events are acknowledged."""
+    """Forget finished payments and claims whose stated time is over, once nothing refers to them any more.
+
+    Their events are acknowledged, and so is every outcome and claim of theirs in every channel: what a channel may still
+    tell of after a crash must not be unknown here (DESIGN section 2, "unknown means done").
+    """
     before = m.now_seconds - m.config.payment_retention_seconds
+    named: dict[bytes, None] = dict.fromkeys(m.claim_channels)
+    for slot in m.channels.values():
+        core = slot.state.core
+        named |= dict.fromkeys(core.claims)
+        named |= dict.fromkeys([htlc.add.source.origin for htlc in core.outbound.values() if htlc.add.source])
+        named |= dict.fromkeys([outcome.source.origin for outcome in core.outcomes.values()])
     payment_ids = [
         payment_id
         for payment_id, payment in m.node.ledger.payments.items()
         if not payment.is_live
+        and payment_id not in named
         and not payment.parts
         and (payment.sent.seconds if payment.sent else payment.failed.seconds if payment.failed else 0) < before
         and f"sent/{payment_id.hex()}" not in m.node.unacknowledged
         and f"failed/{payment_id.hex()}" not in m.node.unacknowledged
     ]
-    claim_ids = [claim_id for claim_id, received in m.node.received.items() if received.seconds < before]
+    claim_ids = [
+        claim_id
+        for claim_id, received in m.node.received.items()
+        if received.seconds < before and claim_id not in named
+    ]
     if payment_ids or claim_ids:
-        m.record(PaymentsForgotten(payment_ids, claim_ids))
+        # Behind the acknowledgements: one that is lost at a crash would bring the fact back.
+        m.outbox.when_all_durable(lambda: m.record(PaymentsForgotten(payment_ids, claim_ids)))

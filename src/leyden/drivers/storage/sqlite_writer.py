@@ -118,7 +118,7 @@ class Writer:
     def _write_group(self, writes: Sequence[Write]) -> None:
         file = self._file
         group = Group(file.positions, file.snapshots, self._refused, file.stored_records)
-        refusals = [self._refusal(write) or self._misfit(group, write) for write in writes]
+        refusals = [self._join(group, write) for write in writes]
         failure: StorageFailed | None = None
         if group.appends or group.snapshots:
             failure = self._attempt(lambda: file.commit(file.epoch, group))
@@ -133,10 +133,20 @@ class Writer:
                 if refused.get(journal, 0) <= self._file.positions.get(journal, 0):
                     refused.pop(journal, None)
         for write, (_, failure) in zip(writes, outcomes, strict=True):
-            if isinstance(failure, StorageUnavailable):
-                for append in write.batch:
-                    end = append.first + len(append.records) - 1
-                    refused[append.journal] = max(refused.get(append.journal, 0), end)
+            self._note(write, failure)
+
+    def _note(self, write: Write, failure: StorageFailed | None) -> None:
+        """What was refused will be offered again: until then its journals have a hole that is no gap."""
+        if isinstance(failure, StorageUnavailable):
+            for append in write.batch:
+                end = append.first + len(append.records) - 1
+                self._refused[append.journal] = max(self._refused.get(append.journal, 0), end)
+
+    def _join(self, group: Group, write: Write) -> StorageFailed | None:
+        """Take a write into the group, or say why not; the next one of the same group must know of the hole."""
+        refusal = self._refusal(write) or self._misfit(group, write)
+        self._note(write, refusal)
+        return refusal
 
     def _write_alone(self, write: Write) -> None:
         """Drop a journal, or write what found no room in a group."""
