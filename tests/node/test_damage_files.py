@@ -218,6 +218,39 @@ async def test_a_damaged_mark_file(scene: Scene) -> None:
     assert files.MARK_FILE in str(caught.value)
 
 
+async def test_a_lost_store_is_not_a_new_node(scene: Scene) -> None:
+    """A start from nothing would forget the channels, and with the next mark nobody would ever know."""
+    directory = scene.copy("lost")
+    mark = directory / files.MARK_FILE
+    MarkFile(mark).write(3, {"node": 9, "channel/" + "ab" * 32: 7})
+    marked = mark.read_bytes()
+    for path in directory.glob(files.STORE_FILE + "*"):
+        path.unlink()
+    for _ in range(2):
+        node = scene.world.make("lost", disk=True)
+        with pytest.raises(StorageBroken, match="1 channel") as caught:
+            await node.start()
+        await node.aclose()
+        assert "--restore" in str(caught.value)
+        assert mark.read_bytes() == marked
+
+
+async def test_a_channel_lost_with_an_old_copy_stays_known(scene: Scene) -> None:
+    """The mark is written anew at once: what it alone knows must not be forgotten by that."""
+    directory = scene.copy("older")
+    lost = "channel/" + "ab" * 32
+    mark = MarkFile(directory / files.MARK_FILE)
+    mark.write(3, {lost: 7})
+    for _ in range(2):
+        node = scene.world.make("older", disk=True)
+        await node.start()
+        assert [one for one in (await node.info()).alarms if one.startswith(lost)]
+        await node.aclose()
+        kept = mark.read()
+        assert kept is not None
+        assert kept.positions[lost] == 7
+
+
 async def test_another_network(scene: Scene) -> None:
     """A data directory belongs to one network, and so must the chain service."""
     directory = scene.copy("elsewhere")

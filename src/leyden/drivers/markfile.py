@@ -43,6 +43,11 @@ class MarkFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._path
+
     def read(self) -> Mark | None:
         """Return the mark; None when none was ever written. Raises StorageBroken for a file that makes no sense."""
         try:

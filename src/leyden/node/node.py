@@ -10,7 +10,7 @@ configuration.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -71,6 +71,13 @@ MakeTransport = Callable[[NodeSigner, ConnectionHandler], Transport]
 
 def _learn_stale(channel_id: bytes) -> Callable[[Manager], None]:
     return lambda m: m.guarded(m.channels[channel_id], Learn(ProvenStale(0)))
+
+
+def _alarm_old_copies(core: NodeCore, behind: Mapping[str, tuple[int, int]]) -> None:
+    for journal, (position, has) in behind.items():
+        line = f"{journal} ends at record {has}, but had reached {position}: this is an old copy"
+        _log.error("%s", line)
+        core.alarms[line] = line
 
 
 class EventHandle:
@@ -205,8 +212,7 @@ class Node(NodeMethods):
         runtime.record_wallet(wallet.disconnect_blocks(manager.env.block_height))
         for channel_id in boot.stale_channels(folded, behind):
             runtime.run(_learn_stale(channel_id))
-        for line in behind:
-            core.alarms[line] = line
+        _alarm_old_copies(core, behind)
         for early in self._early:
             self._on_action(early)
         runtime.turn()
@@ -217,7 +223,8 @@ class Node(NodeMethods):
         core.spawn(chain_loop.follow(core, height, block_hash, self._on_synced), "following the chain")
         core.spawn(chain_loop.watch_fees(core), "watching fees")
         core.spawn(peer_loop.every_second(core), "timers")
-        core.spawn(self._write_marks(core, epoch), "second place")
+        lost = {journal: position for journal, (position, has) in behind.items() if not has}
+        core.spawn(self._write_marks(core, epoch, lost), "second place")
 
     def _keys(self) -> tuple[NodeSigner, WalletSigner]:
         network = network_of(self.config)
@@ -364,10 +371,12 @@ class Node(NodeMethods):
             self._core.abort_waiters(StorageBroken(str(error)))
         self._stopped.set()
 
-    async def _write_marks(self, core: NodeCore, epoch: int) -> None:
-        """Keep the second place near the truth, lazily and never ahead of it."""
+    async def _write_marks(self, core: NodeCore, epoch: int, lost: Mapping[str, int]) -> None:
+        """Keep the second place near the truth, lazily and never ahead of it; what it knows of journals that are lost
+        stays.
+        """
         while self._mark is not None:
-            positions = {name: tail.durable for name, tail in core.runtime.outbox.tails.items()}
+            positions = {**lost, **{name: tail.durable for name, tail in core.runtime.outbox.tails.items()}}
             await asyncio.to_thread(self._mark.write, epoch, positions)
             await asyncio.sleep(5.0)
 
