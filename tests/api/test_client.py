@@ -89,7 +89,7 @@ async def test_node_that_does_not_run_is_said(tmp_path: Path, stale: bool) -> No
 @pytest.mark.parametrize(
     "answer",
     [
-        b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\n\r\n{", b'HTTP/1.1 200 OK\r\n\r\n{"result": {"node_id": 5}}',
+        b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\n\r\n{", b'HTTP/1.1 200 OK\r\n\r\n{"result": {"node_id": 5}}',
         b"HTTP/1.1 200 OK\r\n\r\n{}", b"HTTP/1.1 abc\r\n\r\n{}",
     ],
 )  # fmt: skip
@@ -109,6 +109,25 @@ def test_something_else_at_the_socket_is_no_node(tmp_path: Path, answer: bytes) 
         server.start()
         with pytest.raises(NodeFault):
             finish(blocking_control(socket_path(tmp_path)).info())
+        server.join()
+
+
+async def test_node_that_ends_meanwhile_is_no_fault(tmp_path: Path) -> None:
+    """Whoever follows events sees the node stop or crash: that is the world, and may be tried again."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_path(tmp_path)))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            connection.recv(1 << 16)
+            connection.close()
+
+        server = threading.Thread(target=serve)
+        server.start()
+        with pytest.raises(RemoteFailed) as failed:
+            finish(blocking_control(socket_path(tmp_path)).info())
+        assert failed.value.code == "node_ended"
         server.join()
 
 

@@ -97,6 +97,8 @@ def _request(name: str, body: bytes) -> bytes:
 
 
 def _result(method: schema.Method, response: bytes) -> Any:
+    if not response:
+        raise RemoteFailed("the node ended before it answered; what was asked for may be done", code="node_ended")
     head, separator, body = response.partition(b"\r\n\r\n")
     if not separator or not head.startswith(b"HTTP/1.1 ") or not head[9:12].isdigit():
         raise NodeFault("what answers at the socket is no Leyden node, or it broke off; look at the node's log")

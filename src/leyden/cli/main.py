@@ -36,8 +36,9 @@ def _main(
 
     Amounts are in satoshi unless they say otherwise: 25000, 25000sat, 1500msat, 0.001btc.
 
-    Exit codes: 0 done, 1 refused, 2 wrong command line, 3 no node runs, 4 the world failed, 5 payment failed, 6 payment
-    still pending, 7 a fault of Leyden.
+    Exit codes: 0 done, 1 refused, 2 wrong command line, 3 no node runs,
+    4 the world failed, 5 payment failed, 6 payment still pending,
+    7 a fault of Leyden.
     """
     choose_data_dir(directory)
 

@@ -163,12 +163,14 @@ def info(directory: DataDir = None, as_json: AsJson = False) -> None:
     ])  # fmt: skip
 
 
-def stop(directory: DataDir = None) -> None:
+def stop(directory: DataDir = None, as_json: AsJson = False) -> None:
     """Stop the node. Payments in flight go on when it starts again."""
     from leyden.api.client import finish
 
     finish(node(directory).stop())
-    if is_terminal():
+    if as_json:
+        print_json({})
+    elif is_terminal():
         print_text("stopping")
 
 

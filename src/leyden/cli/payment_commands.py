@@ -116,18 +116,17 @@ def keysend(
     payment_id: Annotated[str | None, PaymentIdOption] = None,
     fee_limit: Annotated[str | None, FeeLimitOption] = None,
     deadline: Annotated[int | None, DeadlineOption] = None,
-    max_parts: Annotated[int, PartsOption] = 16,
     no_wait: Annotated[bool, WaitOption] = False,
     directory: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pay a node that gave no invoice."""
+    """Pay a node that gave no invoice, in one part."""
     from leyden.api.client import finish
 
     control = node(directory)
     limit_msat = None if fee_limit is None else parse_msat(fee_limit)
     records = dict(_custom_record(text) for text in record or []) or None
-    view = finish(control.keysend(node_id, parse_msat(amount), records, payment_id, limit_msat, deadline, max_parts))
+    view = finish(control.keysend(node_id, parse_msat(amount), records, payment_id, limit_msat, deadline))
     _follow(control, view, no_wait=no_wait, as_json=as_json)
 
 
