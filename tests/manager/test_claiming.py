@@ -294,6 +294,21 @@ def test_told_claim_still_fulfils_after_a_lost_connection() -> None:
     assert stage.payment("alice").sent is not None
 
 
+def test_claim_that_is_not_durable_at_a_reconnection_fulfils_on_that_connection() -> None:
+    """In one journal the order of records is enough: nobody comes back later to release it."""
+    stage = asked()
+    slot = stage.slot("bob", "alice")
+    stage["bob"].disk.held[slot.tail.journal] = None
+    claim(stage)
+    stage.act()
+    stage.world.cut("alice", "bob")
+    stage.act()
+    stage["bob"].disk.held.clear()
+    stage.prompt("bob", "claim")
+    stage.check()
+    assert stage.payment("alice").sent is not None
+
+
 def test_same_hash_again_is_another_payment() -> None:
     """A replayed claim touches the parts it lists: the second payment stays with its user (invariant S4)."""
     stage = Stage(topologies.direct("bob"))

@@ -331,9 +331,12 @@ def _forget_set(m: Manager, claim: Claim) -> None:
 
 
 def release_again(m: Manager, slot: Slot) -> None:
-    """After a reconnection: claims whose parts are all durable go on; the others still wait (invariant H2)."""
-    for claim_id in slot.state.core.claims:
-        if claim_id not in m.claim_blockers and claimed_ids(slot.state.core, claim_id):
+    """After a reconnection: claims whose parts are all durable go on, and those that are in this journal alone, where
+    the order of records is enough. The others still wait (invariant P11).
+    """
+    for claim_id, claim in slot.state.core.claims.items():
+        waits = claim_id in m.claim_blockers and any(part.channel_id != slot.channel_id for part in claim.parts)
+        if not waits and claimed_ids(slot.state.core, claim_id):
             m.apply(slot, ReleaseClaim(claim_id))
 
 
