@@ -92,6 +92,7 @@ def test_fields_of_a_newer_version_are_refused(newer: list[object]) -> None:
         (["15", 9, "reason"], "does not begin with a tag"),
         ({"tag": 15}, "damaged journal record: Expected `array`"),
         (15, "damaged journal record: Expected `array`"),
+        (msgspec.Raw(b"\x93\x0f\x09\xa2\xff\xfe"), "damaged journal record.*utf-8"),
     ],
 )
 def test_damage_is_named(content: object, text: str) -> None:

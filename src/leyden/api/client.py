@@ -107,7 +107,7 @@ def _result(method: schema.Method, response: bytes) -> Any:
         reply = msgspec.json.decode(body, type=schema.Reply)
         if reply.error is None:
             return method.decode_result(reply.result)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NodeFault(f"the node's answer cannot be read ({error}); are node and client the same version?") from None
     if status == 503:
         raise RemoteFailed(reply.error.message, code=reply.error.code)

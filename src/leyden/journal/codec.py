@@ -31,11 +31,11 @@ def decode_record(encoded: bytes) -> ChannelRecord:
     """
     try:
         return _decoder.decode(encoded)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _refusal(encoded, error) from error
 
 
-def _refusal(encoded: bytes, error: msgspec.MsgspecError) -> DecodeError:
+def _refusal(encoded: bytes, error: msgspec.MsgspecError | UnicodeDecodeError) -> DecodeError:
     """Say whether the bytes are newer than this program or damaged."""
     try:
         content = msgspec.msgpack.decode(encoded, type=list[object])

@@ -26,5 +26,5 @@ def decode_node_record(encoded: bytes) -> NodeRecord:
     """
     try:
         return _decoder.decode(encoded)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DecodeError(f"damaged node record, or of a newer version of this program: {error}") from error

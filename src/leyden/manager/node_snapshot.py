@@ -53,6 +53,6 @@ def decode_node_snapshot(encoded: bytes) -> tuple[list[NodeRecord], bytes]:
         raise DecodeError("node snapshot of a version that this program does not read", offset=0, field="version")
     try:
         snapshot = _decoder.decode(encoded[1:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DecodeError(f"damaged node snapshot: {error}") from error
     return snapshot.records, snapshot.wallet

@@ -261,7 +261,7 @@ def from_snapshot(raw: bytes) -> WalletState:
     """
     try:
         snapshot = _decoder.decode(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DecodeError(f"not a snapshot of a wallet: {error}", field="wallet") from None
     if snapshot.version != SNAPSHOT_VERSION:
         raise DecodeError(f"wallet snapshot of format {snapshot.version}, known is {SNAPSHOT_VERSION}", field="wallet")

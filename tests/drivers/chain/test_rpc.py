@@ -43,6 +43,7 @@ async def test_errors_keep_code_and_words() -> None:
     [
         (http(b"<html>"), "HTTP status 200 without a JSON-RPC answer"),
         (http(b"", 404), "HTTP status 404 without"),
+        (http(b'{"result": "\xff\xfe"}'), "without a JSON-RPC answer"),
         (http(b"[]"), "without a JSON-RPC answer"),
         (http(b'{"error": 7}'), "without a JSON-RPC answer"),
         (http(b"[" * 100_000), "without a JSON-RPC answer"),

@@ -142,7 +142,7 @@ class RpcClient:
     def _decode(decoder: msgspec.json.Decoder[Any], response: Response) -> Any:
         try:
             return decoder.decode(response.body)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise ChainUnavailable(f"chain service: HTTP status {response.status} without a JSON-RPC answer") from None
 
 

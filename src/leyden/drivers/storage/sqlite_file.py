@@ -123,7 +123,7 @@ class SqliteFile:
         body = self._unseal(_log_place(seq), blob, what)
         try:
             return self._decoder.decode(body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise sqlite_schema.damaged(self.path, f"{what} cannot be decoded ({error})") from error
 
     def _unseal(self, place: bytes, blob: object, what: str) -> memoryview:
