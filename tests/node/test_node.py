@@ -17,12 +17,15 @@ from leyden.drivers.chain.memory import MemoryChain, MemoryChainSource
 from leyden.drivers.net.memory import MemoryNetwork
 from leyden.drivers.storage.memory import MemoryDisk, MemoryStore
 from leyden.drivers.storage.switchable import SwitchableStore
+from leyden.manager.config import NodeSigner
 from leyden.manager.events import ChannelReady, PaymentSent
 from leyden.node.clock import LoopScheduler
 from leyden.node.node import Node
-from leyden.node.settings import NodeConfig
+from leyden.node.settings import NodeConfig, StoreSettings
+from leyden.ports.transport import ConnectionHandler, Transport
 from tests.node.pair import Pair, event_of, live_and_stop
 
+DELAY_MS = 20
 NO_ROOM = "no room to write journals.sqlite: free some disk space; writing goes on by itself"
 
 
@@ -50,10 +53,14 @@ class World:
             NodeConfig(data_dir=str(self.directory / name), listen=("127.0.0.1:0",)),
             **{
                 "chain": MemoryChainSource(self.chain),
-                "make_transport": lambda signer, handler: self.network.transport(NodeId(signer.node_id), handler),
+                "make_transport": self.transport,
                 **seams,
             },
         )
+
+    def transport(self, signer: NodeSigner, handler: ConnectionHandler) -> Transport:
+        """The end of a node in the network."""
+        return self.network.transport(NodeId(signer.node_id), handler)
 
     async def join(self, alice: Node, bob: Node) -> str:
         """Open a channel with money on both sides; return its id."""
@@ -123,6 +130,20 @@ async def test_node_starts_again_with_all_that_it_had(world: World) -> None:
             assert [event.type for event in await alice.events()] == ["payment_sent"]
             assert await pay(alice, bob) == "succeeded"
             assert await pay(bob, alice) == "succeeded"
+
+
+async def test_setting_that_makes_the_store_late(world: World, tmp_path: Path) -> None:
+    """`store.delay_ms` shows a user what a slow disk does to payments: each waits for several batches, none is lost."""
+    config = NodeConfig(
+        data_dir=str(tmp_path / "alice"), listen=("127.0.0.1:0",), store=StoreSettings(delay_ms=DELAY_MS)
+    )
+    bob = world.node("bob", store=MemoryStore(MemoryDisk()))
+    async with Node(config, chain=MemoryChainSource(world.chain), make_transport=world.transport) as alice, bob:
+        await world.join(alice, bob)
+        await until_usable(alice)
+        before = asyncio.get_running_loop().time()
+        assert await pay(alice, bob) == "succeeded"
+        assert asyncio.get_running_loop().time() - before >= 3 * DELAY_MS / 1000
 
 
 async def test_event_comes_again_until_it_is_acknowledged(world: World) -> None:
@@ -217,7 +238,8 @@ def test_network_of_another_directory_is_refused(tmp_path: Path) -> None:
     live_and_stop(tmp_path)
     before = contents(tmp_path / "alice")
     node = Node(
-        NodeConfig(data_dir=str(tmp_path / "alice"), network="testnet"), chain=MemoryChainSource(MemoryChain(TESTNET))
+        NodeConfig(data_dir=str(tmp_path / "alice"), network="testnet", listen=()),
+        chain=MemoryChainSource(MemoryChain(TESTNET)),
     )
     error = asyncio.run(refusal(node))
     assert isinstance(error, CommandRejected)
