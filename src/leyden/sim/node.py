@@ -42,6 +42,7 @@ class SimNode:
     """One node. Between `start` and `crash` it has a `runtime`; what outlives a crash is the disk and what was shown.
 
     synced: this life has followed the chain to its tip, so it decides and meets peers. best: the block it stands at.
+    signer: one for all lives, a witness that no life may make reveal or publish what another one must not.
     """
 
     def __init__(self, world: "World", name: str, config: ManagerConfig) -> None:
@@ -58,7 +59,8 @@ class SimNode:
         self.reports: list[Report] = []
         self.synced = False
         self.best = BlockRef(0, b"")
-        self.node_id = InMemorySigner(self.seed, REGTEST).node_id
+        self.signer = InMemorySigner(self.seed, REGTEST)
+        self.node_id = self.signer.node_id
         self._runtime: Runtime | None = None
         self._drawn = 0
 
@@ -96,7 +98,7 @@ class SimNode:
         self.lives += 1
         self._drawn = 0
         life = self.life = Life(self.world.clock)
-        signer = InMemorySigner(self.seed, REGTEST)
+        signer = self.signer
         store = SimStore(self.disk)
         epoch = self.disk.take_fence()
         folded = boot.fold_store(store, signer, REGTEST)

@@ -5,6 +5,7 @@ one used or issued, as wallets that restore from the seed alone do.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol, final
 
 import msgspec
@@ -109,6 +110,13 @@ def _sign_one(account: ExtendedPrivateKey, request: SignRequest) -> bytes:
     return sign_ecdsa_low_r(secret, request.digest)
 
 
+@lru_cache(maxsize=2048)
+def _key_and_script(branch: ExtendedPublicKey, purpose: int, index: int) -> tuple[bytes, bytes]:
+    """Return a key of a branch and its script; a simulated world starts the same wallet over and over."""
+    key = branch.derive(index).public_key
+    return key, script_of_key(purpose, key)
+
+
 def script_of_key(purpose: int, public_key: bytes) -> bytes:
     """Return the output script of a 33-byte key: P2WPKH for purpose 84, P2TR with a key path only for 86."""
     if purpose == BIP86_PURPOSE:
@@ -151,9 +159,8 @@ class Keyring:
         branch = self._branches[chain]
         for index in range(start, end):
             path = chain.path(index)
-            key = branch.derive(index).public_key
-            self._keys[path] = key
-            self._scripts[script_of_key(chain.purpose, key)] = path
+            self._keys[path], script = _key_and_script(branch, chain.purpose, index)
+            self._scripts[script] = path
         self._watched[chain] = end
         return True
 
