@@ -145,7 +145,7 @@ def test_funding_that_moves_to_another_block_gets_another_short_channel_id() -> 
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_reorganisation_while_the_node_was_down(kept: bool) -> None:  # noqa: FBT001
+def test_reorganisation_while_the_node_was_down(kept: bool) -> None:
     """A chain record may be durable when the best block is not: the block it names must not be believed (section 4)."""
     stage = strangers()
     ask(stage)

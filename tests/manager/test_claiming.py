@@ -119,7 +119,7 @@ def test_unanswered_question_fails_at_its_deadline() -> None:
     stage = asked()
     deadline = stage.question("bob").deadline_height
     stage.mine(deadline - 1 - stage.m("bob").env.block_height)
-    assert stage.question("bob")
+    assert stage.question("bob").deadline_height == deadline
     stage.mine()
     stage.check()
     assert stage.failure("alice") == UNKNOWN
@@ -325,7 +325,9 @@ def test_same_hash_again_is_another_payment() -> None:
     stage.pay("alice", "bob", text, "second", deadline_seconds=100_000)
     stage.seconds(3)
     second = stage.question("bob")
-    stage.m("alice").node.ledger.hashes.setdefault(sha256(preimage), [order.started.payment_id for order in stage.orders])
+    stage.m("alice").node.ledger.hashes.setdefault(
+        sha256(preimage), [order.started.payment_id for order in stage.orders]
+    )
     for _ in range(2):
         stage.world.restart("bob")
         stage.seconds(3)

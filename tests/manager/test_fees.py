@@ -12,7 +12,7 @@ from tests.sim import topologies
 @pytest.mark.parametrize(
     ("estimate", "anchors", "target"), [(1000, True, 1000), (9000, True, 2500), (9000, False, 9000), (300, False, 300)]
 )
-def test_anchors_need_only_enough_to_relay(estimate: int, anchors: bool, target: int) -> None:  # noqa: FBT001
+def test_anchors_need_only_enough_to_relay(estimate: int, anchors: bool, target: int) -> None:
     """A child pays for the rest when the time comes."""
     assert fees.target_feerate_per_kw(estimate, anchors=anchors) == target
 

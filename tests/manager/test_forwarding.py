@@ -7,8 +7,8 @@ import pytest
 
 from leyden.channel.inputs import ForceClose, SetPolicy, StartShutdown
 from leyden.journal.records import ForwardingPolicy
-from leyden.manager import forwarding
 from leyden.manager import events as ev
+from leyden.manager import forwarding
 from leyden.sphinx.failures import FailureCode
 from tests.manager.stage import AMOUNT_MSAT, DELTA, Stage
 from tests.sim import topologies
@@ -19,7 +19,9 @@ BOB = 0
 """The first hop of a route, as failures name it."""
 
 
-def over_bob(stage: Stage, *, fee_msat: int = FEE_MSAT, delta: int = DELTA, scid: int = 0, final_delta: int = 60) -> None:
+def over_bob(
+    stage: Stage, *, fee_msat: int = FEE_MSAT, delta: int = DELTA, scid: int = 0, final_delta: int = 60
+) -> None:
     """Alice pays carol over bob, with these terms."""
     height = stage.m("alice").env.block_height
     final = height + final_delta

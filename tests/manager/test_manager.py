@@ -86,3 +86,23 @@ def test_pass_leaves_nothing_undone() -> None:
         assert not m.dirty
         assert not m.after_verdicts
         assert not m.outbox.run_released()
+
+
+def test_journal_that_hangs_for_ever_stops_only_what_depends_on_it() -> None:
+    """One slow shard of a store must not freeze the node; when it is back the rest goes on."""
+    stage = Stage(topologies.line())
+    stuck = stage.slot("bob", "alice")
+    stage["bob"].disk.held[stuck.tail.journal] = None
+    stage.pay("alice", "bob", stage.invoice("bob"), "waits", deadline_seconds=10_000)
+    stage.seconds(3)
+    for index in range(5):
+        stage.pay("bob", "carol", stage.invoice("carol", 1_000_000, tag=str(index)), str(index))
+        stage.pay("carol", "bob", stage.invoice("bob", 500_000, tag=f"back {index}"), f"back {index}")
+        stage.seconds(1)
+    for index in range(5):
+        assert stage.payment("bob", str(index)).sent is not None
+        assert stage.payment("carol", f"back {index}").sent is not None
+    assert stage.payment("alice", "waits").is_live
+    stage["bob"].disk.held.clear()
+    stage.check()
+    assert stage.payment("alice", "waits").sent is not None

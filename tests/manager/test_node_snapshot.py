@@ -73,7 +73,11 @@ def test_snapshot_holds_what_the_records_said(count: int) -> None:
     state = fold(RECORDS[:count])
     again = reread(state)
     assert (again.born, again.best, again.peers) == (state.born, state.best, state.peers)
-    assert (again.received, again.archived, again.unacknowledged) == (state.received, state.archived, state.unacknowledged)
+    assert (again.received, again.archived, again.unacknowledged) == (
+        state.received,
+        state.archived,
+        state.unacknowledged,
+    )
     assert again.ledger.hashes == state.ledger.hashes
     assert list(again.ledger.payments) == list(state.ledger.payments)
     assert list(again.ledger.live) == list(state.ledger.live)

@@ -1,4 +1,4 @@
-"""Opening channels: refused, interrupted at each step, zero-conf, with aliases; a channel is known at both ends or lost at none."""
+"""Opening channels: refused, interrupted at each step, zero-conf, with aliases."""
 
 import msgspec
 import pytest
@@ -68,6 +68,7 @@ def test_channel_becomes_usable_when_its_funding_is_deep(channel_type: ChannelTy
     assert stage.told("alice", ev.ChannelReady)[0].user_channel_id == user_channel_id
     for name, peer in (("alice", "bob"), ("bob", "alice")):
         core = stage.slot(name, peer).state.core
+        assert core.funding is not None
         known = core.funding.short_channel_id in stage.m(name).by_short_channel_id
         assert known is not channel_type.scid_alias, "with scid_alias the real one is not told and not taken"
     stage.pay("alice", "bob", stage.invoice("bob", 10_000_000))
@@ -135,7 +136,8 @@ def test_amount_that_the_wallet_does_not_have_ends_the_opening() -> None:
 
 
 @pytest.mark.parametrize(
-    ("funding_sat", "push_msat"), [(1000, 0), (20_000_000_000, 0), (FUNDING_SAT, FUNDING_SAT * 1000 + 1), (FUNDING_SAT, -1)]
+    ("funding_sat", "push_msat"),
+    [(1000, 0), (20_000_000_000, 0), (FUNDING_SAT, FUNDING_SAT * 1000 + 1), (FUNDING_SAT, -1)],
 )
 def test_amounts_that_make_no_sense_are_refused_here(funding_sat: int, push_msat: int) -> None:
     """The caller's mistake costs no message."""
@@ -182,7 +184,7 @@ def _half_open(stage: Stage) -> tuple[int, int]:
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
 @pytest.mark.parametrize("keeps", [False, True])
-def test_opening_interrupted_at_any_step_leaves_no_money_behind(who: str, keeps: bool) -> None:  # noqa: FBT001
+def test_opening_interrupted_at_any_step_leaves_no_money_behind(who: str, keeps: bool) -> None:
     """A crash of either end at each step: the channel comes to be at both ends, or the opener's coins are free."""
     for step in range(100):
         stage = strangers()

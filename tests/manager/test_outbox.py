@@ -1,8 +1,8 @@
-"""The output rule, entry by entry: what waits for which record, in which order it leaves, and what dies with a connection."""
+"""The output rule, entry by entry: what waits for which record, in which order it leaves, what dies unsaid."""
 
 from leyden.journal.batch import Append
-from leyden.manager.outbox import Outbox
-from leyden.signer.requests import CommitmentSecretReleased, ReleaseCommitmentSecret
+from leyden.manager.outbox import Complete, Outbox
+from leyden.signer.requests import Answer, CommitmentSecretReleased, ReleaseCommitmentSecret
 
 PEER, OTHER = b"peer", b"other"
 
@@ -195,12 +195,19 @@ def test_signature_waits_for_the_record_too() -> None:
     assert messages(outbox) == [b"revoke"]
 
 
+def _noting(answered: list[bytes | None], line_of: bytes | None) -> Complete:
+    def complete(_answer: Answer) -> None:
+        answered.append(line_of)
+
+    return complete
+
+
 def test_question_to_the_signer_dies_with_the_connection_it_was_asked_for() -> None:
     """A closing signature belongs to one negotiation; a signature for the chain belongs to none."""
-    outbox, answered = opened(), []
+    outbox, answered = opened(), list[bytes | None]()
     for line_of in (PEER, None):
         request = ReleaseCommitmentSecret(outbox.next_request_id(), b"k" * 32, 1)
-        outbox.ask_signer(request, lambda _answer, to=line_of: answered.append(to), line_of)
+        outbox.ask_signer(request, _noting(answered, line_of), line_of)
     asked = outbox.take_requests()
     outbox.close_line(PEER)
     for signing in asked:

@@ -83,9 +83,9 @@ def test_init_comes_first_and_once() -> None:
     ],
 )
 def test_init_that_is_taken_and_that_is_not(
-    features: FeatureVector, networks: tuple[bytes, ...] | None, accepted: bool  # noqa: FBT001
+    features: FeatureVector, networks: tuple[bytes, ...] | None, accepted: bool
 ) -> None:
-    """Unknown even features, features without what they need, and other networks end the connection; odd ones do not."""
+    """Unknown even features, features without what they need, and other networks end the connection."""
     stage = Stage(topologies.direct())
     fresh(stage)
     hear(stage, [init(features, networks)])
@@ -131,7 +131,7 @@ def test_pings_pass_while_the_store_hangs() -> None:
 
 
 @pytest.mark.parametrize(("message_type", "accepted"), [(32769, True), (32768, False), (1001, True), (1000, False)])
-def test_unknown_messages(message_type: int, accepted: bool) -> None:  # noqa: FBT001
+def test_unknown_messages(message_type: int, accepted: bool) -> None:
     """It is ok to be odd; an even one we would have to understand (BOLT 1)."""
     stage = Stage(topologies.direct())
     hear(stage, [message_type.to_bytes(2, "big") + b"data"])

@@ -11,8 +11,8 @@ from leyden.journal.records import RemoteReady
 from leyden.manager import claiming, rebuild
 from leyden.manager import events as ev
 from leyden.node import boot
-from leyden.sim.disk import SimStore
 from leyden.signer.in_memory import InMemorySigner
+from leyden.sim.disk import SimStore
 from tests.manager.stage import AMOUNT_MSAT, Stage
 from tests.sim import topologies
 
@@ -136,6 +136,11 @@ def test_two_rebuilds_of_the_same_disk_are_equal() -> None:
         manager.set_env(block_height=stage.m("bob").env.block_height)
         rebuild.start(manager)
         manager.flush()
-        return [manager.forwards, manager.claimables, manager.events, [msgspec.to_builtins(a) for a in manager.outbox.take_batch()]]
+        return [
+            manager.forwards,
+            manager.claimables,
+            manager.events,
+            [msgspec.to_builtins(a) for a in manager.outbox.take_batch()],
+        ]
 
     assert rebuilt() == rebuilt()

@@ -80,7 +80,7 @@ def test_expired_invoice_is_not_paid() -> None:
 
 
 @pytest.mark.parametrize(("final_delta", "taken"), [(39, True), (38, False), (18, False), (10, False), (2016, True)])
-def test_payment_must_leave_time_to_claim_it(final_delta: int, taken: bool) -> None:  # noqa: FBT001
+def test_payment_must_leave_time_to_claim_it(final_delta: int, taken: bool) -> None:
     """Too short an expiry gives the payer a chance to take the money back; our invoices ask for 42 blocks."""
     stage = Stage(topologies.direct())
     over_route(stage, stage.invoice("bob"), final_delta=final_delta)

@@ -38,7 +38,7 @@ def test_payment_is_recorded_before_anything_leaves() -> None:
 
 
 def test_same_payment_id_cannot_pay_twice() -> None:
-    """The caller's own key is what makes a repetition harmless, also after the payment has ended and after a restart."""
+    """The caller's own key makes a repetition harmless, also after the payment has ended and after a restart."""
     stage = Stage(topologies.direct())
     order = stage.pay("alice", "bob", stage.invoice("bob"))
     stage.check()
@@ -123,7 +123,7 @@ def test_payment_that_may_not_be_split_fails() -> None:
 def test_reasons_that_need_no_attempt(payee: str, amount_msat: int, terms: dict[str, int], reason: str) -> None:
     """What cannot work is said at once, with a name and advice."""
     stage = Stage(topologies.line())
-    stage.pay("alice", payee, stage.invoice(payee, amount_msat), **terms)
+    stage.pay("alice", payee, stage.invoice(payee, amount_msat), **terms)  # type: ignore[arg-type]
     stage.check()
     if not reason:
         assert stage.payment("alice").sent is not None

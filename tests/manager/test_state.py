@@ -21,9 +21,7 @@ def test_summary_owes_its_event_when_it_was_not_acknowledged() -> None:
             state = NodeState()
             fold_node(
                 state,
-                PaymentSummary(
-                    b"a" * 32, b"h" * 32, 1, 2, bytes(33), preimage, 0, "deadline", 0, -1, 9, acknowledged
-                ),
+                PaymentSummary(b"a" * 32, b"h" * 32, 1, 2, bytes(33), preimage, 0, "deadline", 0, -1, 9, acknowledged),
             )
             owed = [] if acknowledged else [f"{name}/{(b'a' * 32).hex()}"]
             assert list(state.unacknowledged) == owed

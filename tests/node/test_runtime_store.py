@@ -59,7 +59,9 @@ def test_what_was_decided_during_the_trouble_is_not_forgotten() -> None:
 def test_refusal_of_several_batches_at_once_keeps_their_order() -> None:
     """Batches overlap; a store that refuses some of them must see them again as they were made."""
     stage = Stage(topologies.line())
-    stage["bob"].disk.held.update(dict.fromkeys(["node", *(slot.tail.journal for slot in stage.m("bob").channels.values())]))
+    stage["bob"].disk.held.update(
+        dict.fromkeys(["node", *(slot.tail.journal for slot in stage.m("bob").channels.values())])
+    )
     for name, payer, payee in (("one", "alice", "carol"), ("two", "carol", "alice"), ("three", "bob", "carol")):
         stage.pay(payer, payee, stage.invoice(payee, 1_000_000, tag=name), name)
         stage.act()

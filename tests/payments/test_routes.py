@@ -5,7 +5,7 @@ import pytest
 from leyden.invoices.fields import RouteHintHop
 from leyden.payments import outcome
 from leyden.payments.outcome import Failure
-from leyden.payments.routes import ChannelView, Target, plan, ways_ruled_out
+from leyden.payments.routes import ChannelView, PlannedPart, Target, plan, ways_ruled_out
 from leyden.sphinx.failures import FailureCode
 
 PAYEE, BOB, CAROL = b"\x02" + b"p" * 32, b"\x02" + b"b" * 32, b"\x02" + b"c" * 32
@@ -22,17 +22,23 @@ def target(*hints: tuple[RouteHintHop, ...]) -> Target:
     return Target(PAYEE, 500, hints)
 
 
+def parts_of(planned: list[PlannedPart] | str) -> list[PlannedPart]:
+    """The parts of a plan that there is."""
+    assert not isinstance(planned, str)
+    return planned
+
+
 def test_direct_channel_is_cheapest() -> None:
     """A hint is used only when it is needed."""
     channels = [ChannelView(ONE, BOB, 10_000_000, 1), ChannelView(TWO, PAYEE, 10_000_000, 1)]
-    [part] = plan(channels, target(hint(BOB)), 1_000_000, 10_000, 5, ())
+    [part] = parts_of(plan(channels, target(hint(BOB)), 1_000_000, 10_000, 5, ()))
     assert (part.way, part.fee_msat, part.nodes) == ((TWO, -1), 0, (PAYEE,))
     assert part.amounts[0].cltv_expiry == 500
 
 
 def test_hint_adds_fee_and_expiry() -> None:
     """The amounts of each hop are what its policy asks (BOLT 7, "HTLC Fees")."""
-    [part] = plan([ChannelView(ONE, BOB, 10_000_000, 1)], target(hint(BOB)), 1_000_000, 1100, 5, ())
+    [part] = parts_of(plan([ChannelView(ONE, BOB, 10_000_000, 1)], target(hint(BOB)), 1_000_000, 1100, 5, ()))
     assert part.nodes == (BOB, PAYEE)
     assert part.short_channel_ids == (7,)
     assert [(hop.amount_msat, hop.cltv_expiry) for hop in part.amounts] == [(1_001_100, 572), (1_000_000, 500)]
@@ -48,7 +54,7 @@ def test_hint_adds_fee_and_expiry() -> None:
         (10_000_000, 1, 1100, 0, [], ""),
     ],
 )
-def test_reasons_why_there_is_no_way(  # noqa: PLR0913
+def test_reasons_why_there_is_no_way(
     spendable: int, minimum: int, fee_limit: int, parts: int, excluded: list[tuple[bytes, int]], reason: str
 ) -> None:
     """Each has its own name, because each asks for another remedy."""
@@ -63,7 +69,11 @@ def test_reasons_why_there_is_no_way(  # noqa: PLR0913
 
 def test_split_fills_the_largest_first_and_uses_each_channel_once() -> None:
     """Fewer parts, fewer fees; two hints over one channel share its balance."""
-    channels = [ChannelView(ONE, BOB, 300_000, 1), ChannelView(TWO, BOB, 500_000, 1), ChannelView(THREE, CAROL, 400_000, 1)]
+    channels = [
+        ChannelView(ONE, BOB, 300_000, 1),
+        ChannelView(TWO, BOB, 500_000, 1),
+        ChannelView(THREE, CAROL, 400_000, 1),
+    ]
     hints = (hint(BOB, 7, 0, 0), hint(BOB, 8, 0, 0), hint(CAROL, 9, 0, 0))
     parts = plan(channels, target(*hints), 1_000_000, 0, 5, ())
     assert not isinstance(parts, str)
@@ -75,12 +85,13 @@ def test_split_fills_the_largest_first_and_uses_each_channel_once() -> None:
 def test_cheaper_way_is_taken() -> None:
     """Fees are the caller's money."""
     channels = [ChannelView(ONE, BOB, 9_000_000, 1), ChannelView(TWO, CAROL, 9_000_000, 1)]
-    [part] = plan(channels, target(hint(BOB, 7, 5000, 0), hint(CAROL, 8, 4999, 0)), 1_000_000, 10_000, 5, ())
+    hints = target(hint(BOB, 7, 5000, 0), hint(CAROL, 8, 4999, 0))
+    [part] = parts_of(plan(channels, hints, 1_000_000, 10_000, 5, ()))
     assert part.nodes[0] == CAROL
 
 
 def test_failure_of_a_node_rules_out_all_ways_over_it() -> None:
-    """NODE speaks of the node, PERM of the channel for good, the rest of this try (BOLT 4, "Receiving Failure Codes")."""
+    """NODE speaks of the node, PERM of the channel, the rest of this try (BOLT 4, "Receiving Failure Codes")."""
     hints = (hint(BOB, 7), hint(BOB, 8), hint(CAROL, 9))
     channels = [(ONE, BOB), (TWO, BOB), (THREE, CAROL)]
 

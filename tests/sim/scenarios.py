@@ -83,8 +83,14 @@ SCENARIOS: dict[str, tuple[Callable[[], World], Callable[[World], list[Order]]]]
     "two parts forwarded": (topologies.diamond, _payment("alice", "dave", TWO_PARTS_MSAT)),
     "hold": (partial(topologies.direct, "bob"), _payment("alice", "bob")),
     "hold two parts": (partial(topologies.double, "bob"), _payment("alice", "bob", TWO_PARTS_MSAT)),
-    "late claim": (partial(topologies.line, "carol"), partial(begin_late_answer, "claim", "alice", "carol", SMALL_MSAT)),
-    "late failure": (partial(topologies.line, "carol"), partial(begin_late_answer, "fail", "alice", "carol", SMALL_MSAT)),
+    "late claim": (
+        partial(topologies.line, "carol"),
+        partial(begin_late_answer, "claim", "alice", "carol", SMALL_MSAT),
+    ),
+    "late failure": (
+        partial(topologies.line, "carol"),
+        partial(begin_late_answer, "fail", "alice", "carol", SMALL_MSAT),
+    ),
     "late claim of two parts": (
         partial(topologies.double, "bob"),
         partial(begin_late_answer, "claim", "alice", "bob", TWO_PARTS_MSAT),

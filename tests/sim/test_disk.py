@@ -40,7 +40,9 @@ def test_held_journal_waits() -> None:
     assert disk.ready() == ["x"]
 
 
-@pytest.mark.parametrize(("kept", "left"), [({}, []), ({"x": 1}, [b"1"]), ({"x": 2}, [b"1", b"2"]), ({"x": 9}, [b"1", b"2", b"3"])])
+@pytest.mark.parametrize(
+    ("kept", "left"), [({}, []), ({"x": 1}, [b"1"]), ({"x": 2}, [b"1", b"2"]), ({"x": 9}, [b"1", b"2", b"3"])]
+)
 def test_crash_keeps_a_prefix_and_tells_nobody(kept: dict[str, int], left: list[bytes]) -> None:
     """Any prefix of what was under way, over several calls."""
     disk, epoch, told = opened()

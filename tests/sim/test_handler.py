@@ -9,7 +9,7 @@ from tests.sim import topologies
 
 
 @pytest.mark.parametrize(("answer", "sent"), [("claim", True), ("fail", False)])
-def test_questions_are_answered(answer: str, sent: bool) -> None:  # noqa: FBT001
+def test_questions_are_answered(answer: str, sent: bool) -> None:
     """Every one the same way, at once."""
     stage = Stage(topologies.direct("bob"))
     stage.prompt("bob", answer)

@@ -6,7 +6,12 @@ from leyden.sim.life import Life, SimClock
 def test_posted_callbacks_run_in_order_and_with_what_they_post() -> None:
     """As an event loop would."""
     life, ran = Life(SimClock(100)), []
-    life.post(lambda: (ran.append(1), life.post(lambda: ran.append(3))))
+
+    def first() -> None:
+        ran.append(1)
+        life.post(lambda: ran.append(3))
+
+    life.post(first)
     life.post(lambda: ran.append(2))
     life.run_posted()
     assert ran == [1, 2, 3]

@@ -40,9 +40,7 @@ def tell_twice(world: World) -> None:
 def tell_two_outcomes(world: World) -> None:
     alice = world.nodes["alice"]
     sent = next(shown.event for shown in alice.shown if isinstance(shown.event, ev.PaymentSent))
-    failed = ev.PaymentFailed(
-        f"failed/{sent.payment_id.hex()}", sent.payment_id, sent.payment_hash, "deadline", 0, -1
-    )
+    failed = ev.PaymentFailed(f"failed/{sent.payment_id.hex()}", sent.payment_id, sent.payment_hash, "deadline", 0, -1)
     alice.shown.append(Shown(alice.lives, failed))
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from leyden.sim import schedules
-from leyden.sim.schedules import Draws, Drawn, Fair, Last, Livelock, Newest, run_to_rest
+from leyden.sim.schedules import Drawn, Draws, Fair, Last, Livelock, Newest, run_to_rest
 from leyden.sim.world import Action
 from tests.sim import topologies
 from tests.sim.scenarios import pay

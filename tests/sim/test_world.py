@@ -42,7 +42,9 @@ def test_copy_is_independent_and_the_same() -> None:
         world = base.copy()
         run_to_rest(world, Fair())
         text = user.make_invoice(world.nodes["bob"], 1_000_000)
-        user.Order("alice", user.invoice_payment(world.nodes["alice"], text, b"p" * 32), "bob").ask(world.nodes["alice"])
+        user.Order("alice", user.invoice_payment(world.nodes["alice"], text, b"p" * 32), "bob").ask(
+            world.nodes["alice"]
+        )
         world.mine()
         run_to_rest(world, Fair())
         traces.append(world.trace)

@@ -1,4 +1,4 @@
-"""Every crash of every node before every step of a fair run, with every combination of kept prefixes; every lost connection.
+"""Every crash of every node before every step of a fair run, with every combination of kept prefixes; lost connections.
 
 A run that fails is named in its traceback by its scenario, schedule and deviations; `replay` runs it again.
 """

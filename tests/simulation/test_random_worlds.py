@@ -4,15 +4,17 @@
 """
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from leyden.sim.random_world import RandomWorld
+from leyden.sim.world import World
 from tests.sim import topologies
 
-BASES = {
+BASES: dict[str, Callable[[], World]] = {
     "direct": topologies.direct,
     "line": topologies.line,
     "double": topologies.double,

@@ -18,7 +18,8 @@ class Application(Protocol):
 class Prompt:
     """Acknowledges everything at once, and answers every question the same way.
 
-    answer: `claim` (what has a preimage, else `fail`), `fail`, or empty to leave the question open. preimages: of hashes whose preimage the node does
+    answer: `claim` (what has a preimage, else `fail`), `fail`, or empty to leave the question open.
+    preimages: of hashes whose preimage the node does
     not know.
     """
 

@@ -1,4 +1,4 @@
-"""Random worlds: payments, questions, crashes, lost connections, slow and failing stores, blocks, in any order, from one seed.
+"""Random worlds: payments, questions, crashes, lost connections, slow and failing stores, blocks; from one seed.
 
 Everything that was disturbed is repaired at the end; then the world must come to rest, and every oracle must hold.
 """
@@ -14,7 +14,7 @@ from leyden.sim.books import Books
 from leyden.sim.handler import Prompt
 from leyden.sim.node import SimNode
 from leyden.sim.oracles import check_rest
-from leyden.sim.schedules import Draws, Drawn, Fair, run_to_rest
+from leyden.sim.schedules import Drawn, Draws, Fair, run_to_rest
 from leyden.sim.user import Order
 from leyden.sim.world import World
 
