@@ -358,8 +358,8 @@ def _fail(m: Manager, payment: OutboundPayment, reason: str) -> None:
 def forget_old(m: Manager) -> None:
     """Forget finished payments and claims whose stated time is over, once nothing refers to them any more.
 
-    Their events are acknowledged, and so is every outcome and claim of theirs in every channel: what a channel may still
-    tell of after a crash must not be unknown here (DESIGN section 2, "unknown means done").
+    Their events are acknowledged, and so is every outcome and claim of theirs in every channel: what a channel may
+    still tell of after a crash must not be unknown here (DESIGN section 2, "unknown means done").
     """
     before = m.now_seconds - m.config.payment_retention_seconds
     named: dict[bytes, None] = dict.fromkeys(m.claim_channels)

@@ -46,6 +46,7 @@ class RuntimeLimits:
 
     HOLD_BYTES = 64 * 1024 * 1024
     PAUSE_BYTES = 256 * 1024 * 1024
+    CROSSING_SECONDS = 5
     RETRY_FIRST_SECONDS = 0.2
     RETRY_LAST_SECONDS = 10.0
     SNAPSHOT_TAIL_BYTES_MIN = 4 << 20
@@ -79,6 +80,7 @@ class Runtime:
         self.on_action = on_action
         self.outbox = manager.outbox
         self.connections: dict[bytes, Connection] = {}
+        self._since: dict[bytes, int] = {}
         self.broken: StorageFailed | None = None
         self.store_status = ""
         self.on_broken: Callable[[StorageFailed], None] = lambda _error: None
@@ -101,6 +103,9 @@ class Runtime:
         node_id = bytes(connection.node_id)
         older = self.connections.get(node_id)
         if older is not None:
+            if self._crosses(older, connection):
+                connection.close("both sides dialled; the other connection is kept")
+                return
             self.connections.pop(node_id)
             peers.on_disconnected(self.manager, node_id)
             older.close("a newer connection replaces this one")
@@ -108,11 +113,23 @@ class Runtime:
             connection.close("this node is stopping")
             return
         self.connections[node_id] = connection
+        self._since[node_id] = self.scheduler.now_seconds()
         if self._paused:
             connection.pause()
         self._begin()
         peers.on_connected(self.manager, node_id)
         self.turn()
+
+    def _crosses(self, older: Connection, newer: Connection) -> bool:
+        """Return whether both sides dialled at once and the older connection is the one that both must keep.
+
+        Without a rule each may keep the one that the other gives up. It is the one that the smaller node_id made; an
+        older connection than a few seconds is no crossing, but one whose end we have not heard of.
+        """
+        node_id = bytes(newer.node_id)
+        if self.scheduler.now_seconds() > self._since[node_id] + RuntimeLimits.CROSSING_SECONDS:
+            return False
+        return older.inbound != newer.inbound and older.inbound == (node_id < self.manager.node_id)
 
     def on_messages(self, connection: Connection, messages: list[bytes]) -> None:
         """Take all whole messages of one read in one synchronous pass."""
@@ -158,6 +175,7 @@ class Runtime:
         if self.connections.get(node_id) is not connection:
             return
         del self.connections[node_id]
+        self._since.pop(node_id, None)
         self._begin()
         peers.on_disconnected(self.manager, node_id)
         self.on_action(Report("info", f"peer {node_id.hex()[:16]} disconnected: {reason}"))
