@@ -65,9 +65,7 @@ def _forget_funding(m: Manager, slot: Slot, fork_height: int) -> None:
     slot.unconfirmed_since = fork_height
 
 
-def _on_funding(
-    m: Manager, slot: Slot, height: int, block_hash: bytes, index: int, transaction: Transaction
-) -> None:
+def _on_funding(m: Manager, slot: Slot, height: int, block_hash: bytes, index: int, transaction: Transaction) -> None:
     core = slot.state.core
     if core.funding is not None or core.abandoned:
         return
