@@ -59,7 +59,7 @@ def leave_blocker(world: World) -> None:
 
 
 def report_error(world: World) -> None:
-    world.nodes["bob"].reports.append(Report("error", "planted"))
+    world.nodes["bob"].reports.append(Report("node", "error", "planted"))
 
 
 def disconnect(world: World) -> None:

@@ -2,11 +2,14 @@
 rule.
 """
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from leyden.manager.events import Event
+
+# What a line of the log is about; `log.levels` of the configuration has these, and `api`.
+Subsystem: TypeAlias = Literal["node", "peer", "channel", "chain", "store"]
 
 
 class Broadcast(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +60,7 @@ class ShowEvent(msgspec.Struct, frozen=True, gc=False):
 class Report(msgspec.Struct, frozen=True, gc=False):
     """Something for the log. level: `debug`, `info`, `warning`, `error`."""
 
+    subsystem: Subsystem
     level: str
     text: str
 

@@ -24,7 +24,7 @@ def report_spend(m: Manager, slot: Slot) -> None:
         number = "" if spend.number is None else f" (commitment {spend.number})"
         reason = close_reason(slot.state.core, spend)
         level = "error" if is_alarming(spend) else "info"
-        m.report(level, f"channel {slot.channel_id.hex()[:16]}: {txid_to_hex(spend.txid)}: {reason}{number}")
+        m.report("channel", level, f"channel {slot.channel_id.hex()[:16]}: {txid_to_hex(spend.txid)}: {reason}{number}")
 
 
 def close(m: Manager, slot: Slot, height: int) -> None:

@@ -22,7 +22,7 @@ from leyden.journal.codec import encode_record
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import CoreNodeRecord, EventsAcknowledged
 from leyden.journal.records import Acknowledged, ChannelRecord, FailedHtlc, ForwardedPayment
-from leyden.manager.actions import Action, Disconnect, Report, ShowEvent
+from leyden.manager.actions import Action, Disconnect, Report, ShowEvent, Subsystem
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
 from leyden.manager.outbox import Outbox, Tail
@@ -170,7 +170,7 @@ class Manager:
 
     def on_violation(self, slot: Slot | None, peer: bytes, violation: PeerViolation) -> None:
         """The peer broke the protocol: the one place where that has a consequence."""
-        self.report("warning", f"peer {peer.hex()[:16]}: {violation.what}")
+        self.report("peer", "warning", f"peer {peer.hex()[:16]}: {violation.what}")
         if violation.reaction is Reaction.FAIL_CHANNEL and slot is not None and not slot.state.core.stale:
             self.guarded(slot, ForceClose(violation.what))
             return
@@ -275,7 +275,7 @@ class Manager:
         """
         where = f"record {slot.tail.position} of {slot.tail.journal}"
         slot.halted = f"{describe_bug(bug)} on {type(event).__name__} at {where}"
-        self.report("error", f"channel {slot.channel_id.hex()[:16]} halted: {slot.halted}")
+        self.report("channel", "error", f"channel {slot.channel_id.hex()[:16]} halted: {slot.halted}")
 
     def on_signer_refused(self, request: Request, bug: BaseException) -> None:
         """The signer will not sign or reveal what we asked for: a bug of ours. What waits behind it dies with the
@@ -292,7 +292,7 @@ class Manager:
         """A bug of ours outside of any channel: say so, and go on with everything else."""
         if len(self.faults) < FAULTS_KEPT:
             self.faults.append(describe_bug(bug))
-        self.report("error", f"a fault of this program: {describe_bug(bug)}")
+        self.report("node", "error", f"a fault of this program: {describe_bug(bug)}")
 
     def shielded(self, run: Callable[[], object]) -> None:
         """Run something that belongs to no channel; a bug in it stops nothing else."""
@@ -353,9 +353,9 @@ class Manager:
         actions, self.actions = self.actions, []
         return actions
 
-    def report(self, level: str, text: str) -> None:
+    def report(self, subsystem: Subsystem, level: str, text: str) -> None:
         """Say something to whoever reads the log."""
-        self.actions.append(Report(level, text))
+        self.actions.append(Report(subsystem, level, text))
 
     def set_env(self, **changes: int) -> None:
         """Take a new snapshot of the world: height, feerates."""

@@ -138,7 +138,7 @@ def on_message(m: Manager, node_id: bytes, raw: bytes) -> None:
             slot = None
         _dispatch(m, peer, slot, message)
     except DecodeError as error:
-        m.report("warning", f"peer {node_id.hex()[:16]}: undecodable message: {error}")
+        m.report("peer", "warning", f"peer {node_id.hex()[:16]}: undecodable message: {error}")
         m.warn_peer(node_id, slot, f"undecodable message: {error}", disconnect=True)
     except PeerViolation as violation:
         m.on_violation(slot, node_id, violation)
@@ -181,9 +181,9 @@ def _tell(m: Manager, peer: Peer, text: str) -> None:
     """Report what a peer says; one that says too much is not quoted any more on this connection."""
     peer.reports += 1
     if peer.reports < REPORTS_MAX:
-        m.report("warning", f"peer {peer.node_id.hex()[:16]} {text}")
+        m.report("peer", "warning", f"peer {peer.node_id.hex()[:16]} {text}")
     elif peer.reports == REPORTS_MAX:
-        m.report("warning", f"peer {peer.node_id.hex()[:16]} talks a lot; what else it says is not logged")
+        m.report("peer", "warning", f"peer {peer.node_id.hex()[:16]} talks a lot; what else it says is not logged")
 
 
 def _unknown_channel(m: Manager, peer: Peer, message: Any) -> None:
@@ -252,7 +252,7 @@ def _fail_channel(m: Manager, peer: Peer, slot: Slot, text: str) -> None:
     elif peer.features is not None:
         peer.given_up[slot.channel_id] = reason
         name = slot.channel_id.hex()[:16]
-        m.report("warning", f"channel {name} waits for channel_reestablish before it closes: {reason}")
+        m.report("channel", "warning", f"channel {name} waits for channel_reestablish before it closes: {reason}")
         m.warn_peer(peer.node_id, slot, "closing needs your channel_reestablish first", disconnect=False)
 
 

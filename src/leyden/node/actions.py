@@ -19,12 +19,12 @@ from leyden.manager.events import OpenRefused
 from leyden.node.core import NodeCore
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_log = logging.getLogger("leyden.node")
+_chain_log = logging.getLogger("leyden.chain")
 
 
 def report(action: Report) -> None:
-    """Write to the log."""
-    _log.log(_LEVELS[action.level], "%s", action.text)
+    """Write to the log of its subsystem."""
+    logging.getLogger(f"leyden.{action.subsystem}").log(_LEVELS[action.level], "%s", action.text)
 
 
 def carry_out(core: NodeCore, action: Action) -> None:
@@ -66,12 +66,12 @@ async def _publish(core: NodeCore, action: Broadcast, txid: bytes) -> None:
     try:
         result = await core.chain.broadcast(action.transaction)
     except ChainUnavailable as error:
-        _log.warning("%s %s waits for the chain service: %s", action.what, txid_to_hex(txid), error)
+        _chain_log.warning("%s %s waits for the chain service: %s", action.what, txid_to_hex(txid), error)
         return
     if result.accepted:
-        _log.info("%s %s is published", action.what, txid_to_hex(txid))
+        _chain_log.info("%s %s is published", action.what, txid_to_hex(txid))
     else:
-        _log.warning("%s %s was refused: %s", action.what, txid_to_hex(txid), result.reject_reason)
+        _chain_log.warning("%s %s was refused: %s", action.what, txid_to_hex(txid), result.reject_reason)
 
 
 def _fund(core: NodeCore, action: FundChannel) -> None:

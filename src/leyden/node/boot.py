@@ -1,6 +1,5 @@
 """From a data directory to a runtime: key, store, fold, marks. Everything that can be wrong with them is said here."""
 
-import logging
 import sys
 from collections.abc import Callable, Container
 from pathlib import Path
@@ -25,7 +24,6 @@ from leyden.wallet import state as wallet_state
 from leyden.wallet.state import WalletState
 
 SWITCH_INTERVAL_SECONDS = 0.0005
-_log = logging.getLogger("leyden.node")
 
 
 def signer_of_entropy(entropy: bytes, network: Network) -> InMemorySigner:

@@ -35,7 +35,7 @@ async def follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Call
             why = f"a block could not be taken in: {describe_bug(bug)}"
         core.chain_status = why
         core.alarms["chain"] = why
-        core.manager.report("error", why)
+        core.manager.report("chain", "error", why)
         core.runtime.turn()
         await asyncio.sleep(REFUSED_RETRY_SECONDS)
         core.alarms.pop("chain", None)

@@ -104,7 +104,7 @@ class NodeCore:
             error = task.exception()
             failed = f"{task.get_name()} failed: {error if isinstance(error, LeydenError) else repr(error)}"
             self.alarms[task.get_name()] = failed
-            self.manager.report("error", failed)
+            self.manager.report("node", "error", failed)
             self.runtime.turn()
 
     async def cancel_tasks(self) -> None:

@@ -63,7 +63,9 @@ from leyden.wallet.wallet import Wallet, creation_record
 
 CUSTOM_PAYLOAD_MAX = 65_533
 LISTEN_RETRY_SECONDS = 10.0
-_log = logging.getLogger("leyden.node")
+_chain_log = logging.getLogger("leyden.chain")
+_peer_log = logging.getLogger("leyden.peer")
+_store_log = logging.getLogger("leyden.store")
 
 FIRST_TIP_SECONDS = 0.5
 MakeTransport = Callable[[NodeSigner, ConnectionHandler], Transport]
@@ -76,7 +78,7 @@ def _learn_stale(channel_id: bytes) -> Callable[[Manager], None]:
 def _alarm_old_copies(core: NodeCore, behind: Mapping[str, tuple[int, int]]) -> None:
     for journal, (position, has) in behind.items():
         line = f"{journal} ends at record {has}, but had reached {position}: this is an old copy"
-        _log.error("%s", line)
+        _store_log.error("%s", line)
         core.alarms[line] = line
 
 
@@ -275,7 +277,7 @@ class Node(NodeMethods):
             except ChainUnavailable as error:
                 if said != str(error):
                     said = str(error)
-                    _log.warning("waiting for the chain service: %s", said)
+                    _chain_log.warning("waiting for the chain service: %s", said)
                 await asyncio.sleep(FIRST_TIP_SECONDS)
             else:
                 return tip.height, tip.hash
@@ -285,7 +287,7 @@ class Node(NodeMethods):
         try:
             await chain.check_network(network)
         except ChainUnavailable as error:
-            _log.warning("starting without the chain service: %s", error)
+            _chain_log.warning("starting without the chain service: %s", error)
 
     def _give_pending_fundings(self, core: NodeCore) -> None:
         """The wallet's locks derive from the journals (DESIGN section 4, "Birth")."""
@@ -322,12 +324,12 @@ class Node(NodeMethods):
                 chosen = await transport.listen(host, port)
             except CommandRejected as error:
                 core.alarms[f"{host}:{port}"] = error.what
-                _log.error("%s", error.what)
+                _peer_log.error("%s", error.what)
                 await asyncio.sleep(LISTEN_RETRY_SECONDS)
             else:
                 core.alarms.pop(f"{host}:{port}", None)
                 core.listening.append(f"{host}:{chosen}")
-                _log.info("listening at %s:%d as %s", host, chosen, core.manager.node_id.hex())
+                _peer_log.info("listening at %s:%d as %s", host, chosen, core.manager.node_id.hex())
                 return
 
     async def aclose(self) -> None:
@@ -363,7 +365,7 @@ class Node(NodeMethods):
     def _on_chain_status(self, ok: bool, why: str) -> None:
         if self._core is not None:
             self._core.chain_status = "" if ok else why
-        (_log.info if ok else _log.warning)("chain service: %s", why or "works")
+        (_chain_log.info if ok else _chain_log.warning)("chain service: %s", why or "works")
 
     def _on_broken(self, error: StorageFailed) -> None:
         self.failure = error

@@ -178,7 +178,7 @@ class Runtime:
         self._since.pop(node_id, None)
         self._begin()
         peers.on_disconnected(self.manager, node_id)
-        self.on_action(Report("info", f"peer {node_id.hex()[:16]} disconnected: {reason}"))
+        self.on_action(Report("peer", "info", f"peer {node_id.hex()[:16]} disconnected: {reason}"))
         self.turn()
 
     def on_writable(self, connection: Connection) -> None:
@@ -303,7 +303,7 @@ class Runtime:
 
     def _retry_later(self, error: StorageUnavailable) -> None:
         self.store_status = str(error)
-        self.on_action(Report("error", f"the store does not take records, trying again: {error}"))
+        self.on_action(Report("store", "error", f"the store does not take records, trying again: {error}"))
         self._tries += 1
         delay = RuntimeLimits.RETRY_FIRST_SECONDS * 2 ** min(self._tries, 10)
         self.scheduler.after(min(delay, RuntimeLimits.RETRY_LAST_SECONDS), self._give_next)
@@ -319,7 +319,7 @@ class Runtime:
             return
         self._tries = 0
         self.store_status = ""
-        self.on_action(Report("info", "the store works again"))
+        self.on_action(Report("store", "info", "the store works again"))
         if isinstance(self.store, KeepsReserve):
             self.store.refill_reserve()
 
@@ -330,13 +330,15 @@ class Runtime:
             and self.manager.holds_urgent_records()
             and self.store.release_reserve()
         ):
-            self.on_action(Report("warning", "the disk is full: a close or a claim takes the room kept for it"))
+            self.on_action(
+                Report("store", "warning", "the disk is full: a close or a claim takes the room kept for it")
+            )
 
     def _break(self, error: StorageFailed) -> None:
         """The store refuses for good: stop before another message goes out (DESIGN section 6)."""
         self.broken = error if isinstance(error, StorageBroken) else StorageBroken(str(error))
         self.store_status = str(error)
-        self.on_action(Report("error", f"the store is lost, the node stops talking to peers: {error}"))
+        self.on_action(Report("store", "error", f"the store is lost, the node stops talking to peers: {error}"))
         for connection in list(self.connections.values()):
             connection.close("this node is stopping")
         self.on_broken(self.broken)

@@ -4,15 +4,16 @@ The reading is in `config.py`.
 """
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
 
+from leyden.manager.actions import Subsystem
 from leyden.manager.forwarding import CLTV_EXPIRY_DELTA_MIN
 from leyden.node import files
 
-LOG_SUBSYSTEMS: Final = ("node", "channel", "peer", "chain", "store", "api", "payments", "wallet")
+LOG_SUBSYSTEMS: Final[tuple[str, ...]] = (*get_args(Subsystem), "api")
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 NetworkName: TypeAlias = Literal["mainnet", "testnet", "signet", "regtest"]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000_000)]
@@ -50,7 +51,7 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     level: Annotated[LogLevel, Meta(description="of everything that `levels` does not name")] = "info"
     levels: Annotated[
         dict[str, LogLevel],
-        Meta(description='by subsystem (node channel peer chain store api payments wallet): { peer = "debug" }'),
+        Meta(description=f'by subsystem ({" ".join(LOG_SUBSYSTEMS)}): {{ peer = "debug" }}'),
     ] = {}
     format: Annotated[Literal["text", "json"], Meta(description="one line each: key=value text, or a JSON object")] = (
         "text"
