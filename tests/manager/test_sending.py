@@ -197,6 +197,24 @@ def test_payment_of_which_every_way_failed() -> None:
     assert stage.failure("alice") == (why.ROUTE_FAILED, FailureCode.TEMPORARY_CHANNEL_FAILURE, 0)
 
 
+def test_payment_that_did_not_become_whole_in_time_locks_no_more_money() -> None:
+    """Its recipient waited a minute for the rest; parts offered anew would wait there for another minute."""
+    ways = [("alice", "bob"), ("alice", "carol"), ("alice", "bob"), ("bob", "dave"), ("carol", "dave")]
+    stage = Stage(topologies.make(ways))
+    stage["carol"].disk.held[stage.slot("carol", "alice").tail.journal] = None
+    stage.pay("alice", "dave", stage.invoice("dave", TWO_PARTS_MSAT), deadline_seconds=600)
+    stage.seconds(58)
+    assert stage.payment("alice").next_part == 2
+    stage.seconds(5)
+    payment = stage.payment("alice")
+    assert payment.is_live
+    assert len(payment.parts) == 1, "the part that waits at carol"
+    assert payment.next_part == 2
+    stage["carol"].disk.held.clear()
+    stage.check()
+    assert stage.failure("alice") == (why.ROUTE_FAILED, FailureCode.MPP_TIMEOUT, 1)
+
+
 def test_abandoned_payment_fails_once_nothing_is_in_flight() -> None:
     """What has left may still arrive: the payment ends by its parts, not by the wish of its owner."""
     for answer, sent in (("claim", True), ("fail", False)):

@@ -35,7 +35,7 @@ from leyden.payments.outbound import (
 from leyden.payments.outcome import Failure, is_final_rejection
 from leyden.payments.route_fees import HopAmount
 from leyden.payments.routes import ChannelView, PlannedPart, Target, Way, plan, ways_ruled_out
-from leyden.sphinx.failures import NODE, PERM, failure_of_malformed
+from leyden.sphinx.failures import NODE, PERM, FailureCode, failure_of_malformed
 from leyden.sphinx.onion import shared_secrets_of
 from leyden.sphinx.onion_error import unwrap_error
 
@@ -345,6 +345,9 @@ def _learn_from(m: Manager, payment: OutboundPayment, way: Way, failure: Failure
         payment.excluded.append(way)
     if failure.is_final:
         payment.give_up = why.RECIPIENT_REJECTED
+    elif failure.code == FailureCode.MPP_TIMEOUT.value:
+        # The recipient waited for the rest in vain. Parts offered now would only lock money until it waits again.
+        payment.give_up = payment.give_up or why.ROUTE_FAILED
 
 
 def _fail(m: Manager, payment: OutboundPayment, reason: str) -> None:
