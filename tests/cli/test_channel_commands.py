@@ -91,6 +91,11 @@ def test_close_says_what_it_waits_for(leyden: Leyden, node: SmallNode) -> None:
     assert node.calls[-1] == ("close", (OTHER_CHANNEL, True, None))
 
 
+def test_force_says_what_is_not_done_yet(leyden: Leyden) -> None:
+    """Whoever closes by force must know before that money waits on chain."""
+    assert "not claimed automatically yet" in " ".join(leyden("close", "--help").stdout.split())
+
+
 def test_policy_is_shown_and_changed(leyden: Leyden, node: SmallNode) -> None:
     """Without options nothing changes."""
     assert "1000 msat + 100 millionths" in leyden("policy", "cccc").stdout

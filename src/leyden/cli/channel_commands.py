@@ -230,7 +230,11 @@ def close(
     directory: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Close a channel, together with its peer or by force."""
+    """Close a channel, together with its peer or by force.
+
+    By force, our latest commitment is published. What it leaves to be claimed on chain (our own output after its delay,
+    and payments under way) is not claimed automatically yet: prefer to close together with the peer.
+    """
     from leyden.api.client import finish
 
     control = node(directory)
