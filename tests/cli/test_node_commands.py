@@ -73,6 +73,8 @@ def test_words_that_are_wrong_are_not_repeated(leyden: Leyden, tmp_path: Path, m
         (["--set", "payments.auto_clam=false"], "did you mean `payments.auto_claim`?"),
         (["--set", "payments.auto_claim"], "write path=value"),
         (["--set", "payments.auto_claim=perhaps"], "payments.auto_claim"),
+        (["--set", "listen=nowhere"], "listen: `nowhere` is not host:port"),
+        (["--set", "store.delay_ms="], "command line: `store.delay_ms`"),
         (["--log-level", "loud"], "use one of debug, error, info, warning"),
         (["--config", "/nonexistent/leyden.toml"], "does not exist"),
     ],
@@ -82,6 +84,13 @@ def test_node_with_a_wrong_setting_does_not_start(leyden: Leyden, arguments: lis
     done = leyden("node", *arguments)
     assert done.exit_code == 1
     assert said in done.stderr
+
+
+def test_node_that_takes_no_connections(leyden: Leyden) -> None:
+    """An empty list is a value: what is missing then is only the data directory."""
+    done = leyden("node", "--set", "listen=")
+    assert done.exit_code == 1
+    assert "leyden init" in done.stderr
 
 
 def test_node_without_a_data_directory_says_how_to_make_one(leyden: Leyden, tmp_path: Path) -> None:

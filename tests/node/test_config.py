@@ -48,6 +48,16 @@ def test_variables_are_converted_to_what_the_key_holds(tmp_path: Path) -> None:
     assert loaded.log.levels == {"peer": "debug", "chain": "error"}
 
 
+def test_text_of_a_flag_is_read_as_that_of_a_variable(tmp_path: Path) -> None:
+    """`--set` gives text whatever the key holds, and an empty list must be possible."""
+    file = "listen = ['127.0.0.1:1']\n[log.levels]\npeer = 'info'\n"
+    assert load(tmp_path, file, listen="").listen == ()
+    assert load(tmp_path, file, listen="127.0.0.1:0, [::1]:9735").listen == ("127.0.0.1:0", "[::1]:9735")
+    assert load(tmp_path, file, listen=["127.0.0.1:2"]).listen == ("127.0.0.1:2",)
+    levels: dict[str, Any] = {"log.levels": "chain=error"}
+    assert load(tmp_path, file, **levels).log.levels == {"chain": "error"}
+
+
 def test_file_with_its_own_place_names_the_data_directory(tmp_path: Path) -> None:
     """`--config` alone is enough to start a node."""
     file = tmp_path / "other.toml"
@@ -102,7 +112,9 @@ def test_mistake_in_the_file_is_said_with_its_place(tmp_path: Path, text: str, s
         ),
         ({"LEYDEN_STORE_DELAY_MS": "soon"}, {}, "LEYDEN_STORE_DELAY_MS: `store.delay_ms`: expected `int`, got `str`"),
         ({"LEYDEN_LOG_LEVELS": "debug"}, {}, "needs name=value pairs"),
-        ({}, {"log.level": "loud"}, "--log.level: `log.level`: invalid enum value 'loud'; use one of"),
+        ({}, {"log.level": "loud"}, "command line: `log.level`: invalid enum value 'loud'; use one of"),
+        ({}, {"store.delay_ms": "soon"}, "command line: `store.delay_ms`: expected `int`, got `str`"),
+        ({}, {"log.levels": "debug"}, "command line: `log.levels` needs name=value pairs"),
         ({}, {"log.levle": "debug"}, "no setting `log.levle`; did you mean `log.level`?"),
     ],
 )

@@ -96,7 +96,9 @@ def run_node(
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="Any setting of the file, as path=value: payments.auto_claim=false.", show_default=False
+            "--set",
+            help="Any setting of the file, as path=value: payments.auto_claim=false; lists as a,b: listen= takes none.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:

@@ -22,6 +22,9 @@ ENVIRONMENT_PREFIX = "LEYDEN_"
 OTHER_VARIABLES = ("LEYDEN_CONFIG", "LEYDEN_PASSPHRASE", "LEYDEN_WORDS")
 """Variables that name no key: the file itself, and secrets that no file should hold."""
 
+COMMAND_LINE = "command line"
+"""Where flags come from, in errors: one key may have an option of its own, `--set`, or both."""
+
 Table = dict[str, Any]
 
 
@@ -37,7 +40,8 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     Args:
         path: the file; None: `leyden.toml` in the data directory, if there is one.
         environment: usually `os.environ`.
-        flags: values by path, e.g. `{"log.level": "debug"}`; None leaves a key alone.
+        flags: values by path, e.g. `{"log.level": "debug"}`; None leaves a key alone. Text for a list or table is
+            read as in a variable: `a,b`, and empty for none.
     Raises: CommandRejected, code `invalid_config`: the sentence names the file or variable, the key, and what is
     expected.
     """
@@ -51,13 +55,14 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     for key, text in _from_environment(environment):
         _set(content, key, text)
         origin[key] = ENVIRONMENT_PREFIX + key.upper().replace(".", "_")
-    known = {key for key, _ in keys()}
+    known = {key: _plain(field.type) for key, field in keys()}
     for key, value in flags.items():
         if key not in known:
-            raise _invalid(f"there is no setting `{key}`{_nearest(key, known)}")
+            raise _invalid(f"there is no setting `{key}`{_nearest(key, list(known))}")
         if value is not None:
-            _set(content, key, str(value) if isinstance(value, Path) else value)
-            origin[key] = "--" + key.replace("_", "-")
+            read = _list_or_text(known[key], value, f"{COMMAND_LINE}: `{key}`") if isinstance(value, str) else value
+            _set(content, key, str(read) if isinstance(read, Path) else read)
+            origin[key] = COMMAND_LINE
     if not content.get("data_dir"):
         content["data_dir"] = str(data_dir if path is None else path.parent)
     content["data_dir"] = str(Path(str(content["data_dir"])).expanduser().absolute())
