@@ -91,6 +91,19 @@ def test_payments_are_listed(leyden: Leyden, node: SmallNode) -> None:
     assert [view["payment_id"] for view in json.loads(leyden("payments", "--json").stdout)] == ["aa", "bb"]
 
 
+def test_held_payment_says_how_it_is_claimed(leyden: Leyden, node: SmallNode) -> None:
+    """Its event may have been acknowledged long ago."""
+    node.payment_views = {
+        "cc": payment("cc", direction="inbound", status="claimable", set_id=32 * "5e", deadline_height=130),
+    }
+    line = leyden("payments").stdout.splitlines()[1]
+    assert line.split()[2:4] == ["in", "claimable"]
+    assert f"set {32 * '5e'}, before block 130" in line
+    shown = leyden("payments", "cc").stdout
+    assert 32 * "5e" in shown
+    assert "block 130" in shown
+
+
 def test_claimable_payment_is_answered(leyden: Leyden, node: SmallNode) -> None:
     """The answer to an event payment_claimable."""
     assert leyden("claim", "5e7", "--preimage", "00").exit_code == 0

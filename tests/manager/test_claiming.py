@@ -77,6 +77,8 @@ def test_wrong_answers_change_nothing() -> None:
         assert refused.value.code == code
     with pytest.raises(CommandRejected):
         claiming.fail_payment(stage.m("bob"), bytes(32))
+    [held] = claiming.held(stage.m("bob"))
+    assert held.set_id == set_id
     claim(stage)
     stage.prompt("bob", "claim")
     stage.check()

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from leyden.base.errors import CommandRejected
 from leyden.bitcoin.networks import MAINNET, REGTEST, SIGNET, Network
 from leyden.crypto.hashes import sha256
 from leyden.invoices import bolt11
@@ -272,5 +273,7 @@ async def test_a_claim_with_a_wrong_preimage_claims_nothing(shop: Shop) -> None:
     set_id = str((await event_of(shop.bob, "payment_claimable")).fields["set_id"])
     for wrong in (None, "ab" * 32, "zz", "ab"):
         await refused(shop.bob, "wrong_preimage", shop.bob.claim_payment, set_id, wrong)
+    with pytest.raises(CommandRejected, match="is not known here"):
+        await shop.bob.claim_payment(set_id)
     await shop.bob.claim_payment(set_id, preimage.hex())
     assert (await shop.alice.wait_payment(started.payment_id)).preimage == preimage.hex()

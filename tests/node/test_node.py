@@ -164,6 +164,32 @@ async def test_event_comes_again_until_it_is_acknowledged(world: World) -> None:
             assert await alice.events() == []
 
 
+async def test_held_payment_is_listed_until_it_is_answered(world: World) -> None:
+    """Whoever acknowledged its event, or lost the program that did, must find it, its set_id and its deadline."""
+    preimage = bytes(range(32))
+    async with world.node("alice") as alice:
+        async with world.node("bob") as bob:
+            await world.join(alice, bob)
+            invoice = await bob.create_invoice(10_000_000, "held", payment_hash=sha256(preimage).hex())
+            await alice.pay(invoice.invoice)
+            asked = await event_of(bob, "payment_claimable")
+            await bob.acknowledge_event(asked.event_id)
+            [held] = await bob.payments()
+            assert (held.status, held.direction, held.amount_msat) == ("claimable", "inbound", 10_000_000)
+            assert held.payment_hash == invoice.payment_hash
+            assert held.set_id == asked.fields["set_id"]
+            assert held.deadline_height == asked.fields["deadline_height"]
+        async with world.node("bob") as bob:
+            await until_listening(bob)
+            [again] = await bob.payments()
+            assert (again.payment_id, again.set_id, again.status) == (held.payment_id, held.set_id, "claimable")
+            assert again == await bob.wait_payment(held.payment_id)
+            await bob.claim_payment(str(held.set_id), preimage.hex())
+            await event_of(bob, "payment_claimed")
+            [taken] = await bob.payments()
+            assert (taken.payment_id, taken.status, taken.set_id) == (held.payment_id, "succeeded", None)
+
+
 async def first(node: Node, count: int) -> Any:
     """Yield the first events that are no ChannelReady."""
     async for handle in node.events_iterator():

@@ -25,7 +25,9 @@ PaymentIdOption = typer.Option(
 )
 PartsOption = typer.Option(help="In how many parts it may be split.", min=1, max=483)
 WaitOption = typer.Option("--no-wait", help="Return when the payment is under way.")
-SetIdArgument = typer.Argument(metavar="SET_ID", help="set_id of an event payment_claimable.")
+SetIdArgument = typer.Argument(
+    metavar="SET_ID", help="set_id of an event payment_claimable, or of a held payment in `payments`."
+)
 
 
 def invoice(
@@ -182,6 +184,8 @@ def _show_payment(view: "PaymentView") -> None:
         ("payment hash", view.payment_hash),
         ("preimage", view.preimage),
         ("payee", view.payee),
+        ("set id", view.set_id),
+        ("claim before", None if view.deadline_height is None else f"block {view.deadline_height}"),
         ("payment id", view.payment_id),
         ("created", show_time(view.created_seconds)),
         ("finished", None if view.finished_seconds is None else show_time(view.finished_seconds)),
@@ -219,16 +223,27 @@ def payments(
             show_msat(view.amount_msat),
             show_msat(view.fee_msat) if view.direction == "outbound" else "-",
             short(view.payment_hash, 12),
-            view.reason or "",
+            view.reason or _to_claim(view),
         )
         for view in views
     ]
-    print_table(("created", "way", "status", "amount>", "fee>", "payment hash", "reason"), rows, "no payments yet")
+    print_table(
+        ("created", "way", "status", "amount>", "fee>", "payment hash", "reason, or how to claim"),
+        rows,
+        "no payments yet",
+    )
+
+
+def _to_claim(view: "PaymentView") -> str:
+    """Return what a held payment needs: its whole set_id, because `claim` and `fail` take no part of it."""
+    return f"set {view.set_id}, before block {view.deadline_height}" if view.status == "claimable" else ""
 
 
 def claim(
     set_id: Annotated[str, SetIdArgument],
-    preimage: Annotated[str | None, typer.Option(help="For an invoice made with a hash.", show_default=False)] = None,
+    preimage: Annotated[
+        str | None, typer.Option(help="Needed for an invoice made with a hash.", show_default=False)
+    ] = None,
     directory: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

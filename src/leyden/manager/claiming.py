@@ -104,7 +104,7 @@ def question_id(claimable: ClaimableSet) -> str:
 def _show(m: Manager, claimable: ClaimableSet) -> None:
     """Record the verdict in every part's journal, then ask: it is never judged again, only its deadline passes."""
     claimable.status = ClaimableStatus.SHOWN
-    deadline = claimable.expiry_height - m.config.claim_deadline_blocks
+    deadline = deadline_height(m, claimable)
     slots = _slots_of(m, claimable)
     left = len(slots)
 
@@ -141,7 +141,7 @@ def ask(m: Manager, claimable: ClaimableSet) -> None:
             claimable.received_msat(),
             claimable.purpose,
             tuple(claimable.custom_records),
-            claimable.expiry_height - m.config.claim_deadline_blocks,
+            deadline_height(m, claimable),
         ),
     )
 
@@ -159,11 +159,27 @@ def claim_payment(m: Manager, set_id: bytes, preimage: bytes) -> bytes:
     if claimable is None or claimable.status is not ClaimableStatus.SHOWN:
         raise CommandRejected("no claimable payment has this set_id", code="unknown_claimable")
     secret = preimage or claimable.preimage
+    if not secret:
+        raise CommandRejected(
+            "the preimage of this payment is not known here (its invoice was made with a payment_hash): "
+            "give the 32-byte preimage to claim it",
+            code="wrong_preimage",
+        )
     if sha256(secret) != claimable.payment_hash:
         raise CommandRejected("this preimage does not belong to the payment_hash", code="wrong_preimage")
-    if m.env.block_height >= claimable.expiry_height - m.config.claim_deadline_blocks:
+    if m.env.block_height >= deadline_height(m, claimable):
         raise CommandRejected("too close to the expiry of the payment to claim it safely", code="claim_too_late")
     return start_claim(m, claimable, secret)
+
+
+def held(m: Manager) -> list[ClaimableSet]:
+    """Return the complete payments to us that are not ours yet: shown and not answered, or being claimed."""
+    return [one for one in m.claimables.values() if one.status is not ClaimableStatus.INCOMPLETE]
+
+
+def deadline_height(m: Manager, claimable: ClaimableSet) -> int:
+    """Return the height from which on a set can no longer be claimed, and is failed."""
+    return claimable.expiry_height - m.config.claim_deadline_blocks
 
 
 def fail_payment(m: Manager, set_id: bytes) -> None:
@@ -194,7 +210,7 @@ def start_claim(m: Manager, claimable: ClaimableSet, preimage: bytes) -> bytes:
         ClaimPart(channel_id, htlc_id, amount_msat) for (channel_id, htlc_id), amount_msat in claimable.parts.items()
     ]
     claim = Claim(
-        claim_id_of(parts),
+        claim_id_of(claimable),
         claimable.payment_hash,
         preimage,
         claimable.payment_secret,
@@ -207,9 +223,10 @@ def start_claim(m: Manager, claimable: ClaimableSet, preimage: bytes) -> bytes:
     return claim.claim_id
 
 
-def claim_id_of(parts: list[ClaimPart]) -> bytes:
-    """Name a claim by its parts, 32 bytes."""
-    return sha256(b"".join([part.channel_id + part.htlc_id.to_bytes(8, "big") for part in parts]))
+def claim_id_of(claimable: ClaimableSet) -> bytes:
+    """Name the claim of a complete set by its parts, 32 bytes: the same before the claim and in every life."""
+    parts = sorted(claimable.parts)
+    return sha256(b"".join([channel_id + htlc_id.to_bytes(8, "big") for channel_id, htlc_id in parts]))
 
 
 def write_claim(m: Manager, claim: Claim) -> None:
@@ -353,7 +370,7 @@ def on_time(m: Manager) -> None:
 def on_block(m: Manager) -> None:
     """At their deadline sets that nobody claimed fail, and claims that are not durable everywhere are abandoned."""
     for claimable in list(m.claimables.values()):
-        too_late = m.env.block_height >= claimable.expiry_height - m.config.claim_deadline_blocks
+        too_late = m.env.block_height >= deadline_height(m, claimable)
         if too_late and claimable.status is not ClaimableStatus.CLAIMING:
             fail_set(m, claimable, None)
     for claim_id in list(m.claim_blockers):

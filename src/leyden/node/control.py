@@ -213,7 +213,10 @@ class NodeControl(Protocol):
         ...
 
     async def payments(self) -> list[PaymentView]:
-        """List payments in both directions, the oldest first, that are not forgotten yet."""
+        """List payments in both directions, the oldest first, that are not forgotten yet; also those that are held.
+
+        A node that starts knows what it holds when it has followed the chain to its tip (`is_synced`).
+        """
         ...
 
     async def payment(self, payment_id: str) -> PaymentView:
@@ -221,7 +224,10 @@ class NodeControl(Protocol):
         ...
 
     async def wait_payment(self, payment_id: str, timeout_seconds: int = 60) -> PaymentView:
-        """Return the payment when it has ended, or as it is after the time. Code: `unknown_payment`."""
+        """Return the payment when it has ended, or as it is after the time. Code: `unknown_payment`.
+
+        One that is `claimable` waits for its answer, so it is returned at once.
+        """
         ...
 
     # --- events -------------------------------------------------------------------------------------------------------

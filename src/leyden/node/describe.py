@@ -10,8 +10,10 @@ from leyden.channel.states import Normal
 from leyden.invoices.fields import Bolt11Invoice
 from leyden.journal.node_records import PaymentReceived
 from leyden.journal.records import ForwardingPolicy
+from leyden.manager import claiming
 from leyden.manager.events import Event
-from leyden.manager.state import Slot
+from leyden.manager.manager import Manager
+from leyden.manager.state import ClaimableSet, ClaimableStatus, Slot
 from leyden.node import closing
 from leyden.node.core import NodeCore
 from leyden.node.parse import format_scid
@@ -155,6 +157,23 @@ def received_view(received: PaymentReceived) -> PaymentView:
         parts=0,
         created_seconds=received.seconds,
         finished_seconds=received.seconds,
+    )
+
+
+def held_view(manager: Manager, held: ClaimableSet) -> PaymentView:
+    """Return a payment to us that is held, or being claimed, for users."""
+    return PaymentView(
+        payment_id=claiming.claim_id_of(held).hex(),
+        payment_hash=held.payment_hash.hex(),
+        direction="inbound",
+        status="claimable" if held.status is ClaimableStatus.SHOWN else "pending",
+        amount_msat=held.received_msat(),
+        fee_msat=0,
+        in_flight_msat=0,
+        parts=len(held.parts),
+        created_seconds=held.since_seconds,
+        set_id=held.set_id.hex(),
+        deadline_height=claiming.deadline_height(manager, held),
     )
 
 

@@ -278,6 +278,7 @@ class NodeMethods(ABC):
         await core.all_durable()
         views = [describe.payment_view(one) for one in core.manager.node.ledger.payments.values()]
         views += [describe.received_view(one) for one in core.manager.node.received.values()]
+        views += [describe.held_view(core.manager, one) for one in claiming.held(core.manager)]
         return sorted(views, key=lambda view: view.created_seconds)
 
     async def payment(self, payment_id: str) -> PaymentView:

@@ -351,13 +351,16 @@ def find(core: NodeCore, payment_id: str) -> PaymentView:
     received = core.manager.node.received.get(named)
     if received is not None:
         return describe.received_view(received)
+    for held in claiming.held(core.manager):
+        if claiming.claim_id_of(held) == named:
+            return describe.held_view(core.manager, held)
     raise CommandRejected("no payment has this payment_id", code="unknown_payment")
 
 
 async def wait(core: NodeCore, payment_id: str, timeout_seconds: float) -> PaymentView:
     """Return the payment when it has ended, or as it is after the time."""
     view = find(core, payment_id)
-    if view.status == "pending":
+    if view.status == "pending" and view.direction == "outbound":
         named = bytes.fromhex(payment_id)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         core.payment_waiters.setdefault(named, []).append(waiter)

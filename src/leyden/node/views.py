@@ -26,7 +26,7 @@ ChannelStateName: TypeAlias = Literal[
 
 ChannelTypeName: TypeAlias = Literal["static_remotekey", "anchors"]
 PaymentDirection: TypeAlias = Literal["outbound", "inbound"]
-PaymentStatus: TypeAlias = Literal["pending", "succeeded", "failed"]
+PaymentStatus: TypeAlias = Literal["pending", "claimable", "succeeded", "failed"]
 
 
 # --- the node ---------------------------------------------------------------------------------------------------------
@@ -243,10 +243,12 @@ class DecodedInvoice(msgspec.Struct, frozen=True, kw_only=True):
 class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     """A payment of ours or to us.
 
-    payment_id: chosen by the caller for outbound payments; inbound ones carry their claim_id. preimage: the proof, when
-    it succeeded. fee_msat: what the parts that arrived cost; in_flight_msat: what is under way. When it failed: reason
-    is a stable name (`payments/outcome.py`), advice says what to do, failure_code and failure_name are BOLT 4's,
-    failing_hop counts from our peer (0), each None when unknown.
+    payment_id: chosen by the caller for outbound payments; inbound ones carry their claim_id. status: `claimable` is
+    inbound, held until `claim_payment(set_id)` or `fail_payment(set_id)`; from deadline_height on it is failed (both
+    None unless it is held or being claimed, and created_seconds is then not before this start of the node). preimage:
+    the proof, when it succeeded. fee_msat: what the parts that arrived cost; in_flight_msat: what is under way. When it
+    failed: reason is a stable name (`payments/outcome.py`), advice says what to do, failure_code and failure_name are
+    BOLT 4's, failing_hop counts from our peer (0), each None when unknown.
     """
 
     payment_id: str
@@ -267,6 +269,8 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     failing_hop: int | None = None
     failure_code: int | None = None
     failure_name: str | None = None
+    set_id: str | None = None
+    deadline_height: int | None = None
 
 
 class RouteHop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
