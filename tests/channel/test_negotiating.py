@@ -46,7 +46,8 @@ def signed_by(
     closing = closing_form(party.state, fee_satoshis, 0)
     if form:
         sender = ClosingParty.FUNDER if party.core.opened.is_opener else ClosingParty.FUNDEE
-        closing = closing_candidates(closing_parameters(party.core, party.state.keys), fee_satoshis, sender)[1]
+        parameters = closing_parameters(party.core, party.state.keys)
+        closing = closing_candidates(parameters, fee_satoshis, sender, parameters.dust_limit_sat)[1]
     signature = party.signer.sign_closing(party.keys_id, closing)
     bounds = None if fee_range is None else FeeRange(*fee_range)
     return ClosingSigned(party.core.opened.channel_id, fee_satoshis, signature, bounds)
@@ -262,6 +263,16 @@ def test_dust_outputs_are_dropped() -> None:
     signature = pair.a.signer.sign_closing(pair.a.keys_id, build_closing(parameters, 1_000))
     message = ClosingSigned(pair.a.core.opened.channel_id, 1_000, signature)
     play(pair.b).refuses(message, InvalidClosing, "does not sign the closing transaction")
+
+
+@pytest.mark.parametrize(("higher", "outputs"), [(0, 1), (1, 2)])
+def test_the_dust_limit_of_who_offers_decides_what_is_dropped(higher: int, outputs: int) -> None:
+    """Each side builds by its own dust_limit_satoshis; the other takes what it would have built otherwise."""
+    limits = [ChannelLimits(), ChannelLimits()]
+    limits[higher] = ChannelLimits(dust_limit_satoshis=546)
+    pair = negotiating((limits[0], limits[1]), push_msat=500_000)
+    pair.pump()
+    check_close(pair, outputs=outputs)
 
 
 def test_a_transaction_without_outputs_is_refused() -> None:

@@ -83,12 +83,26 @@ def test_funder_that_cannot_pay_the_fee_has_no_output() -> None:
 
 def test_candidates_leave_out_the_senders_output_only() -> None:
     """A peer may give up its own output; a candidate without ours would let it take our money to the miners."""
-    both, without = closing_candidates(PARAMETERS, 1000, ClosingParty.FUNDEE)
+    both, without = closing_candidates(PARAMETERS, 1000, ClosingParty.FUNDEE, PARAMETERS.dust_limit_sat)
     assert both == build_closing(PARAMETERS, 1000)
     assert without.parties == (ClosingParty.FUNDER,)
     assert without.transaction.outputs == (TxOut(599_000, FUNDER),)
-    assert closing_candidates(PARAMETERS, 1000, ClosingParty.FUNDER)[1].parties == (ClosingParty.FUNDEE,)
-    assert len(closing_candidates(with_balances(999_999_000, 1000), 1000, ClosingParty.FUNDEE)) == 1
+    assert closing_candidates(PARAMETERS, 1000, ClosingParty.FUNDER, PARAMETERS.dust_limit_sat)[1].parties == (
+        ClosingParty.FUNDEE,
+    )
+    assert (
+        len(closing_candidates(with_balances(999_999_000, 1000), 1000, ClosingParty.FUNDEE, PARAMETERS.dust_limit_sat))
+        == 1
+    )
+
+
+def test_candidates_go_by_the_dust_limit_of_their_sender() -> None:
+    """It is the builder's own limit that counts, for both outputs."""
+    limit = PARAMETERS.dust_limit_sat
+    ours = with_balances(999_000_000, 1000 * (limit + 1))
+    assert closing_candidates(ours, 1000, ClosingParty.FUNDER, limit + 2)[2].parties == (ClosingParty.FUNDER,)
+    kept, _, lower = closing_candidates(ours, 1000, ClosingParty.FUNDER, limit - 1)
+    assert kept.parties == lower.parties
 
 
 def test_signed_closing_carries_both_signatures_and_weighs_what_was_expected() -> None:

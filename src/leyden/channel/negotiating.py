@@ -130,18 +130,22 @@ def _answer(state: LiveState, msg: ClosingSigned, env: ChannelEnv) -> int | None
 
 
 def closing_form(state: LiveState, fee_satoshis: int, form: int) -> ClosingTransaction:
-    """Return the closing transaction of this fee: form 0 as both would build it, 1 without the peer's own output."""
-    sender = ClosingParty.FUNDEE if state.core.opened.is_opener else ClosingParty.FUNDER
-    return closing_candidates(closing_parameters(state.core, state.keys), fee_satoshis, sender)[form]
+    """Return the closing transaction of this fee: form 0 as we build it, others as the peer may (`_forms`)."""
+    return _forms(state, fee_satoshis)[form]
+
+
+def _forms(state: LiveState, fee_satoshis: int) -> tuple[ClosingTransaction, ...]:
+    opened = state.core.opened
+    sender = ClosingParty.FUNDEE if opened.is_opener else ClosingParty.FUNDER
+    parameters = closing_parameters(state.core, state.keys)
+    return closing_candidates(parameters, fee_satoshis, sender, opened.remote.dust_limit_satoshis)
 
 
 def _signed_form(state: LiveState, msg: ClosingSigned) -> int:
-    """Return which form the peer signed; it may leave out its own output (BOLT 3, "Legacy Closing Transaction")."""
-    opened = state.core.opened
-    sender = ClosingParty.FUNDEE if opened.is_opener else ClosingParty.FUNDER
-    candidates = closing_candidates(closing_parameters(state.core, state.keys), msg.fee_satoshis, sender)
-    for form, closing in enumerate(candidates):
-        if closing.parties and ec.verify_ecdsa(opened.remote.funding_pubkey, closing.digest(), msg.signature):
+    """Return which form the peer signed (BOLT 3, "Legacy Closing Transaction")."""
+    peer_key = state.core.opened.remote.funding_pubkey
+    for form, closing in enumerate(_forms(state, msg.fee_satoshis)):
+        if closing.parties and ec.verify_ecdsa(peer_key, closing.digest(), msg.signature):
             return form
     raise InvalidClosing("signature does not sign the closing transaction with this fee")
 

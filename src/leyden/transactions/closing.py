@@ -134,16 +134,21 @@ def build_closing(parameters: ClosingParameters, fee_sat: int) -> ClosingTransac
 
 
 def closing_candidates(
-    parameters: ClosingParameters, fee_sat: int, sender: ClosingParty
+    parameters: ClosingParameters, fee_sat: int, sender: ClosingParty, sender_dust_limit_sat: int
 ) -> tuple[ClosingTransaction, ...]:
     """Return the transactions that a `closing_signed` of `sender` may have signed, the likely one first.
 
-    The second leaves out the sender's own output, which it MAY do; it is missing when the first has no such output.
+    Others leave out the sender's own output, which it MAY do, or go by the sender's dust limit, as it MUST: one above
+    ours takes an output of ours that we would have kept. What makes no difference is missing.
 
+    Args: sender_dust_limit_sat: its dust_limit_satoshis; the channel's acceptance has bounded it.
     Spec: BOLT 3, "Legacy Closing Transaction"; BOLT 2, "Legacy Closing Negotiation: closing_signed".
     """
-    likely = build_closing(parameters, fee_sat)
-    if sender not in likely.parties:
-        return (likely,)
-    other = ClosingParty.FUNDEE if sender is ClosingParty.FUNDER else ClosingParty.FUNDER
-    return (likely, _build(parameters, fee_sat, (other,)))
+    candidates = [build_closing(parameters, fee_sat)]
+    if sender in candidates[0].parties:
+        other = ClosingParty.FUNDEE if sender is ClosingParty.FUNDER else ClosingParty.FUNDER
+        candidates.append(_build(parameters, fee_sat, (other,)))
+    if sender_dust_limit_sat != parameters.dust_limit_sat:
+        theirs = msgspec.structs.replace(parameters, dust_limit_sat=sender_dust_limit_sat)
+        candidates.append(build_closing(theirs, fee_sat))
+    return tuple(candidates)
