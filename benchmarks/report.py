@@ -189,7 +189,7 @@ def _details(seen: Seen) -> list[str]:
                 f"{number(details['p50_ms'])} / {number(details['p99_ms'])} ms{delays}",
                 " / ".join([f"{one:.2f}" for one in details["cpu_ms"]]),
                 " / ".join([f"{one:.3f}" for one in details["syncs"]]),
-                str(details["runs_failed"]),
+                str(details.get("runs_failed", details["failed"])),
             ]
         )
     columns = ["", "payments", "runs, /s", "cores of others", "p50 / p99", "CPU ms a node", "syncs a node", "failed"]
