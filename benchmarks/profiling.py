@@ -1,9 +1,9 @@
 """Where the time goes: cProfile of payer, forwarder and payee at 100 in flight, by function and by subsystem.
 
 The profiler reads the thread's CPU clock, so that waiting (for the interpreter lock, for other processes) is not
-counted; what the readings themselves cost is measured first and taken off again, and what is left is scaled to what the
-event loop's thread uses without a profiler. A call into C counts for the subsystem that makes it. The store's writer
-thread is the rest of the process's CPU time.
+counted; what the readings themselves cost is measured first and taken off again. Python code is slower under it all the
+same, so its times are scaled until everything adds up to what the event loop's thread uses without a profiler. A call
+into C counts for the subsystem that makes it. The store's writer thread is the rest of the process's CPU time.
 """
 
 import pstats
@@ -35,11 +35,15 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """One node's profile. cpu_us: of the process per payment, without the profiler; subsystems add up to it."""
+    """One node's profile. cpu_us: of the process per payment, without the profiler; subsystems add up to it.
+
+    python_scale: what the profiler's figures of Python code were multiplied with to get there.
+    """
 
     node: str
     cpu_us: float
     per_second: float
+    python_scale: float
     subsystems: dict[str, float]
     lines: list[Line]
 
@@ -84,40 +88,47 @@ def _profiled(
 
 
 class Bias(msgspec.Struct, frozen=True):
-    """Seconds that the profiler adds to a function: for each call of it, and for each call that it makes."""
+    """Seconds that the profiler adds: to a function for each call of it, to its caller for each call that it makes.
+
+    `c_`: of functions that are written in C.
+    """
 
     called: float
     calling: float
+    c_called: float
+    c_calling: float
 
 
 def _read(path: Path, node: str, count: int, cpu: tuple[float, float], per_second: float, bias: Bias) -> Profile:
     stats: dict[Place, Any] = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]
-    made: dict[Place, int] = {}
-    for entry in stats.values():
-        for caller, numbers in entry[4].items():
-            made[caller] = made.get(caller, 0) + numbers[1]
-    subsystems: dict[str, float] = {}
-    owns: list[tuple[float, int, Place]] = []
-    for place, (_primitive, calls, own, _cumulative, callers) in stats.items():
-        if _is_waiting(place):
-            continue
-        own = max(0.0, own - calls * bias.called - made.get(place, 0) * bias.calling)  # noqa: PLW2901
-        owns.append((own, calls, place))
-        for subsystem, seconds in _shares(place, own, callers).items():
-            subsystems[subsystem] = subsystems.get(subsystem, 0.0) + seconds
+    added: dict[Place, float] = {}
+    for place, (_primitive, calls, _own, _cumulative, callers) in stats.items():
+        is_c = place[0] == "~"
+        added[place] = added.get(place, 0.0) + calls * (bias.c_called if is_c else bias.called)
+        for caller, numbers in callers.items():
+            added[caller] = added.get(caller, 0.0) + numbers[1] * (bias.c_calling if is_c else bias.calling)
+    owns = {place: max(0.0, entry[2] - added[place]) for place, entry in stats.items()}
+    in_c = sum([own for place, own in owns.items() if place[0] == "~"])
     cpu_us, loop_us = cpu
-    scale = loop_us / max(sum(subsystems.values()), 1e-9)
-    scaled = {name: seconds * scale for name, seconds in subsystems.items()}
-    scaled[STORE_THREAD] = cpu_us - loop_us
-    ordered = sorted(scaled.items(), key=lambda one: -one[1])
-    owns.sort(key=lambda one: -one[0])
-    lines = [Line(_name(place), round(calls / count, 2), round(own * scale, 2)) for own, calls, place in owns[:TOP]]
-    return Profile(node, round(cpu_us, 1), per_second, {name: round(us, 1) for name, us in ordered}, lines)
-
-
-def _is_waiting(place: Place) -> bool:
-    """Whether a function only waits for something to happen."""
-    return place[0] == "~" and "'poll' of 'select.epoll'" in place[2]
+    # A call into C takes as long as without the profiler; Python code does not, so it gets what is left.
+    scale = max(0.0, loop_us * count / 1e6 - in_c) / max(sum(owns.values()) - in_c, 1e-9)
+    subsystems = {STORE_THREAD: cpu_us - loop_us}
+    lines: list[Line] = []
+    for place, own in owns.items():
+        us = own * (1.0 if place[0] == "~" else scale) * 1e6 / count
+        lines.append(Line(_name(place), round(stats[place][1] / count, 2), round(us, 2)))
+        for subsystem, part in _shares(place, us, stats[place][4]).items():
+            subsystems[subsystem] = subsystems.get(subsystem, 0.0) + part
+    ordered = sorted(subsystems.items(), key=lambda one: -one[1])
+    lines.sort(key=lambda line: -line.own_us)
+    return Profile(
+        node,
+        round(cpu_us, 1),
+        per_second,
+        round(scale, 2),
+        {name: round(us, 1) for name, us in ordered},
+        lines[:TOP],
+    )
 
 
 def _shares(place: Place, own: float, callers: dict[Place, Any]) -> dict[str, float]:
