@@ -5,10 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-import leyden
-
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 LINES_MAX = 12
 
@@ -27,7 +23,6 @@ def test_embed_example_is_short() -> None:
     assert len([line for line in source.splitlines() if line.strip()]) <= LINES_MAX
 
 
-@pytest.mark.skipif(not hasattr(leyden, "Node"), reason="the node is not here yet")
 def test_embed_example_runs(tmp_path: Path) -> None:
     """The first program that a newcomer copies must work without a change."""
     (tmp_path / "example.py").write_text(example())

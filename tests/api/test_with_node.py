@@ -68,7 +68,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("create_invoice", {"amount_msat": 5, "description": "x" * 5000}, "invalid_description"),
     ("create_invoice", {"amount_msat": 5, "description": "", "expiry_seconds": -1}, "invalid_expiry"),
     ("send_onchain", {"address": "bcrt1bad", "amount_sat": 1000}, "invalid_address"),
-    ("send_onchain", {"address": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq", "amount_sat": 1000}, "invalid_address"),
+    ("send_onchain", {"address": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq", "amount_sat": 1000}, "wrong_network"),
     ("connect", {"node_id": "02zz", "host": "127.0.0.1", "port": 9735}, "invalid_node_id"),
     ("connect", {"node_id": "02" + "ff" * 32, "host": "127.0.0.1", "port": 9735}, "invalid_node_id"),
     ("disconnect", {"node_id": NODE}, "unknown_peer"),

@@ -112,7 +112,7 @@ OPEN: list[tuple[dict[str, Any], str]] = [
     ({"feerate_per_kw": 252}, "invalid_feerate"),
     ({"feerate_per_kw": 2**32}, "invalid_feerate"),
     ({"close_to": "bcrt1nonsense"}, "invalid_address"),
-    ({"close_to": encode_address(b"\x00\x14" + bytes(20), MAINNET)}, "invalid_address"),
+    ({"close_to": encode_address(b"\x00\x14" + bytes(20), MAINNET)}, "wrong_network"),
     ({"announce": True, "zero_conf": True}, "invalid_channel_type"),
     ({"announce": True, "scid_alias": True}, "invalid_channel_type"),
 ]
@@ -178,7 +178,7 @@ async def test_closing(pair: Pair) -> None:
         await refused(alice, "invalid_feerate", alice.close, pair.channel_id, feerate_per_kw=feerate)
     elsewhere = encode_address(b"\x00\x14" + bytes(20), MAINNET)
     old = encode_address(b"\x76\xa9\x14" + bytes(20) + b"\x88\xac", REGTEST)
-    for address, code in (("x", "invalid_address"), (elsewhere, "invalid_address"), (old, "bad_closing_script")):
+    for address, code in (("x", "invalid_address"), (elsewhere, "wrong_network"), (old, "bad_closing_script")):
         await refused(alice, code, alice.close, pair.channel_id, address=address)
     assert (await pay(alice, pair.bob)).status == "succeeded", "it is as alive as before"
     await alice.close(pair.channel_id)
@@ -220,5 +220,7 @@ async def test_sending_on_chain(pair: Pair) -> None:
         await refused(alice, code, alice.send_onchain, good, amount_sat)
     for feerate in (0, -1, 252, 2**40):
         await refused(alice, "invalid_feerate", alice.send_onchain, good, 10000, feerate)
-    for address in ("", "x", good[:-1], good.upper()[:-1] + "q", encode_address(b"\x00\x14" + bytes(20), MAINNET)):
-        await refused(alice, "invalid_address", alice.send_onchain, str(address), 10000)
+    for address in ("", "x", good[:-1], good.upper()[:-1] + "q"):
+        await refused(alice, "invalid_address", alice.send_onchain, address, 10000)
+    elsewhere = encode_address(b"\x00\x14" + bytes(20), MAINNET)
+    await refused(alice, "wrong_network", alice.send_onchain, str(elsewhere), 10000)

@@ -14,7 +14,6 @@ from leyden.transactions.fees import (
     commitment_fee_sat,
     commitment_weight,
     dust_buffer_feerate_per_kw,
-    dust_exposure_msat,
     dust_limit_for_script_sat,
     htlc_fee_sat,
     htlc_success_fee_sat,
@@ -46,7 +45,7 @@ def test_fee_example_of_bolt_3() -> None:
     assert commitment_weight(len(kept), anchors) == EXAMPLE["commitment_weight"]
     fee_sat = commitment_fee_sat(feerate, len(kept), anchors)
     assert fee_sat == EXAMPLE["base_fee_satoshi"]
-    trimmed_msat = dust_exposure_msat(example_htlcs(), thresholds)
+    trimmed_msat = sum(htlc.amount_msat for htlc in example_htlcs() if thresholds.trims(htlc))
     assert fee_sat + trimmed_msat // 1000 == EXAMPLE["actual_fee_satoshi"]
 
 
@@ -67,8 +66,6 @@ def test_threshold_in_msat_is_the_rule_in_sat(
     htlc = make_commitment_htlc(0, offered, amount_msat, bytes(32), 500)
     trimmed = amount_msat // 1000 - htlc_fee_sat(offered, feerate, anchors) < dust
     assert trim_thresholds(dust, feerate, anchors).trims(htlc) == trimmed
-    exposure_msat = dust_exposure_msat([htlc, htlc], trim_thresholds(dust, feerate, anchors))
-    assert exposure_msat == (2 * amount_msat if trimmed else 0)
 
 
 @pytest.mark.parametrize(

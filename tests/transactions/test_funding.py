@@ -4,10 +4,10 @@ from leyden.bitcoin.base58 import decode_check
 from leyden.bitcoin.block import Block
 from leyden.bitcoin.networks import REGTEST
 from leyden.bitcoin.script import p2wpkh, p2wsh_of_script, push_data
-from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut, txid_from_hex, txid_to_hex
+from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, txid_from_hex, txid_to_hex
 from leyden.crypto.ec import public_key, signature_from_der, verify_ecdsa
 from leyden.crypto.hashes import hash160, sha256d
-from leyden.transactions.funding import channel_id_of, find_funding_output, funding_output, funding_witness
+from leyden.transactions.funding import channel_id_of, funding_output, funding_witness
 from leyden.transactions.scripts import funding_script
 from tests.transactions.bolt03_vectors import load
 
@@ -21,9 +21,8 @@ def test_funding_transaction_of_appendix_b_has_our_funding_output() -> None:
     output = funding_output(int(B["funding_satoshis"]), LOCAL_KEY, REMOTE_KEY)
     assert funding_script(LOCAL_KEY, REMOTE_KEY).hex() == B["funding_witness_script"]
     assert output.script_pubkey == p2wsh_of_script(bytes.fromhex(B["funding_witness_script"]))
-    outpoint = find_funding_output(FUNDING_TX, output)
-    assert outpoint == OutPoint(txid_from_hex(B["txid"]), int(B["funding_output"]))
-    assert find_funding_output(FUNDING_TX, TxOut(output.value_sat - 1, output.script_pubkey)) is None
+    assert FUNDING_TX.txid() == txid_from_hex(B["txid"])
+    assert FUNDING_TX.outputs[int(B["funding_output"])] == output
 
 
 def test_funding_transaction_of_appendix_b_is_whole() -> None:

@@ -5,7 +5,7 @@ import pytest
 from leyden.base.errors import CommandRejected
 from leyden.bitcoin.networks import MAINNET, REGTEST, SIGNET, TESTNET, Network
 from leyden.bitcoin.script import null_data, p2pkh, p2tr, p2wpkh, p2wsh
-from leyden.wallet.checks import check_feerate, check_output, feerate_from_sat_per_vb, parse_destination
+from leyden.wallet.checks import check_feerate, check_output, parse_destination
 
 BC_P2WPKH = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 BCRT_P2WPKH = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
@@ -31,14 +31,14 @@ def test_addresses(text: str, network: Network, script: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "network", "code"),
     [
-        ("", REGTEST, "bad_address"),
-        ("   ", REGTEST, "bad_address"),
-        ("hello", REGTEST, "bad_address"),
-        (BCRT_P2WPKH[:-1], REGTEST, "bad_address"),
-        (BCRT_P2WPKH[:-1] + "q", REGTEST, "bad_address"),
-        ("bcrt1" + "q" * 500, REGTEST, "bad_address"),
-        ("lnbcrt1pvjluezpp5qqqsyq", REGTEST, "bad_address"),
-        ("🙂" * 20, REGTEST, "bad_address"),
+        ("", REGTEST, "invalid_address"),
+        ("   ", REGTEST, "invalid_address"),
+        ("hello", REGTEST, "invalid_address"),
+        (BCRT_P2WPKH[:-1], REGTEST, "invalid_address"),
+        (BCRT_P2WPKH[:-1] + "q", REGTEST, "invalid_address"),
+        ("bcrt1" + "q" * 500, REGTEST, "invalid_address"),
+        ("lnbcrt1pvjluezpp5qqqsyq", REGTEST, "invalid_address"),
+        ("🙂" * 20, REGTEST, "invalid_address"),
         (BC_P2WPKH, REGTEST, "wrong_network"),
         (TB_P2WPKH, REGTEST, "wrong_network"),
         (BCRT_P2WPKH, MAINNET, "wrong_network"),
@@ -96,32 +96,4 @@ def test_feerates_out_of_range(feerate_per_kw: int, code: str) -> None:
     """A feerate in the wrong unit would burn the wallet."""
     with pytest.raises(CommandRejected) as refused:
         check_feerate(feerate_per_kw)
-    assert refused.value.code == code
-
-
-@pytest.mark.parametrize(
-    ("text", "feerate_per_kw"),
-    [("1", 250), ("1.0", 250), ("2.5", 625), (" 12.345 ", 3_087), ("1000", 250_000), ("001", 250), ("1.001", 251)],
-)
-def test_feerates_in_sat_per_vb(text: str, feerate_per_kw: int) -> None:
-    """Users think in sat/vB."""
-    assert feerate_from_sat_per_vb(text) == feerate_per_kw
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "x", "1,5", "-1", "+1", "1e3", ".5", "1.", "1.2345", "\u0661", "0x10", "1 000", "9" * 30, "1.2.3", "nan"],
-)
-def test_feerates_that_are_none(text: str) -> None:
-    """Guessing what was meant would be guessing with the user's money."""
-    with pytest.raises(CommandRejected) as refused:
-        feerate_from_sat_per_vb(text)
-    assert refused.value.code == "bad_feerate"
-
-
-@pytest.mark.parametrize(("text", "code"), [("0.5", "feerate_too_low"), ("1000.1", "feerate_too_high")])
-def test_feerates_in_sat_per_vb_are_bounded(text: str, code: str) -> None:
-    """The bounds hold in every unit."""
-    with pytest.raises(CommandRejected) as refused:
-        feerate_from_sat_per_vb(text)
     assert refused.value.code == code

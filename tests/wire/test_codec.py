@@ -16,7 +16,6 @@ from leyden.wire.codec import (
     encode_bigsize,
     encode_signed,
     encode_truncated,
-    is_point_shaped,
 )
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "bolt01"
@@ -100,12 +99,3 @@ def test_truncated_integers_out_of_range_are_refused(value: int, width: int) -> 
     """Only a bug of ours can ask for it."""
     with pytest.raises(ValueError, match="does not fit"):
         encode_truncated(value, width)
-
-
-@pytest.mark.parametrize(
-    ("raw", "good"),
-    [(b"\x02" + bytes(32), True), (b"\x03" + bytes(32), True), (b"\x04" + bytes(32), False), (b"\x02" * 32, False)],
-)
-def test_point_shape_is_length_and_first_byte(raw: bytes, good: bool) -> None:
-    """Whether it lies on the curve is asked where the key is used, and costs far more."""
-    assert is_point_shaped(raw) is good

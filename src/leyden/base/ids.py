@@ -11,15 +11,6 @@ ChannelId = NewType("ChannelId", bytes)
 JournalId = NewType("JournalId", str)
 """Name of a journal: `node`, or `channel/` and the hex of the channel_id, fixed at birth."""
 
-PaymentHash = NewType("PaymentHash", bytes)
-"""SHA-256 of a payment preimage, 32 bytes."""
-
-PaymentId = NewType("PaymentId", bytes)
-"""32 bytes chosen by the caller of `pay`; the key of idempotent sending."""
-
-ShortChannelId = NewType("ShortChannelId", int)
-"""block height << 40 | transaction index << 16 | output index."""
-
 NODE_JOURNAL = JournalId("node")
 
 

@@ -8,7 +8,7 @@ from typing import Final, cast, final
 from leyden.base.errors import DriverError
 from leyden.demo.errors import DemoFailed
 from leyden.demo.processes import DemoNode, Processes
-from leyden.node.views import ChannelView, EventView, PaymentView
+from leyden.node.views import EventView, PaymentView
 
 MINER_ADDRESS: Final = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 """Gets what the demo's later blocks pay: the on-chain fees are counted there."""
@@ -119,11 +119,6 @@ class World:
     async def events(self, name: str, kind: str) -> list[EventView]:
         """Return the events of one kind that a node has told."""
         return [event for event in await self.node(name).api.events() if event.type == kind]
-
-    async def channels_between(self, one: str, other: str) -> list[ChannelView]:
-        """Return the channels that `one` opened to `other`."""
-        peer = self.node(other).node_id
-        return [c for c in await self.node(one).api.channels() if c.node_id == peer and c.is_opener]
 
     # --- crashes ------------------------------------------------------------------------------------------------------
 

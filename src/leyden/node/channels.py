@@ -18,8 +18,9 @@ from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.node import closing, describe
 from leyden.node.core import NodeCore
-from leyden.node.parse import check_feerate, parse_address, parse_hex
+from leyden.node.parse import check_feerate, parse_hex
 from leyden.node.views import ChannelOpening, ChannelTypeName, ClosingView, ForwardingPolicyView, PeerView
+from leyden.wallet.checks import parse_destination
 from leyden.wallet.wallet import AddressKind
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 
@@ -122,7 +123,7 @@ async def open_channel(
         temporary_channel_id=core.random32(),
         channel_keys_id=core.random32(),
         user_channel_id=user_channel_id,
-        upfront_shutdown_script=parse_address(close_to, manager.config.network) if close_to else b"",
+        upfront_shutdown_script=parse_destination(close_to, manager.config.network) if close_to else b"",
         policy=manager.config.policy,
     )
     waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -184,7 +185,7 @@ async def close(
 
 def _closing_script(core: NodeCore, slot: Slot, address: str | None) -> bytes:
     if address:
-        return parse_address(address, core.manager.config.network)
+        return parse_destination(address, core.manager.config.network)
     promised = slot.state.core.opened.local.upfront_shutdown_script
     if promised:
         return promised

@@ -103,7 +103,7 @@ class NodeControl(Protocol):
 
         push_msat: a gift to the peer. feerate_per_kw: of the funding transaction. close_to: address for a cooperative
         close. Codes: `not_connected`, `invalid_amount`, `insufficient_funds`, `open_refused` (the peer's words),
-        `invalid_address`.
+        `invalid_address`, `wrong_network`.
         """
         ...
 
@@ -116,7 +116,8 @@ class NodeControl(Protocol):
     ) -> ClosingView:
         """Start to close a channel, together with the peer or, forced, alone.
 
-        address: where our funds go (cooperative only). Codes: `unknown_channel`, `already_closing`, `invalid_address`.
+        address: where our funds go (cooperative only). Codes: `unknown_channel`, `already_closing`,
+            `invalid_address`, `wrong_network`.
         """
         ...
 

@@ -8,8 +8,9 @@ from leyden.channel import limits
 from leyden.channel.states import Closed, Normal
 from leyden.node.closing import funds_of, is_closing
 from leyden.node.core import NodeCore
-from leyden.node.parse import check_feerate, parse_address
+from leyden.node.parse import check_feerate
 from leyden.node.views import AddressView, Balance, TransactionView
+from leyden.wallet.checks import parse_destination
 from leyden.wallet.wallet import ANCHOR_RESERVE_SAT, AddressKind
 
 
@@ -79,7 +80,7 @@ def balance(core: NodeCore) -> Balance:
 async def send(core: NodeCore, address: str, amount_sat: int | None, feerate_per_kw: int | None) -> TransactionView:
     """Pay an address."""
     count_anchor_channels(core)
-    script = parse_address(address, core.manager.config.network)
+    script = parse_destination(address, core.manager.config.network)
     feerate = core.manager.env.closing_feerate_per_kw if feerate_per_kw is None else check_feerate(feerate_per_kw)
     wallet = core.wallet
     if amount_sat is None:

@@ -1,8 +1,6 @@
 """Hexadecimal of callers into bytes, with a sentence when it is none."""
 
-from leyden.base.errors import CommandRejected, DecodeError
-from leyden.bitcoin.address import decode_address
-from leyden.bitcoin.networks import Network
+from leyden.base.errors import CommandRejected
 
 FEERATE_MIN_PER_KW = 253
 FEERATE_MAX_PER_KW = 250_000
@@ -27,16 +25,6 @@ def check_feerate(feerate_per_kw: int) -> int:
             code="invalid_feerate",
         )
     return feerate_per_kw
-
-
-def parse_address(text: str, network: Network) -> bytes:
-    """Return the script of an address. Raises CommandRejected (`invalid_address`)."""
-    try:
-        return decode_address(text, network)
-    except DecodeError as error:
-        raise CommandRejected(
-            f"{text[:100]!r} is no address of {network.name}: {error}", code="invalid_address"
-        ) from None
 
 
 def format_scid(scid: int) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from leyden.base.ids import ChannelId, channel_journal
 from leyden.bitcoin.networks import REGTEST
 from leyden.channel.snapshot import encode_core
 from leyden.channel.states import AwaitingReady, Normal
@@ -183,8 +182,3 @@ def _again(node: SimNode) -> Iterator[str]:
     copy.write_acknowledgements()
     for append in copy.outbox.take_batch():
         yield f"a restart would write {len(append.records)} records to {append.journal}"
-
-
-def journal_of(slot: Slot) -> str:
-    """Return the name of a channel's journal."""
-    return channel_journal(ChannelId(slot.channel_id))

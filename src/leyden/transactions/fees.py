@@ -4,8 +4,6 @@ Spec: BOLT 3, "Fees", "Trimmed Outputs" and "Dust Limits"; BOLT 2, "Bounding exp
 max_dust_htlc_exposure_msat".
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
 from leyden.bitcoin.script import ScriptType, classify
@@ -120,17 +118,6 @@ def trim_thresholds(dust_limit_sat: int, feerate_per_kw: int, anchors: bool) -> 
     return TrimThresholds(
         offered_msat=(dust_limit_sat + htlc_timeout_fee_sat(feerate_per_kw, anchors)) * 1000,
         received_msat=(dust_limit_sat + htlc_success_fee_sat(feerate_per_kw, anchors)) * 1000,
-    )
-
-
-def dust_exposure_msat(htlcs: Iterable[CommitmentHtlc], thresholds: TrimThresholds) -> int:
-    """Return the millisatoshi of all HTLCs that this commitment trims.
-
-    Spec: BOLT 2, "Bounding exposure to trimmed in-flight HTLCs: max_dust_htlc_exposure_msat".
-    """
-    offered_msat, received_msat = thresholds.offered_msat, thresholds.received_msat
-    return sum(
-        htlc.amount_msat for htlc in htlcs if htlc.amount_msat < (offered_msat if htlc.offered else received_msat)
     )
 
 

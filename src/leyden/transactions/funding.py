@@ -5,7 +5,7 @@ Spec: BOLT 3, "Funding Transaction Output"; BOLT 2, "Definition of channel_id".
 
 from leyden.bitcoin.script import p2wsh_of_script
 from leyden.bitcoin.sighash import SIGHASH_ALL
-from leyden.bitcoin.tx import OutPoint, Transaction, TxOut
+from leyden.bitcoin.tx import OutPoint, TxOut
 from leyden.crypto.ec import signature_to_der
 from leyden.transactions.scripts import funding_script
 
@@ -13,14 +13,6 @@ from leyden.transactions.scripts import funding_script
 def funding_output(funding_satoshis: int, public_key_a: bytes, public_key_b: bytes) -> TxOut:
     """Return the funding output of so many satoshi for two funding keys (33 bytes each, in any order)."""
     return TxOut(funding_satoshis, p2wsh_of_script(funding_script(public_key_a, public_key_b)))
-
-
-def find_funding_output(transaction: Transaction, output: TxOut) -> OutPoint | None:
-    """Return where `transaction` has exactly this output (value and script), or None."""
-    for index, candidate in enumerate(transaction.outputs):
-        if candidate == output:
-            return OutPoint(transaction.txid(), index)
-    return None
 
 
 def channel_id_of(funding_outpoint: OutPoint) -> bytes:

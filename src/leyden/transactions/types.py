@@ -10,16 +10,6 @@ from leyden.bitcoin.tx import OutPoint
 from leyden.crypto.hashes import ripemd160
 
 
-class ChannelFeatures(msgspec.Struct, frozen=True, gc=False):
-    """What the channel type decides about transactions.
-
-    Attributes:
-        anchors: zero-fee HTLC transactions and anchor outputs; otherwise plain static_remotekey.
-    """
-
-    anchors: bool
-
-
 class CommitmentHtlc(msgspec.Struct, frozen=True, gc=False):
     """One HTLC as a commitment transaction sees it; identity is (offered, htlc_id), never the hash.
 
@@ -57,7 +47,7 @@ class CommitmentParameters(msgspec.Struct, frozen=True, gc=False):
         obscuring_factor: 48-bit number (`obscured.obscuring_factor`).
         to_self_delay: blocks the broadcaster waits for its own money; set by the countersignatory.
         dust_limit_sat: dust_limit_satoshis of the broadcaster.
-        anchors: see `ChannelFeatures`.
+        anchors: zero-fee HTLC transactions and anchor outputs; otherwise plain static_remotekey.
         opener_is_broadcaster: the opener pays the fee and the anchors.
     """
 

@@ -10,7 +10,6 @@ FEERATE_MIN_PER_KW = 250
 """1 sat/vB: below it no default mempool takes a transaction."""
 FEERATE_MAX_PER_KW = 250_000
 """1000 sat/vB: above it a slip of the keyboard is likelier than a wish."""
-SAT_PER_VB_TO_PER_KW = 250
 
 _MAX_ADDRESS_LENGTH = 120
 
@@ -19,13 +18,13 @@ def parse_destination(address: str, network: Network) -> bytes:
     """Return the output script of an address.
 
     Raises:
-        CommandRejected: not an address (code `bad_address`), or one of another network (`wrong_network`).
+        CommandRejected: not an address (code `invalid_address`), or one of another network (`wrong_network`).
     """
     text = address.strip()
     if not text:
-        raise CommandRejected("the address is empty", code="bad_address")
+        raise CommandRejected("the address is empty", code="invalid_address")
     if len(text) > _MAX_ADDRESS_LENGTH:
-        raise CommandRejected(f"an address has no {len(text)} characters", code="bad_address")
+        raise CommandRejected(f"an address has no {len(text)} characters", code="invalid_address")
     try:
         return decode_address(text, network)
     except DecodeError as error:
@@ -34,7 +33,7 @@ def parse_destination(address: str, network: Network) -> bytes:
         if _is_address(text, other):
             what = f"this is an address of {other.name}, and the wallet is on {network.name}"
             raise CommandRejected(what, code="wrong_network")
-    raise CommandRejected(f"not an address of {network.name}: {reason}", code="bad_address")
+    raise CommandRejected(f"not an address of {network.name}: {reason}", code="invalid_address")
 
 
 def _is_address(text: str, network: Network) -> bool:
@@ -74,21 +73,3 @@ def check_feerate(feerate_per_kw: int) -> None:
     if feerate_per_kw > FEERATE_MAX_PER_KW:
         what = f"a feerate of {feerate_per_kw} sat/kw is above the limit of {FEERATE_MAX_PER_KW} (1000 sat/vB)"
         raise CommandRejected(what, code="feerate_too_high")
-
-
-def feerate_from_sat_per_vb(text: str) -> int:
-    """Return the feerate in sat per 1000 weight units of a decimal number of sat/vB, rounded up.
-
-    Raises:
-        CommandRejected: not a plain decimal number with at most three decimals (code `bad_feerate`), or out of range
-            (codes of `check_feerate`).
-    """
-    whole, point, decimals = text.strip().partition(".")
-    digits = whole + decimals
-    plain = digits.isascii() and digits.isdigit() and whole != "" and len(digits) <= 12 and len(decimals) <= 3
-    if not plain or (point and not decimals):
-        raise CommandRejected(f"{text[:40]!r} is not a feerate: write sat/vB like 5 or 2.5", code="bad_feerate")
-    thousandths = int(whole) * 1000 + int(decimals.ljust(3, "0") or "0")
-    feerate_per_kw = (thousandths * SAT_PER_VB_TO_PER_KW + 999) // 1000
-    check_feerate(feerate_per_kw)
-    return feerate_per_kw

@@ -100,11 +100,6 @@ def decode_signed(raw: bytes) -> int:
     return int.from_bytes(raw, "big", signed=True)
 
 
-def is_point_shaped(raw: bytes) -> bool:
-    """Tell whether `raw` has the form of a compressed point: 33 bytes, the first 2 or 3. Nothing is computed."""
-    return len(raw) == 33 and raw[0] & 0xFE == 2
-
-
 def compile_array(element_format: str, count: int) -> struct.Struct:
     """Return a Struct that reads `count` big-endian elements of one struct format, such as `64s`, in one call."""
     return struct.Struct("!" + element_format * count)
