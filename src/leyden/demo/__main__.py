@@ -68,7 +68,9 @@ async def run(processes: Processes, screen: Screen, report: Report) -> None:
         await tell(World(processes), screen, report)
         report.ok = True
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told with its step
-        report.failure = Failure(screen.current, _sentence(error), str(processes.folder))
+        gone = await processes.gone()
+        why = _sentence(error) + (f"; no longer running: {', '.join(gone)}" if gone else "")
+        report.failure = Failure(screen.current, why, str(processes.folder))
     finally:
         await processes.close()
 

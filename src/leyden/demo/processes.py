@@ -21,6 +21,8 @@ from leyden.drivers.chain.rpc import CookieFile, RpcClient
 from leyden.node.control import NodeControl
 
 START_SECONDS: Final = 20.0
+REAP_SECONDS: Final = 0.2
+"""The end of a process is told a little after its sockets close."""
 STOP_SECONDS: Final = 5.0
 LOG_FILE: Final = "output.log"
 COOKIE_FILE: Final = ".cookie"
@@ -172,6 +174,12 @@ class Processes:
         """Call the chain service."""
         assert self._rpc is not None, "the chain service is started first"
         return await self._rpc.call(method, *params)
+
+    async def gone(self) -> list[str]:
+        """Return the names of the processes that were started and have ended."""
+        await asyncio.sleep(REAP_SECONDS)
+        children = [self.chain_child, *[node.child for node in self.nodes.values()]]
+        return [child.name for child in children if child.exit_status is not None]
 
     async def close(self) -> None:
         """End every process."""

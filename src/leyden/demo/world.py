@@ -62,9 +62,7 @@ class World:
         deadline = time.monotonic() + seconds
         while not await self._holds(check):
             if time.monotonic() > deadline:
-                ended = [node.name for node in self.nodes if node.child.has_ended]
-                gone = f"; {' and '.join(ended)} ended by itself" if ended else ""
-                raise DemoFailed(f"waited {seconds:g} s in vain until {what}{gone}")
+                raise DemoFailed(f"waited {seconds:g} s in vain until {what}")
             await asyncio.sleep(LOOK_SECONDS)
 
     @staticmethod
