@@ -34,3 +34,16 @@ def test_forwarder_is_expected_to_have_earned_its_fee() -> None:
     expected = books.expected(world, [order])
     assert expected["bob"] - books.opened["bob"] == 6000
     assert sum(expected.values()) == sum(books.opened.values())
+
+
+def test_what_miners_got_is_known_to_the_satoshi() -> None:
+    """An owner may be poorer by that much and no more."""
+    world = topologies.direct().copy()
+    run_to_rest(world, Fair())
+    books, alice = Books(world), world.nodes["alice"]
+    assert books.chain_fees_msat(world) == 0
+    user.close_channel(alice, next(iter(alice.manager.channels.values())))
+    run_to_rest(world, Fair())
+    world.mine()
+    run_to_rest(world, Fair())
+    assert books.chain_fees_msat(world) == books.opened["alice"] - balance_msat(alice)

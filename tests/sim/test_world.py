@@ -4,7 +4,7 @@ import pytest
 
 from leyden.sim import user
 from leyden.sim.schedules import Fair, run_to_rest
-from leyden.sim.world import Action, World
+from leyden.sim.world import Act, Action, World
 from tests.sim import topologies
 
 
@@ -79,3 +79,46 @@ def test_closed_link_stays_closed() -> None:
     world.links[("alice", "bob")] = True
     run_to_rest(world, Fair())
     assert world.connections
+
+
+def test_acts_happen_in_order_when_their_nodes_are_up() -> None:
+    """One that waits for rest comes when nothing else is left."""
+    world = topologies.direct().copy()
+    done: list[str] = []
+    world.acts.append(Act("first", ("alice",), lambda: done.append("first"), at_rest=False))
+    world.acts.append(Act("second", ("bob",), lambda: done.append(f"second {len(world.enabled())}"), at_rest=True))
+    assert Action("act", "", "first") in world.enabled()
+    world.crash("bob")
+    run_to_rest(world, Fair())
+    assert done == ["first"]
+    world.nodes["bob"].start(sync=False)
+    run_to_rest(world, Fair())
+    assert done == ["first", "second 0"]
+
+
+def test_observer_sees_every_action_before_and_after_it() -> None:
+    """So a run can be told without a word in the code that runs."""
+    world = topologies.direct().copy()
+    seen: list[str] = []
+
+    class Watch:
+        def before(self, action: Action) -> None:
+            seen.append(f"before {action.kind}")
+
+        def after(self, action: Action) -> None:
+            seen.append(f"after {action.kind}")
+
+    world.observer = Watch()
+    world.perform(world.enabled()[0])
+    assert seen == ["before connect", "after connect"]
+
+
+def test_reorganised_chain_is_followed() -> None:
+    """Back to the fork, then to the new tip."""
+    world = topologies.direct().copy()
+    run_to_rest(world, Fair())
+    before = world.chain.tip
+    world.reorganise(2)
+    run_to_rest(world, Fair())
+    assert world.chain.tip.height == before.height + 1
+    assert {node.best for node in world.nodes.values()} == {world.chain.tip}

@@ -29,6 +29,11 @@ class Books:
 
     def __init__(self, world: World) -> None:
         self.opened = {name: balance_msat(node) for name, node in world.nodes.items()}
+        self._chain_msat = chain_msat(world) - world.granted_sat * 1000
+
+    def chain_fees_msat(self, world: World) -> int:
+        """Return what miners have got since; to be asked when nothing waits for a block."""
+        return self._chain_msat + world.granted_sat * 1000 - chain_msat(world)
 
     def expected(self, world: World, orders: Iterable[Order]) -> dict[str, int]:
         """Return what each node should own now: what it had, what it paid and was paid, what it earned."""

@@ -141,6 +141,13 @@ class SimNode:
             self.runtime.run(rebuild.start)
         self.life.run_posted()
 
+    def see_block(self) -> None:
+        """Take one step along the chain; at its tip, begin to decide."""
+        if self.best == self.world.chain.tip:
+            self.sync()
+        else:
+            self.follow()
+
     def follow(self) -> None:
         """Take one step along the chain: back to the fork, or one block on."""
         chain, fork = self.world.chain, self.best

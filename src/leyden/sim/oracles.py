@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from leyden.bitcoin.networks import REGTEST
 from leyden.channel.snapshot import encode_core
-from leyden.channel.states import AwaitingReady, Normal
+from leyden.channel.states import AwaitingReady, Closed, MutualClose, Normal, Spent
 from leyden.manager import events as ev
 from leyden.manager import rebuild
 from leyden.manager.node_snapshot import encode_node_snapshot
@@ -33,7 +33,7 @@ def check_rest(world: World, books: Books, orders: Sequence[Order]) -> None:
 
 
 def _channels(world: World) -> Iterator[str]:
-    """No channel is closed, both ends agree, and what is linked is connected."""
+    """No channel is closed that nobody asked to close, both ends agree, and what is linked is connected."""
     for node in world.nodes.values():
         for slot in node.manager.channels.values():
             peer = world.node_of(slot.peer)
@@ -47,6 +47,10 @@ def _channels(world: World) -> Iterator[str]:
 
 def _end(world: World, node: SimNode, slot: Slot, twin: Slot) -> Iterator[str]:
     core, other = slot.state.core, twin.state.core
+    if slot.channel_id in world.closes_asked:
+        if type(slot.state) not in (MutualClose, Spent, Closed):
+            yield f"is {type(slot.state).__name__}, and should be closed"
+        return
     if type(slot.state) not in (Normal, AwaitingReady):
         closing = core.closing.reason if core.closing is not None else ""
         yield f"is {type(slot.state).__name__} {closing}"
@@ -101,10 +105,11 @@ def _names(event: ev.Event, order: Order) -> bool:
 
 
 def _money(world: World, books: Books, orders: Iterable[Order]) -> Iterator[str]:
-    """Everybody owns what the payments say, and all together what the chain holds."""
+    """Everybody owns what the payments say, less what miners got, and all together what the chain holds."""
     owned = {name: balance_msat(node) for name, node in world.nodes.items()}
+    fees_msat = books.chain_fees_msat(world)
     for name, expected in books.expected(world, orders).items():
-        if owned[name] != expected:
+        if not expected - fees_msat <= owned[name] <= expected:
             yield f"{name} owns {owned[name]} msat, not {expected}: {owned[name] - expected}"
     if sum(owned.values()) != chain_msat(world):
         yield f"all own {sum(owned.values())} msat, the chain holds {chain_msat(world)}"

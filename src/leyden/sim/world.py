@@ -4,7 +4,8 @@ Everything that the outside could delay is an `Action`: a message arrives, a jou
 peers connect. A schedule picks one after the other; the same picks give the same world.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from leyden.bitcoin.networks import REGTEST
@@ -27,12 +28,33 @@ class Action(NamedTuple):
     """Something that may happen now.
 
     kind: `deliver` (to node, from subject), `commit` (of journal subject), `block` (node sees one), `connect` (to
-    subject).
+    subject), `act` (the next thing that users do).
     """
 
     kind: str
     node: str
     subject: str
+
+
+class Act(NamedTuple):
+    """Something that users do. nodes: which must be up and in sync. at_rest: only when nothing else can happen."""
+
+    name: str
+    nodes: Sequence[str]
+    run: Callable[[], None]
+    at_rest: bool
+
+
+class Observer(Protocol):
+    """Sees every action before and after it happens."""
+
+    def before(self, action: Action) -> None:
+        """Look at the world before an action."""
+        ...
+
+    def after(self, action: Action) -> None:
+        """Look at what has become of it."""
+        ...
 
 
 class Schedule(Protocol):
@@ -44,7 +66,10 @@ class Schedule(Protocol):
 
 
 class World:
-    """See the module. seed: makes keys and draws. links: who connects to whom, and whether the link is open."""
+    """See the module. seed: makes keys and draws. links: who connects to whom, and whether the link is open.
+
+    acts: what users will do, in order. closes_asked: channels (channel_id) that somebody asked to close.
+    """
 
     def __init__(self, seed: bytes = b"") -> None:
         self.seed = seed
@@ -58,6 +83,9 @@ class World:
         self.steps = 0
         self.trace: list[str] = []
         self.deliver_count = ALL_MESSAGES
+        self.acts: deque[Act] = deque()
+        self.closes_asked: dict[bytes, None] = {}
+        self.observer: Observer | None = None
         self._since: dict[Action, int] = {}
         self._became = 0
         self._by_id: dict[bytes, SimNode] = {}
@@ -107,6 +135,8 @@ class World:
     def enabled(self) -> list[Action]:
         """Return what may happen now, what has been possible for longest first."""
         found = [*self._deliveries(), *self._writes(), *self._blocks(), *self._connects()]
+        if self.acts and self._may_act(self.acts[0], at_rest=not found):
+            found.append(Action("act", "", self.acts[0].name))
         since, self._since = self._since, {}
         for action in found:
             at = since.get(action)
@@ -150,6 +180,9 @@ class World:
             and not self._is_connected(one, other)
         ]
 
+    def _may_act(self, act: Act, *, at_rest: bool) -> bool:
+        return (at_rest or not act.at_rest) and all([self.nodes[name].synced for name in act.nodes])
+
     def _is_connected(self, one: str, other: str) -> bool:
         near = self.connections.get((one, other))
         return near is not None and not (near.ended and near.peer.ended)
@@ -159,21 +192,24 @@ class World:
         self.steps += 1
         self.trace.append(" ".join(action))
         self._since.pop(action, None)
-        node = self.nodes[action.node]
+        if self.observer is not None:
+            self.observer.before(action)
         match action.kind:
             case "deliver":
                 self.end_of(action.node, action.subject).deliver(self.deliver_count)
             case "commit":
-                node.disk.commit(action.subject)
-            case "block" if node.best == self.chain.tip:
-                node.sync()
+                self.nodes[action.node].disk.commit(action.subject)
             case "block":
-                node.follow()
+                self.nodes[action.node].see_block()
             case "connect":
                 self._connect(action.node, action.subject)
+            case "act":
+                self.acts.popleft().run()
             case _:
                 raise AssertionError(f"no action {action.kind}")
         self.settle()
+        if self.observer is not None:
+            self.observer.after(action)
 
     def settle(self) -> None:
         """Run what the nodes have posted to themselves."""
@@ -228,6 +264,10 @@ class World:
     def mine(self, count: int = 1) -> None:
         """Mine blocks with all that waits; each node sees them by an action of its own."""
         self.chain.mine(count, MINER_SCRIPT)
+
+    def reorganise(self, depth: int) -> None:
+        """Replace the last `depth` blocks by one more; their transactions are mined again."""
+        self.chain.reorganise(depth, depth + 1, MINER_SCRIPT)
 
     def tick(self, seconds: int = 1) -> None:
         """Move the clock; every node's timers run each second."""
