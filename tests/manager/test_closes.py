@@ -4,9 +4,11 @@ import pytest
 
 from leyden.channel.inputs import ForceClose
 from leyden.channel.states import Closed, ForceClosing, Normal, Spent
+from leyden.journal.records import FundingDisconnected
 from leyden.manager import chain
 from leyden.manager import events as ev
 from leyden.manager.closes import spend_of
+from leyden.manager.manager import Manager
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.commitments import PossibleCommitment, local_possible
 from leyden.monitor.reasons import is_alarming
@@ -74,6 +76,25 @@ def test_a_commitment_is_published_in_every_life_until_it_is_in_a_block() -> Non
     stage.act()
     stage["alice"].run(chain.rebroadcast)
     assert published(stage) == before
+
+
+def test_a_commitment_is_published_again_behind_the_records_that_wait() -> None:
+    """A start appends records first, and a busy node always has some: that must not put the close off."""
+    stage = with_htlc()
+    force_close(stage)
+    stage.act()
+    stage.world.chain.pool.clear()
+    before = published(stage)
+    slot = stage.slot("alice", "bob")
+
+    def start(m: Manager) -> None:
+        m.learn(slot, FundingDisconnected(1))
+        chain.rebroadcast(m)
+
+    stage["alice"].run(start)
+    assert published(stage) == before
+    stage.act()
+    assert published(stage) == before + 1
 
 
 def test_both_ends_say_how_it_was_closed() -> None:

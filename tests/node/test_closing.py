@@ -3,7 +3,7 @@
 from typing import cast
 
 from leyden.demo.world import World
-from leyden.node.views import ChannelView
+from leyden.node.views import ChannelView, EventView
 from tests.node.test_processes import two_nodes
 
 AMOUNT_MSAT = 20_000_001
@@ -18,6 +18,19 @@ async def channel_of(world: World, name: str) -> ChannelView:
 async def pool_of(world: World) -> list[str]:
     """What waits for a block."""
     return cast("list[str]", await world.processes.rpc("getrawmempool"))
+
+
+async def closed_reason(world: World, name: str) -> object:
+    """Wait until a node tells that its channel is closed; return what it says."""
+    told: list[EventView] = []
+
+    async def tells() -> bool:
+        told[:] = await world.events(name, "channel_closed")
+        return bool(told)
+
+    await world.until(tells, f"{name} tells that the channel is closed")
+    (event,) = told
+    return event.fields["reason"]
 
 
 async def put_in_flight(world: World) -> None:
@@ -36,17 +49,22 @@ async def put_in_flight(world: World) -> None:
 
 
 async def test_force_close_with_a_payment_in_flight_survives_a_kill() -> None:
-    """Our commitment is valid and relayed, outlives `kill -9`, and both ends say what has happened."""
+    """Our commitment is valid and relayed, outlives `kill -9`, and both ends say what has happened.
+
+    Bob is away meanwhile: told of the close, he would publish his own commitment, and either may be first.
+    """
     async with two_nodes() as world:
-        alice = world.node("alice")
+        alice, bob = world.nodes
         await world.pay_well("alice", "bob", AMOUNT_MSAT, "before")
         await put_in_flight(world)
         before = await channel_of(world, "alice")
+        await bob.child.kill()
         closing = await alice.api.close(before.channel_id, force=True)
         assert closing.state == "force_closing"
         assert closing.closing_txid is not None
         await world.kill_and_restart("alice")
         await world.wait_for_transactions([closing.closing_txid])
+        await bob.start()
         assert await pool_of(world) == [closing.closing_txid]
         raw = cast(
             "dict[str, list[object]]", await world.processes.rpc("getrawtransaction", closing.closing_txid, True)
@@ -70,8 +88,7 @@ async def test_force_close_with_a_payment_in_flight_survives_a_kill() -> None:
         assert (await world.node("bob").api.balance()).closing_sat == before.remote_msat // 1000
         await world.mine(6)
         for name, reason in (("alice", "closed by the user"), ("bob", "the peer published its commitment")):
-            (event,) = await world.events(name, "channel_closed")
-            assert event.fields["reason"] == reason
+            assert await closed_reason(world, name) == reason
 
 
 async def test_cooperative_close_is_told_alike_at_both_ends() -> None:

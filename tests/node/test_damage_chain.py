@@ -1,6 +1,7 @@
 """The chain service away, wrong, or mad; the clock jumping: the node stays up, says so, and goes on afterwards."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -127,6 +128,37 @@ async def test_the_chain_service_goes_away_while_the_node_runs(scene: Scene) -> 
     await until(lambda: len(scene.world.chain.pool) == 2)
     await scene.world.mine(1)
     await until(lambda: usable(scene.alice, opened.channel_id))
+
+
+async def test_a_close_that_the_peer_was_faster_with_is_no_failure(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both publish, one transaction gets in: the other node says that it waits, and then which one it was."""
+    caplog.set_level(logging.INFO)
+    await scene.world.stop("alice")
+    theirs = await scene.bob.close(scene.channel_id, force=True)
+    await until(lambda: len(scene.world.chain.pool) == 1)
+    alice = await scene.world.start("alice")
+    ours = await alice.close(scene.channel_id, force=True)
+    assert ours.closing_txid != theirs.closing_txid
+    rival = f"force-close {ours.closing_txid} has a rival"
+    await until(lambda: rival in caplog.text)
+    assert not [line for line in caplog.records if "refused" in line.getMessage()]
+    await scene.world.mine(1)
+    (channel,) = await alice.channels()
+    assert (channel.state, channel.closing_txid) == ("spent", theirs.closing_txid)
+    assert channel.close_reason == "the peer published its commitment"
+
+
+async def test_what_the_chain_service_does_not_take_is_an_alarm_of_the_log(
+    scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No rival: then it is something that the operator has to look at."""
+    refused_result = BroadcastResult(accepted=False, already_known=False, reject_reason="min relay fee not met")
+    monkeypatch.setattr(scene.world.chain, "offer", lambda _tx: refused_result)
+    closing = await scene.alice.close(scene.channel_id, force=True)
+    await until(lambda: f"force-close {closing.closing_txid} was refused: min relay fee not met" in caplog.text)
+    assert "rival" not in caplog.text
 
 
 # --- wrong ----------------------------------------------------------------------------------------------------------

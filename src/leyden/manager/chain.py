@@ -119,14 +119,21 @@ def note_best_block(m: Manager, height: int, block_hash: bytes) -> None:
 
 
 def rebroadcast(m: Manager) -> None:
-    """Publish again what is ours and not in a block: at every start, and now and then."""
+    """Publish again what is ours and not in a block: at every start, and now and then.
+
+    A start appends records before it comes here; behind those it waits, like everything that leaves.
+    """
     for slot in m.channels.values():
         core = slot.state.core
-        if core.spent is not None or core.closed_height or core.abandoned or slot.tail.durable < slot.tail.position:
+        if core.spent is not None or core.closed_height or core.abandoned:
             continue
         if core.opened.funding_transaction and core.funding is None:
-            m.actions.append(Broadcast(core.opened.funding_transaction, "funding"))
+            _when_durable(m, slot, Broadcast(core.opened.funding_transaction, "funding"))
         if core.close_agreed is not None:
-            m.actions.append(Broadcast(core.close_agreed.transaction, "cooperative close"))
+            _when_durable(m, slot, Broadcast(core.close_agreed.transaction, "cooperative close"))
         elif core.closing is not None and not core.stale:
-            m.publish_commitment(m, slot)
+            m.outbox.when_durable(slot.tail, partial(m.publish_commitment, m, slot))
+
+
+def _when_durable(m: Manager, slot: Slot, broadcast: Broadcast) -> None:
+    m.outbox.when_durable(slot.tail, lambda: m.actions.append(broadcast))

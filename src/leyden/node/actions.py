@@ -63,15 +63,33 @@ def _broadcast(core: NodeCore, action: Broadcast) -> None:
 
 
 async def _publish(core: NodeCore, action: Broadcast, txid: bytes) -> None:
+    what = f"{action.what} {txid_to_hex(txid)}"
     try:
         result = await core.chain.broadcast(action.transaction)
+        if result.accepted:
+            _chain_log.info("%s is published", what)
+            return
+        rivals = await _taken_by_others(core, Transaction.parse(action.transaction))
     except ChainUnavailable as error:
-        _chain_log.warning("%s %s waits for the chain service: %s", action.what, txid_to_hex(txid), error)
+        _chain_log.warning("%s waits for the chain service: %s", what, error)
         return
-    if result.accepted:
-        _chain_log.info("%s %s is published", action.what, txid_to_hex(txid))
+    if rivals:
+        # Two that close a channel at once both publish. Each is asked for again until one is in a block.
+        _chain_log.info("%s has a rival: what spends %s waits for a block already; one of them gets in", what, rivals)
     else:
-        _chain_log.warning("%s %s was refused: %s", action.what, txid_to_hex(txid), result.reject_reason)
+        _chain_log.warning("%s was refused: %s", what, result.reject_reason)
+
+
+async def _taken_by_others(core: NodeCore, transaction: Transaction) -> str:
+    """Name what a transaction spends that another one spends too, which waits for a block."""
+    chain, spends = core.chain, [one.prevout for one in transaction.inputs]
+    taken = [
+        f"{txid_to_hex(prevout.txid)}:{prevout.vout}"
+        for prevout in spends
+        if await chain.get_txout(prevout, include_mempool=True) is None
+        and await chain.get_txout(prevout, include_mempool=False) is not None
+    ]
+    return ", ".join(taken)
 
 
 def _fund(core: NodeCore, action: FundChannel) -> None:
