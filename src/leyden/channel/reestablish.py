@@ -96,12 +96,17 @@ def on_channel_reestablish(state: LiveState, msg: ChannelReestablish, env: Chann
         effects.append(SendChannelReady())
     effects += owed
     if core.local_shutdown_script:
-        effects.append(SendMessage(encode(Shutdown(core.opened.channel_id, core.local_shutdown_script))))
+        effects.append(_shutdown_again(core))
         facts.append(ShutdownSent())
     if core.local_ready and core.remote_ready:
         effects.append(SendChannelUpdate())
     effects.append(Reestablished())
     return Decision((), tuple(facts), tuple(effects))
+
+
+def _shutdown_again(core: ChannelCore) -> SendMessage:
+    """Name the script of the journal: no other one may be named after it (BOLT 2, "Closing Initiation: `shutdown`")."""
+    return SendMessage(encode(Shutdown(core.opened.channel_id, core.local_shutdown_script)))
 
 
 def _check_revocations(core: ChannelCore, msg: ChannelReestablish, env: ChannelEnv) -> ChannelDecision | None:

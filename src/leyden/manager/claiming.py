@@ -167,7 +167,7 @@ def claim_payment(m: Manager, set_id: bytes, preimage: bytes) -> bytes:
         )
     if sha256(secret) != claimable.payment_hash:
         raise CommandRejected("this preimage does not belong to the payment_hash", code="wrong_preimage")
-    if m.env.block_height >= deadline_height(m, claimable):
+    if _is_too_late(m, claimable):
         raise CommandRejected("too close to the expiry of the payment to claim it safely", code="claim_too_late")
     return start_claim(m, claimable, secret)
 
@@ -180,6 +180,10 @@ def held(m: Manager) -> list[ClaimableSet]:
 def deadline_height(m: Manager, claimable: ClaimableSet) -> int:
     """Return the height from which on a set can no longer be claimed, and is failed."""
     return claimable.expiry_height - m.config.claim_deadline_blocks
+
+
+def _is_too_late(m: Manager, claimable: ClaimableSet) -> bool:
+    return m.env.block_height >= deadline_height(m, claimable)
 
 
 def fail_payment(m: Manager, set_id: bytes) -> None:
@@ -240,7 +244,7 @@ def write_claim(m: Manager, claim: Claim) -> None:
             part_durable(m, claim, channel_id)
             continue
         if claim.claim_id not in m.node.received:
-            m.guarded(slot, DecideHtlcs([], [], [claim]))
+            _record_claim(m, slot, claim)
         if slot.halted:
             continue  # it takes no record in this life: the claim stays blocked
         for part in claim.parts:
@@ -250,6 +254,11 @@ def write_claim(m: Manager, claim: Claim) -> None:
             # All parts are in one journal: the order of its records is enough, nothing has to wait.
             m.guarded(slot, ReleaseClaim(claim.claim_id))
         m.outbox.when_durable(slot.tail, _part_durable(m, claim, channel_id))
+
+
+def _record_claim(m: Manager, slot: Slot, claim: Claim) -> None:
+    """One part's journal takes the claim whole: whichever of them a crash keeps, the others are claimed from it."""
+    m.guarded(slot, DecideHtlcs([], [], [claim]))
 
 
 def replay_claim(m: Manager, claim: Claim) -> None:
@@ -317,7 +326,14 @@ def _whole(m: Manager, claim: Claim) -> None:
     _forget_set(m, claim)
     if claim.claim_id not in m.node.received:
         m.record(PaymentReceived(claim.claim_id, claim.payment_hash, claim.amount_msat, m.now_seconds))
-    event = ev.PaymentClaimed(
+    event = claimed_event(claim)
+    # Behind the record in `node`: an acknowledgement lets the parts forget the claim, and `replay_claim` must know why.
+    m.outbox.when_durable(m.node_tail, lambda: m.show(event))
+
+
+def claimed_event(claim: Claim) -> ev.PaymentClaimed:
+    """Return what the user is told of a whole claim: the same in every life, with the same id."""
+    return ev.PaymentClaimed(
         f"claimed/{claim.claim_id.hex()}",
         claim.claim_id,
         claim.payment_hash,
@@ -327,8 +343,6 @@ def _whole(m: Manager, claim: Claim) -> None:
         len(claim.parts),
         tuple(claim.custom_records),
     )
-    # Behind the record in `node`: an acknowledgement lets the parts forget the claim, and `replay_claim` must know why.
-    m.outbox.when_durable(m.node_tail, lambda: m.show(event))
 
 
 def _set_of(m: Manager, claim: Claim) -> ClaimableSet | None:
@@ -370,8 +384,7 @@ def on_time(m: Manager) -> None:
 def on_block(m: Manager) -> None:
     """At their deadline sets that nobody claimed fail, and claims that are not durable everywhere are abandoned."""
     for claimable in list(m.claimables.values()):
-        too_late = m.env.block_height >= deadline_height(m, claimable)
-        if too_late and claimable.status is not ClaimableStatus.CLAIMING:
+        if _is_too_late(m, claimable) and claimable.status is not ClaimableStatus.CLAIMING:
             fail_set(m, claimable, None)
     for claim_id in list(m.claim_blockers):
         _abandon_if_late(m, claim_id)

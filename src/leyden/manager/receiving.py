@@ -106,17 +106,19 @@ def judge_at_start(m: Manager, slots: Iterable[Slot]) -> None:
 
 def _open_ids(m: Manager, slot: Slot) -> tuple[int, ...]:
     """Return the inbound HTLCs of a channel that wait for a judgement."""
-    return tuple(
-        [
-            htlc_id
-            for htlc_id, htlc in slot.state.core.inbound.items()
-            if htlc.committed
-            and not htlc.decided()
-            and not htlc.handed_off
-            and htlc.set_id not in slot.state.core.shown
-            and (slot.channel_id, htlc_id) not in m.forwards
-            and not _in_a_set(m, slot.channel_id, htlc_id)
-        ]
+    return tuple([htlc_id for htlc_id, htlc in slot.state.core.inbound.items() if _is_open(m, slot, htlc)])
+
+
+def _is_open(m: Manager, slot: Slot, htlc: InboundHtlc) -> bool:
+    """Return whether nobody has decided on this HTLC, carries it on, or was asked about it."""
+    htlc_id = htlc.add.htlc_id
+    return (
+        htlc.committed
+        and not htlc.decided()
+        and not htlc.handed_off
+        and htlc.set_id not in slot.state.core.shown
+        and (slot.channel_id, htlc_id) not in m.forwards
+        and not _in_a_set(m, slot.channel_id, htlc_id)
     )
 
 

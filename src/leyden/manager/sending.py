@@ -374,12 +374,7 @@ def forget_old(m: Manager) -> None:
     payment_ids = [
         payment_id
         for payment_id, payment in m.node.ledger.payments.items()
-        if not payment.is_live
-        and payment_id not in named
-        and not payment.parts
-        and (payment.sent.seconds if payment.sent else payment.failed.seconds if payment.failed else 0) < before
-        and f"sent/{payment_id.hex()}" not in m.node.unacknowledged
-        and f"failed/{payment_id.hex()}" not in m.node.unacknowledged
+        if payment_id not in named and _may_be_forgotten(m, payment, before)
     ]
     claim_ids = [
         claim_id
@@ -389,3 +384,17 @@ def forget_old(m: Manager) -> None:
     if payment_ids or claim_ids:
         # Behind the acknowledgements: one that is lost at a crash would bring the fact back.
         m.outbox.when_all_durable(lambda: m.record(PaymentsForgotten(payment_ids, claim_ids)))
+
+
+def _may_be_forgotten(m: Manager, payment: OutboundPayment, before_seconds: int) -> bool:
+    """Return whether a payment ended before that time, and its user knows."""
+    if payment.is_live or payment.parts:
+        return False
+    payment_id = payment.started.payment_id.hex()
+    end = payment.sent or payment.failed
+    return (
+        end is not None
+        and end.seconds < before_seconds
+        and f"sent/{payment_id}" not in m.node.unacknowledged
+        and f"failed/{payment_id}" not in m.node.unacknowledged
+    )
