@@ -1,7 +1,7 @@
 """A node of a simulated world: the shipped core and run loop, started from its disk and killed at any moment."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -13,22 +13,26 @@ from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import NodeBorn
 from leyden.manager import opening, rebuild
 from leyden.manager.actions import Action, Broadcast, ChannelBorn, FundChannel, ReleaseFunding, Report, ShowEvent
-from leyden.manager.config import ManagerConfig
+from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
 from leyden.manager.manager import Manager
 from leyden.node import boot
 from leyden.node.runtime import Runtime
 from leyden.ports.chain import BlockRef
 from leyden.signer.in_memory import InMemorySigner
+from leyden.signer.later import LateSigner
 from leyden.sim.disk import SimDisk, SimStore
-from leyden.sim.handler import Application, Prompt
+from leyden.sim.handler import Application, HandlerFailed, Prompt
 from leyden.sim.life import Life
+from leyden.sim.signing import LateNodeSigner
 from leyden.wallet.keys import AccountSigner
 from leyden.wallet.state import fold as fold_wallet_record
 from leyden.wallet.wallet import Wallet, creation_record
 
 if TYPE_CHECKING:
     from leyden.sim.world import World
+
+HANDLER_RETRY_SECONDS = 1
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -43,12 +47,15 @@ class SimNode:
 
     synced: this life has followed the chain to its tip, so it decides and meets peers. best: the block it stands at.
     signer: one for all lives, a witness that no life may make reveal or publish what another one must not.
+    signs_late: it answers when the world says so. late: what waits for that in this life.
     """
 
-    def __init__(self, world: "World", name: str, config: ManagerConfig) -> None:
+    def __init__(self, world: "World", name: str, config: ManagerConfig, *, signs_late: bool = False) -> None:
         self.world = world
         self.name = name
         self.config = config
+        self.signs_late = signs_late
+        self.late: LateSigner | None = None
         self.seed = sha256(b"node " + name.encode() + world.seed)
         self.disk = SimDisk()
         self.application: Application = Prompt()
@@ -98,7 +105,7 @@ class SimNode:
         self.lives += 1
         self._drawn = 0
         life = self.life = Life(self.world.clock)
-        signer = self.signer
+        signer = self._signer_of_life()
         store = SimStore(self.disk)
         epoch = self.disk.take_fence()
         folded = boot.fold_store(store, signer, REGTEST)
@@ -131,6 +138,13 @@ class SimNode:
         if sync:
             self.sync()
         life.run_posted()
+
+    def _signer_of_life(self) -> NodeSigner:
+        if not self.signs_late:
+            return self.signer
+        signer = LateNodeSigner(self.signer)
+        self.late = signer.late
+        return cast(NodeSigner, signer)
 
     def sync(self) -> None:
         """Follow the chain to its tip; the first time in a life, begin to decide."""
@@ -169,6 +183,7 @@ class SimNode:
         self.world.cut_all(self)
         self.life.end()
         self._runtime = None
+        self.late = None
         self.synced = False
         self.disk.crash(kept)
 
@@ -191,7 +206,10 @@ class SimNode:
                 self.world.broadcast(transaction, action.what)
             case ShowEvent(event=event):
                 self.shown.append(Shown(self.lives, event))
-                self.life.post(lambda: self.runtime.run(lambda manager: self.application.on_event(manager, event)))
+                if self.application.delay_seconds:
+                    self.life.after(self.application.delay_seconds, lambda: self._handle(event))
+                else:
+                    self.life.post(lambda: self._handle(event))
             case FundChannel():
                 self.life.post(lambda: self._fund(action))
             case ReleaseFunding(transaction=raw):
@@ -203,6 +221,16 @@ class SimNode:
                 pass
             case _:
                 raise AssertionError(f"the run loop carries out {type(action).__name__}")
+
+    def _handle(self, event: Event) -> None:
+        if self.runtime.broken is not None:
+            return
+        try:
+            self.runtime.run(lambda manager: self.application.on_event(manager, event))
+        except HandlerFailed:
+            self.life.after(HANDLER_RETRY_SECONDS, lambda: self._handle(event))
+        except CommandRejected:
+            pass  # a slow answer may come too late
 
     def _fund(self, action: FundChannel) -> None:
         owner, wallet = action.temporary_channel_id, self.runtime.wallet

@@ -28,7 +28,7 @@ class Action(NamedTuple):
     """Something that may happen now.
 
     kind: `deliver` (to node, from subject), `commit` (of journal subject), `block` (node sees one), `connect` (to
-    subject), `act` (the next thing that users do).
+    subject), `sign` (its signer answers), `act` (the next thing that users do).
     """
 
     kind: str
@@ -92,9 +92,9 @@ class World:
 
     # --- making it -------------------------------------------------------------------------------------------------
 
-    def add_node(self, name: str, config: ManagerConfig | None = None) -> SimNode:
+    def add_node(self, name: str, config: ManagerConfig | None = None, *, signs_late: bool = False) -> SimNode:
         """Add a node and start it."""
-        node = SimNode(self, name, config or ManagerConfig(REGTEST))
+        node = SimNode(self, name, config or ManagerConfig(REGTEST), signs_late=signs_late)
         self.nodes[name] = node
         self._by_id[node.node_id] = node
         node.start()
@@ -123,7 +123,7 @@ class World:
         other.granted_sat = self.granted_sat
         other.links = dict(self.links)
         for name, node in self.nodes.items():
-            twin = other.nodes[name] = SimNode(other, name, node.config)
+            twin = other.nodes[name] = SimNode(other, name, node.config, signs_late=node.signs_late)
             twin.disk = node.disk.copy()
             twin.lives = node.lives
             other._by_id[twin.node_id] = twin
@@ -134,7 +134,7 @@ class World:
 
     def enabled(self) -> list[Action]:
         """Return what may happen now, what has been possible for longest first."""
-        found = [*self._deliveries(), *self._writes(), *self._blocks(), *self._connects()]
+        found = [*self._deliveries(), *self._writes(), *self._blocks(), *self._connects(), *self._signs()]
         if self.acts and self._may_act(self.acts[0], at_rest=not found):
             found.append(Action("act", "", self.acts[0].name))
         since, self._since = self._since, {}
@@ -170,6 +170,11 @@ class World:
             if node.is_up and (node.best != self.chain.tip or not node.synced)
         ]
 
+    def _signs(self) -> list[Action]:
+        return [
+            Action("sign", node.name, "") for node in self.nodes.values() if node.late is not None and node.late.waiting
+        ]
+
     def _connects(self) -> list[Action]:
         return [
             Action("connect", one, other)
@@ -181,7 +186,7 @@ class World:
         ]
 
     def _may_act(self, act: Act, *, at_rest: bool) -> bool:
-        return (at_rest or not act.at_rest) and all([self.nodes[name].synced for name in act.nodes])
+        return (at_rest or not act.at_rest) and all(self.nodes[name].synced for name in act.nodes)
 
     def _is_connected(self, one: str, other: str) -> bool:
         near = self.connections.get((one, other))
@@ -203,6 +208,10 @@ class World:
                 self.nodes[action.node].see_block()
             case "connect":
                 self._connect(action.node, action.subject)
+            case "sign":
+                late = self.nodes[action.node].late
+                assert late is not None, "it has something to sign"
+                late.deliver_next()
             case "act":
                 self.acts.popleft().run()
             case _:

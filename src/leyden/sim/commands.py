@@ -1,0 +1,303 @@
+"""What users of a simulated world do and what happens to it, as values with one line of text each.
+
+A line is a verb, the fields that have no default in their order, and the others as `name=value`:
+
+    pay alice bob 50000000 one parts=2
+    @12 crash bob alice-bob=0 node=1
+
+`@12`: before step 12 of the run; without it as soon as its nodes are up, in the order of the lines.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+FEE_LIMIT_MSAT = 100_000
+DEADLINE_SECONDS = 30
+PARTS_MAX = 8
+
+
+class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of all commands; its verb is the name of its class in lower case, with hyphens."""
+
+
+class Pay(Command, frozen=True):
+    """Pay an invoice that the payee makes, or the same payment again when `name` is known.
+
+    name: of the payment, its payment_id follows from it. hash: the invoice has the hash of this name, and only the
+    payee's user knows the preimage (`unknown`: nobody does); empty: the payee's node makes hash and preimage.
+    """
+
+    payer: str
+    payee: str
+    amount_msat: int
+    name: str
+    parts: int = PARTS_MAX
+    fee: int = FEE_LIMIT_MSAT
+    deadline: int = DEADLINE_SECONDS
+    keysend: bool = False
+    hash: str = ""
+    expiry: int = 3600
+
+
+class Claim(Command, frozen=True):
+    """Claim every payment that the user of `node` is asked about."""
+
+    node: str
+
+
+class Refuse(Command, frozen=True):
+    """Fail every payment that the user of `node` is asked about."""
+
+    node: str
+
+
+class Abandon(Command, frozen=True):
+    """Give up a payment by its name."""
+
+    node: str
+    name: str
+
+
+class App(Command, frozen=True):
+    """Say how the user of `node` answers from now on: `claim`, `fail`, `wait`. slow: seconds before each event is
+    handled. acks: whether it acknowledges. fails: how many events its handler fails at first.
+    """
+
+    node: str
+    answer: str
+    acks: bool = True
+    slow: int = 0
+    fails: int = 0
+
+
+class Ack(Command, frozen=True):
+    """Acknowledge every event that was shown to the user of `node`."""
+
+    node: str
+
+
+class Open(Command, frozen=True):
+    """Open a channel; it is ready after six blocks."""
+
+    node: str
+    peer: str
+    funding_sat: int
+    push_msat: int = 0
+
+
+class Close(Command, frozen=True):
+    """Close a channel cooperatively."""
+
+    node: str
+    channel: str
+
+
+class ForceClose(Command, frozen=True):
+    """Publish our commitment."""
+
+    node: str
+    channel: str
+
+
+class Feerate(Command, frozen=True):
+    """Tell a node a new feerate."""
+
+    node: str
+    feerate_per_kw: int
+
+
+class Mine(Command, frozen=True):
+    """Mine blocks."""
+
+    count: int
+
+
+class Reorg(Command, frozen=True):
+    """Replace the last blocks by one more."""
+
+    depth: int
+
+
+class Tick(Command, frozen=True):
+    """Move the clock."""
+
+    seconds: int
+
+
+class Snapshot(Command, frozen=True):
+    """Compact a journal."""
+
+    node: str
+    journal: str
+
+
+class Crash(Command, frozen=True):
+    """Kill a node and start it again. kept: how many of the records under way each journal keeps (0 if not named)."""
+
+    node: str
+    kept: dict[str, int] = {}
+
+
+class Kill(Command, frozen=True):
+    """Kill a node; it stays down."""
+
+    node: str
+    kept: dict[str, int] = {}
+
+
+class Start(Command, frozen=True):
+    """Start a node again. sync: it follows the chain at once, not when the schedule says so."""
+
+    node: str
+    sync: bool = True
+
+
+class Cut(Command, frozen=True):
+    """Lose a connection."""
+
+    one: str
+    other: str
+
+
+class Unlink(Command, frozen=True):
+    """Lose a connection, and connect no more."""
+
+    one: str
+    other: str
+
+
+class Link(Command, frozen=True):
+    """Let two nodes connect again."""
+
+    one: str
+    other: str
+
+
+class Hold(Command, frozen=True):
+    """From now on nothing of a journal becomes durable."""
+
+    node: str
+    journal: str
+
+
+class Release(Command, frozen=True):
+    """Let every journal of a node become durable again."""
+
+    node: str
+
+
+class StoreFails(Command, frozen=True):
+    """The store refuses what it has under way: `unavailable` (for now), `broken` (for good), `fenced`."""
+
+    node: str
+    how: str
+
+
+class Do(Command, frozen=True):
+    """Let this action happen now, if it can, and not what the schedule would choose.
+
+    subject: as in `Action`, `-` for none. messages: how many are delivered in one read, 0 for all.
+    """
+
+    kind: str
+    node: str
+    subject: str
+    messages: int = 0
+
+
+class Rest(Command, frozen=True):
+    """What follows comes when the world is at rest."""
+
+
+class Repair(Command, frozen=True):
+    """Everything works again: nodes are up, links and stores work, users answer (what they are asked, they refuse)."""
+
+
+class Probe(Command, frozen=True):
+    """Send a payment through every channel, in both directions where there is money; all must arrive."""
+
+
+class Timed(msgspec.Struct, frozen=True):
+    """A command, and the step of the run before which it comes; -1: in its turn."""
+
+    command: Command
+    step: int = -1
+
+
+class BadLine(ValueError):
+    """A line that is no command. The text says what is wrong with it."""
+
+
+def verb_of(kind: type[Command]) -> str:
+    """Return the verb of a kind of command: ForceClose is `force-close`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+
+
+VERBS: dict[str, type[Command]] = {verb_of(kind): kind for kind in Command.__subclasses__()}
+_LABEL = re.compile(r"[A-Za-z][\w.-]*")
+
+
+def parse_command(text: str) -> Timed:
+    """Return the command of a line. Raises: BadLine."""
+    words = text.split()
+    step = -1
+    if words and words[0].startswith("@"):
+        if not words[0][1:].isdigit():
+            raise BadLine(f"'{words[0]}' is no step: write @ and a number")
+        step = int(words.pop(0)[1:])
+    if not words:
+        raise BadLine("a command is missing")
+    kind = VERBS.get(words[0])
+    if kind is None:
+        raise BadLine(f"'{words[0]}' is no command; known are {', '.join(sorted(VERBS))}")
+    return Timed(_build(kind, words[0], words[1:]), step)
+
+
+def _build(kind: type[Command], verb: str, words: list[str]) -> Command:
+    fields = msgspec.structs.fields(kind)
+    positional = [field.name for field in fields if field.required]
+    optional = [field.name for field in fields if not field.required and field.name != "kept"]
+    keeps = "kept" in kind.__struct_fields__
+    given: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            if not positional:
+                raise BadLine(f"{verb}: '{word}' is too much; what has a default is written name=value")
+            given[positional.pop(0)] = word
+        elif name in optional:
+            given[name] = value
+        elif keeps and value.isdigit() and _LABEL.fullmatch(name):
+            given.setdefault("kept", {})[name] = int(value)
+        else:
+            raise BadLine(f"{verb}: there is no '{name}' in '{word}'")
+    missing = [name for name in positional if name not in given]
+    if missing:
+        raise BadLine(f"{verb}: {', '.join(missing)} is missing")
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadLine(f"{verb}: {error}") from None
+
+
+def format_command(timed: Timed) -> str:
+    """Return the line of a command; `parse_command` gives it back."""
+    command = timed.command
+    words = [verb_of(type(command))]
+    options: list[str] = []
+    for field in msgspec.structs.fields(command):
+        value = getattr(command, field.name)
+        if field.required:
+            words.append(_format(value))
+        elif field.name == "kept":
+            options += [f"{name}={count}" for name, count in value.items()]
+        elif value != field.default:
+            options.append(f"{field.name}={_format(value)}")
+    at = f"@{timed.step} " if timed.step >= 0 else ""
+    return at + " ".join(words + options)
+
+
+def _format(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,350 @@
+"""Carries out the commands of a scenario in a world, and remembers whose payments they ordered."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from leyden.base.errors import CommandRejected, StorageBroken, StorageFailed, StorageFenced, StorageUnavailable
+from leyden.channel.inputs import ForceClose
+from leyden.crypto.hashes import sha256
+from leyden.manager import fees, handoff, sending
+from leyden.manager.events import PaymentClaimable
+from leyden.manager.manager import Manager
+from leyden.sim import commands as cmd
+from leyden.sim import user
+from leyden.sim.commands import Command, Timed
+from leyden.sim.handler import Prompt
+from leyden.sim.labels import Labels
+from leyden.sim.node import SimNode
+from leyden.sim.user import Order
+from leyden.sim.world import ALL_MESSAGES, Act, Action, World
+
+PROBE_MSAT = 2_000_000
+BLOCKS_AT_REPAIR = 6
+STORE_FAILURES: Mapping[str, type[StorageFailed]] = {
+    "unavailable": StorageUnavailable,
+    "broken": StorageBroken,
+    "fenced": StorageFenced,
+}
+
+
+class Impossible(Exception):
+    """A command that cannot be carried out now, as when its node is down. The text says why."""
+
+
+def payment_id(name: str) -> bytes:
+    """Return the payment_id (32 bytes) of a payment by its name."""
+    return sha256(b"payment " + name.encode())
+
+
+class Director:
+    """See the module. orders: of payments, in the order in which they were accepted or asked for.
+
+    skipped: commands that could not be carried out, and why. preimages: by payment_hash, of hashes whose preimage only
+    users know.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.labels = Labels(world)
+        self.labels.learn()
+        self.orders: list[Order] = []
+        self.skipped: list[str] = []
+        self.preimages: dict[bytes, bytes] = {}
+        for node in world.nodes.values():
+            node.application = Prompt("claim", preimages=self.preimages)
+        self._by_name: dict[str, Order] = {}
+        self._touched_chain = False
+
+    # --- when ------------------------------------------------------------------------------------------------------
+
+    def announce(self, commands: Iterable[Timed]) -> None:
+        """Take in the commands without a step: each will be an action of the world, in this order."""
+        at_rest = False
+        for timed in commands:
+            command = timed.command
+            if timed.step >= 0:
+                continue
+            if isinstance(command, cmd.Rest):
+                at_rest = True
+                continue
+            self.world.acts.append(
+                Act(cmd.format_command(timed), _needs(command), partial(self._act, command), at_rest)
+            )
+            at_rest = False
+
+    def _act(self, command: Command) -> None:
+        self.perform(command)
+
+    def perform(self, command: Command) -> bool:
+        """Carry out a command; return whether that was possible. What was not is noted in `skipped`."""
+        try:
+            PERFORM[type(command)](self, command)
+        except (Impossible, CommandRejected, LookupError) as error:
+            self.skipped.append(f"{cmd.format_command(Timed(command))}: {error}")
+            return False
+        self.world.settle()
+        return True
+
+    def node(self, name: str) -> SimNode:
+        """Return a node that is up. Raises: Impossible."""
+        node = self.world.nodes.get(name)
+        if node is None:
+            raise Impossible(f"no node is called {name}")
+        if not node.is_up:
+            raise Impossible(f"{name} is down")
+        return node
+
+    def kept(self, kept: Mapping[str, int]) -> dict[str, int]:
+        """Return which journal keeps how many of its records under way."""
+        return {self.labels.journal(label): count for label, count in kept.items()}
+
+    # --- payments ----------------------------------------------------------------------------------------------------
+
+    def pay(self, command: cmd.Pay) -> None:
+        """See `Pay`."""
+        order = self._by_name.get(command.name)
+        if order is not None:
+            order.accepted = False
+            order.ask(self.node(order.payer))
+            return
+        payer, payee = self.node(command.payer), self.node(command.payee)
+        if not payer.synced or not payee.synced:
+            raise Impossible("the payer or the payee has not caught up with the chain")
+        if command.keysend:
+            started = user.keysend_payment(payer, payee, command.amount_msat, payment_id(command.name))
+        else:
+            text = user.make_invoice(
+                payee,
+                command.amount_msat,
+                hints=True,
+                tag=command.name,
+                payment_hash=self._hash(command.hash),
+                expiry_seconds=command.expiry,
+            )
+            started = user.invoice_payment(
+                payer,
+                text,
+                payment_id(command.name),
+                fee_limit_msat=command.fee,
+                deadline_seconds=command.deadline,
+                parts_max=command.parts,
+            )
+        order = Order(command.payer, started, command.payee)
+        order.ask(payer)
+        self._by_name[command.name] = order
+        self.orders.append(order)
+
+    def _hash(self, name: str) -> bytes | None:
+        if not name:
+            return None
+        preimage = sha256(b"preimage " + name.encode())
+        if name != "unknown":
+            self.preimages[sha256(preimage)] = preimage
+        return sha256(preimage)
+
+    def answer(self, node: SimNode, answer: str) -> None:
+        """Answer every question that is open; what cannot be claimed is refused."""
+        prompt = Prompt(answer, preimages=self.preimages)
+
+        def run(manager: Manager) -> None:
+            for event in list(manager.events.values()):
+                if isinstance(event, PaymentClaimable) and event.set_id in manager.claimables:
+                    try:
+                        prompt.on_event(manager, event)
+                    except CommandRejected:
+                        continue  # too late, or a part of it has gone
+
+        node.run(run)
+
+    def acknowledge(self, node: SimNode) -> None:
+        """Acknowledge all that was shown and is no question."""
+
+        def run(manager: Manager) -> None:
+            for event_id, event in list(manager.events.items()):
+                if not isinstance(event, PaymentClaimable):
+                    handoff.acknowledge_event(manager, event_id)
+
+        node.run(run)
+
+    def abandon(self, command: cmd.Abandon) -> None:
+        """See `Abandon`."""
+        self.node(command.node).run(lambda m: sending.abandon_payment(m, payment_id(command.name)))
+
+    def set_application(self, command: cmd.App) -> None:
+        """See `App`."""
+        node = self.world.nodes[command.node]
+        node.application = Prompt(
+            "" if command.answer == "wait" else command.answer,
+            preimages=self.preimages,
+            acknowledges=command.acks,
+            delay_seconds=command.slow,
+            fails=command.fails,
+        )
+
+    # --- channels and chain -------------------------------------------------------------------------------------------
+
+    def open(self, command: cmd.Open) -> None:
+        """See `Open`."""
+        self._touched_chain = True
+        user.open_channel(self.node(command.node), self.node(command.peer), command.funding_sat, command.push_msat)
+
+    def close(self, command: cmd.Close) -> None:
+        """See `Close`."""
+        node, channel_id = self.node(command.node), self.labels.channel(command.channel)
+        if channel_id not in node.manager.channels:
+            raise Impossible(f"{command.node} has no channel {command.channel}")
+        self._touched_chain = True
+        user.close_channel(node, node.manager.channels[channel_id])
+        self.world.closes_asked[channel_id] = None
+
+    def force_close(self, command: cmd.ForceClose) -> None:
+        """See `ForceClose`."""
+        node, channel_id = self.node(command.node), self.labels.channel(command.channel)
+        self._touched_chain = True
+        node.run(lambda m: m.apply(m.channels[channel_id], ForceClose("the user asked for it")))
+        self.world.closes_asked[channel_id] = None
+
+    def reorganise(self, command: cmd.Reorg) -> None:
+        """See `Reorg`."""
+        self._touched_chain = True
+        self.world.reorganise(command.depth)
+
+    # --- what goes wrong ----------------------------------------------------------------------------------------------
+
+    def crash(self, command: cmd.Crash) -> None:
+        """See `Crash`."""
+        self.kill(cmd.Kill(command.node, command.kept))
+        self.start(cmd.Start(command.node))
+
+    def kill(self, command: cmd.Kill) -> None:
+        """See `Kill`."""
+        self.node(command.node)
+        self.world.crash(command.node, self.kept(command.kept))
+
+    def start(self, command: cmd.Start) -> None:
+        """See `Start`; users whose calls did not return call again."""
+        node = self.world.nodes[command.node]
+        if node.is_up:
+            raise Impossible(f"{command.node} is up")
+        node.start(sync=command.sync)
+        self.world.settle()
+        for order in self.orders:
+            if order.payer == command.node:
+                order.ask(node)
+
+    def unlink(self, command: cmd.Unlink) -> None:
+        """See `Unlink`."""
+        self.set_link(command.one, command.other, is_open=False)
+        self.world.cut(command.one, command.other)
+
+    def set_link(self, one: str, other: str, *, is_open: bool) -> None:
+        """Let two nodes connect, or not."""
+        for link in ((one, other), (other, one)):
+            if link in self.world.links:
+                self.world.links[link] = is_open
+
+    def fail_store(self, command: cmd.StoreFails) -> None:
+        """See `StoreFails`."""
+        if command.how not in STORE_FAILURES:
+            raise Impossible(f"a store does not fail as '{command.how}'")
+        self.node(command.node).disk.refuse(STORE_FAILURES[command.how]("the scenario says so"))
+
+    def do(self, command: cmd.Do) -> None:
+        """See `Do`."""
+        subject = "" if command.subject == "-" else command.subject
+        if command.kind == "commit":
+            subject = self.labels.journal(subject)
+        action = Action(command.kind, command.node, subject)
+        if action not in self.world.enabled():
+            raise Impossible("it is not possible now")
+        self.world.deliver_count = command.messages or ALL_MESSAGES
+        self.world.perform(action)
+        self.world.deliver_count = ALL_MESSAGES
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def repair(self, _command: Command) -> None:
+        """See `Repair`."""
+        world = self.world
+        for link in world.links:
+            world.links[link] = True
+        for node in world.nodes.values():
+            if not node.is_up or node.runtime.broken is not None:
+                if node.is_up:
+                    world.crash(node.name)
+                self.start(cmd.Start(node.name))
+            node.disk.held.clear()
+            node.sync()
+            node.application = Prompt("fail", preimages=self.preimages)
+            self.answer(node, "fail")
+            self.acknowledge(node)
+            for order in self.orders:
+                if order.payer == node.name:
+                    order.ask(node)
+            node.reports[:] = [report for report in node.reports if report.subsystem != "store"]
+        if self._touched_chain:
+            self._touched_chain = False
+            world.mine(BLOCKS_AT_REPAIR)
+
+    def probe(self, _command: Command) -> None:
+        """See `Probe`."""
+        for node in self.world.nodes.values():
+            node.application = Prompt("claim", preimages=self.preimages)
+        for node in self.world.nodes.values():
+            for slot in node.manager.channels.values():
+                peer = self.world.node_of(slot.peer)
+                if slot.channel_id in self.world.closes_asked:
+                    continue
+                name = sha256(b"probe" + slot.channel_id + node.node_id)
+                order = Order(node.name, user.keysend_payment(node, peer, PROBE_MSAT, name), peer.name)
+                order.ask(node)
+                self.orders.append(order)
+
+
+def _needs(command: Command) -> tuple[str, ...]:
+    if isinstance(command, cmd.Repair | cmd.Probe | cmd.Start | cmd.Kill | cmd.Crash):
+        return ()
+    fields = ("payer", "payee", "node", "peer")
+    return tuple(str(getattr(command, field)) for field in fields if hasattr(command, field))
+
+
+PERFORM: dict[type[Command], Callable[[Director, Any], object]] = {}
+"""What carries out each kind of command."""
+CommandT = TypeVar("CommandT", bound=Command)
+
+
+def _performs(kind: type[CommandT], run: Callable[[Director, CommandT], object]) -> None:
+    PERFORM[kind] = run
+
+
+_performs(cmd.Pay, Director.pay)
+_performs(cmd.Claim, lambda d, c: d.answer(d.node(c.node), "claim"))
+_performs(cmd.Refuse, lambda d, c: d.answer(d.node(c.node), "fail"))
+_performs(cmd.Abandon, Director.abandon)
+_performs(cmd.App, Director.set_application)
+_performs(cmd.Ack, lambda d, c: d.acknowledge(d.node(c.node)))
+_performs(cmd.Open, Director.open)
+_performs(cmd.Close, Director.close)
+_performs(cmd.ForceClose, Director.force_close)
+_performs(
+    cmd.Feerate,
+    lambda d, c: d.node(c.node).run(lambda m: fees.set_feerates(m, c.feerate_per_kw, c.feerate_per_kw)),
+)
+_performs(cmd.Mine, lambda d, c: d.world.mine(c.count))
+_performs(cmd.Reorg, Director.reorganise)
+_performs(cmd.Tick, lambda d, c: d.world.tick(c.seconds))
+_performs(cmd.Snapshot, lambda d, c: d.node(c.node).runtime.snapshot(d.labels.journal(c.journal)))
+_performs(cmd.Crash, Director.crash)
+_performs(cmd.Kill, Director.kill)
+_performs(cmd.Start, Director.start)
+_performs(cmd.Cut, lambda d, c: d.world.cut(c.one, c.other))
+_performs(cmd.Unlink, Director.unlink)
+_performs(cmd.Link, lambda d, c: d.set_link(c.one, c.other, is_open=True))
+_performs(cmd.Hold, lambda d, c: d.node(c.node).disk.held.__setitem__(d.labels.journal(c.journal), None))
+_performs(cmd.Release, lambda d, c: d.node(c.node).disk.held.clear())
+_performs(cmd.StoreFails, Director.fail_store)
+_performs(cmd.Do, Director.do)
+_performs(cmd.Rest, lambda d, c: None)
+_performs(cmd.Repair, Director.repair)
+_performs(cmd.Probe, Director.probe)

@@ -1,0 +1,63 @@
+"""Runs of scenario files: once as they are written, or as something that is explored."""
+
+from collections.abc import Callable, Sequence
+
+from leyden.sim.books import Books
+from leyden.sim.commands import Timed
+from leyden.sim.director import Director
+from leyden.sim.oracles import check_rest
+from leyden.sim.scenario import Scenario
+from leyden.sim.schedules import run_to_rest
+from leyden.sim.script import SCHEDULES, Script, format_script
+from leyden.sim.user import Order
+from leyden.sim.world import Observer, Schedule, World
+
+TRACE_LINES = 40
+
+
+class Play:
+    """One run. world, books, director: to be looked at when it is over."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.schedule: Schedule = SCHEDULES[script.schedule]()
+        self.world = script.base().copy()
+        run_to_rest(self.world, self.schedule)
+        self.books = Books(self.world)
+        self.director = Director(self.world)
+        self.first = self.world.steps
+
+    def run(self, watch: Callable[["Play"], Observer] | None = None) -> None:
+        """Run to rest, and check everything. Raises: Violation, Livelock; with the scenario in a note."""
+        if watch is not None:
+            self.world.observer = watch(self)
+        self.director.announce(self.script.commands)
+        try:
+            for timed in self.script.commands:
+                if timed.step >= 0:
+                    self._perform(timed)
+            run_to_rest(self.world, self.schedule)
+            check_rest(self.world, self.books, self.director.orders)
+        except Exception as error:
+            error.add_note(format_script(self.script))
+            error.add_note("\n".join(self.world.trace[-TRACE_LINES:]))
+            raise
+
+    def _perform(self, timed: Timed) -> None:
+        run_to_rest(self.world, self.schedule, lambda world: world.steps - self.first >= timed.step)
+        self.director.perform(timed.command)
+
+
+def scenario_of(script: Script, name: str) -> Scenario:
+    """Return a scenario to be explored; its commands with a step are not part of it."""
+
+    def begin(world: World) -> list[Order]:
+        director = Director(world)
+        director.announce(script.commands)
+        return director.orders
+
+    return Scenario(name, script.base(), begin, _all_acts_done)
+
+
+def _all_acts_done(world: World, _orders: Sequence[Order]) -> None:
+    assert not world.acts, f"not everything was done: {world.acts[0].name}"

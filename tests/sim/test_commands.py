@@ -1,0 +1,80 @@
+"""Commands and their lines."""
+
+import msgspec
+import pytest
+
+from leyden.sim.commands import VERBS, BadLine, Crash, Pay, Timed, format_command, parse_command
+
+EXAMPLES = (
+    "pay alice bob 500 one parts=2 keysend=true",
+    "claim bob",
+    "refuse bob",
+    "abandon alice one",
+    "app bob wait acks=false slow=3 fails=1",
+    "ack bob",
+    "open alice bob 500000 push_msat=1000",
+    "close alice alice-bob",
+    "force-close alice alice-bob.2",
+    "feerate alice 5000",
+    "mine 6",
+    "reorg 2",
+    "tick 3",
+    "snapshot bob node",
+    "@12 crash bob alice-bob=0 node=1",
+    "@3 kill bob node=1",
+    "start bob sync=false",
+    "cut alice bob",
+    "unlink alice bob",
+    "link alice bob",
+    "hold bob alice-bob",
+    "release bob",
+    "store-fails bob broken",
+    "do deliver bob alice messages=1",
+    "rest",
+    "repair",
+    "probe",
+)
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_line_and_command_are_the_same(line: str) -> None:
+    """What is written is what is read."""
+    assert format_command(parse_command(line)) == line
+
+
+def test_every_verb_has_an_example() -> None:
+    """A new command is written down too."""
+    assert {line.split()[line.startswith("@")] for line in EXAMPLES} == set(VERBS)
+
+
+def test_kept_prefixes_and_defaults() -> None:
+    """A journal is named by its label, also one that is called like a field."""
+    assert parse_command("@7 crash bob node=1") == Timed(Crash("bob", {"node": 1}), 7)
+    assert parse_command("pay alice bob 5 one").command == Pay("alice", "bob", 5, "one")
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("", "a command is missing"),
+        ("@x crash bob", "'@x' is no step"),
+        ("fly bob", "'fly' is no command; known are abandon"),
+        ("pay alice", "payee, amount_msat, name is missing"),
+        ("pay alice bob five one", "Expected `int`"),
+        ("pay alice bob 5 one two", "'two' is too much"),
+        ("crash bob node=x", "there is no 'node'"),
+        ("cut alice bob node=1", "there is no 'node'"),
+    ],
+)
+def test_bad_line_says_what_is_wrong(line: str, complaint: str) -> None:
+    """People write these files."""
+    with pytest.raises(BadLine) as caught:
+        parse_command(line)
+    assert complaint in str(caught.value)
+
+
+def test_commands_are_values() -> None:
+    """They can be compared and kept."""
+    with pytest.raises(AttributeError):
+        Pay("alice", "bob", 5, "one").name = "two"  # type: ignore[misc]
+    assert msgspec.structs.replace(Pay("alice", "bob", 5, "one"), parts=1) != Pay("alice", "bob", 5, "one")

@@ -1,0 +1,164 @@
+"""Commands carried out in a world."""
+
+from collections.abc import Callable
+
+import pytest
+
+from leyden.channel.states import MutualClose, Normal
+from leyden.manager import events as ev
+from leyden.sim.commands import VERBS, parse_command
+from leyden.sim.director import PERFORM, Director, payment_id
+from leyden.sim.schedules import Fair, run_to_rest
+from tests.sim import topologies
+
+
+class Room:
+    """A world, its director, and lines for it."""
+
+    def __init__(self, make: Callable[[], object] = topologies.direct) -> None:
+        self.world = make().copy()  # type: ignore[attr-defined]
+        run_to_rest(self.world, Fair())
+        self.director = Director(self.world)
+
+    def __call__(self, *lines: str) -> "Room":
+        for line in lines:
+            if line == "rest":
+                run_to_rest(self.world, Fair())
+            else:
+                self.director.perform(parse_command(line).command)
+        return self
+
+    def told(self, name: str) -> list[str]:
+        """The kinds of events that a node has told."""
+        return [type(shown.event).__name__ for shown in self.world.nodes[name].shown]
+
+
+def test_every_command_is_carried_out_by_something() -> None:
+    """A new one too."""
+    assert set(PERFORM) == set(VERBS.values())
+
+
+def test_payments_by_name() -> None:
+    """The same name again is the same payment, in any life."""
+    room = Room()("pay alice bob 5000 one", "rest", "crash alice", "pay alice bob 5000 one", "rest")
+    assert room.told("alice") == ["PaymentSent"]
+    assert len(room.director.orders) == 1
+    ledger = room.world.nodes["alice"].manager.node.ledger
+    assert list(ledger.payments) == [payment_id("one")]
+
+
+def test_hash_that_only_the_user_knows() -> None:
+    """Claimed with the user's preimage; a hash that nobody knows is refused."""
+    room = Room()("pay alice bob 5000 one hash=ours", "pay alice bob 5000 two hash=unknown", "rest")
+    assert sorted(room.told("alice")) == ["PaymentFailed", "PaymentSent"]
+
+
+def test_questions_are_answered_when_the_user_says_so() -> None:
+    """Waiting is an answer too."""
+    for answer, outcome in (("claim", "PaymentSent"), ("refuse", "PaymentFailed")):
+        room = Room(lambda: topologies.direct("bob"))("app bob wait", "pay alice bob 5000 one deadline=900")
+        while not any(isinstance(shown.event, ev.PaymentClaimable) for shown in room.world.nodes["bob"].shown):
+            room.world.perform(room.world.enabled()[0])
+        assert room.told("alice") == []
+        room(f"{answer} bob", "rest")
+        assert outcome in room.told("alice")
+
+
+def test_slow_and_failing_handlers_handle_it_in_the_end() -> None:
+    """One second after another."""
+    room = Room()("app bob claim slow=3 fails=2", "pay alice bob 5000 one", "rest")
+    assert room.told("bob") == ["PaymentClaimed"]
+    assert room.world.nodes["bob"].manager.events == {}
+
+
+def test_events_that_are_not_acknowledged_stay_until_they_are() -> None:
+    """Over a crash with the same id."""
+    room = Room()("app bob claim acks=false", "pay alice bob 5000 one", "rest", "crash bob", "rest")
+    ids = {shown.event.event_id for shown in room.world.nodes["bob"].shown}
+    assert (len(room.world.nodes["bob"].shown), len(ids)) == (2, 1)
+    room("ack bob", "rest", "crash bob", "rest")
+    assert len(room.world.nodes["bob"].shown) == 2
+
+
+def test_channels_open_and_close() -> None:
+    """And the world knows which closes were asked for."""
+    room = Room()("open alice bob 500000 push_msat=1000", "rest", "mine 6", "rest")
+    assert len(room.world.nodes["bob"].manager.channels) == 2
+    room("close bob alice-bob", "rest")
+    [closed] = room.world.closes_asked
+    states = {channel: type(slot.state) for channel, slot in room.world.nodes["alice"].manager.channels.items()}
+    assert states.pop(closed) is MutualClose
+    assert list(states.values()) == [Normal]
+    room("force-close alice alice-bob.2", "rest")
+    assert len(room.world.closes_asked) == 2
+
+
+def test_feerates_blocks_and_snapshots() -> None:
+    """What the outside does."""
+    room = Room()
+    height = room.world.chain.tip.height
+    room("feerate alice 1500", "mine 2", "reorg 1", "tick 2", "snapshot bob node", "snapshot bob alice-bob", "rest")
+    assert room.world.chain.tip.height == height + 3
+    [slot] = room.world.nodes["alice"].manager.channels.values()
+    assert slot.state.core.remote.feerate_per_kw == 1500
+    assert all(stored.position for stored in room.world.nodes["bob"].disk.journals())
+    assert room.director.skipped == []
+
+
+def test_what_goes_wrong_and_is_repaired() -> None:
+    """Afterwards everything works, and what was asked before has an end."""
+    room = Room()(
+        "unlink alice bob",
+        "pay alice bob 5000 one",
+        "hold bob alice-bob",
+        "store-fails alice unavailable",
+        "rest",
+        "kill bob",
+        "link alice bob",
+        "start bob sync=false",
+        "cut alice bob",
+        "store-fails bob broken",
+    )
+    assert room.told("alice") == ["PaymentFailed"]
+    room("repair", "rest", "probe", "rest")
+    assert room.told("alice").count("PaymentSent") == 1
+    assert room.director.skipped == []
+
+
+def test_chosen_action_happens_now() -> None:
+    """And one that cannot happen is noted."""
+    room = Room()("pay alice bob 5000 one")
+    room.world.settle()
+    room("do commit alice node", "do deliver alice bob", "do commit alice nowhere")
+    assert room.world.trace[-1] == "commit alice node"
+    assert [line.split(": ")[1] for line in room.director.skipped] == [
+        "it is not possible now",
+        "no channel is called nowhere; there are alice-bob",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("claim eve", "no node is called eve"),
+        ("start alice", "alice is up"),
+        ("store-fails alice slowly", "a store does not fail as 'slowly'"),
+        ("abandon alice never", "no payment has this payment_id"),
+    ],
+)
+def test_what_is_impossible_is_skipped_and_said(line: str, why: str) -> None:
+    """A shrunk run asks for much that makes no sense."""
+    room = Room()(line)
+    assert why in room.director.skipped[0]
+
+
+def test_commands_in_their_turn_are_actions_of_the_world() -> None:
+    """Those after `rest` come when nothing else can."""
+    room = Room()
+    room.director.announce([parse_command(line) for line in ("pay alice bob 5000 one", "rest", "mine 1", "@3 tick 1")])
+    assert [(act.name, act.nodes, act.at_rest) for act in room.world.acts] == [
+        ("pay alice bob 5000 one", ("alice", "bob"), False),
+        ("mine 1", (), True),
+    ]
+    room("rest")
+    assert room.told("alice") == ["PaymentSent"]
