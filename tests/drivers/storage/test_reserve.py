@@ -39,3 +39,13 @@ async def test_open_store_has_its_reserve_and_release_leaves_it_working(tmp_path
     assert store.refill_reserve()
     assert reserve.exists()
     await store.close()
+
+
+async def test_reserve_that_a_power_cut_left_short_is_whole_after_the_next_start(tmp_path: Path) -> None:
+    """It is never synced: after a cut it may have any size."""
+    for size in (0, 1, RESERVE_BYTES // 2):
+        (tmp_path / "leyden.db.reserve").write_bytes(bytes(size))
+        store = SqliteStore(tmp_path / "leyden.db")
+        await store.open()
+        assert (tmp_path / "leyden.db.reserve").stat().st_size == RESERVE_BYTES
+        await store.close()

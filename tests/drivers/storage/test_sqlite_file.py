@@ -9,21 +9,21 @@ from leyden.base.errors import StorageFenced
 from leyden.drivers.storage.group import Group
 from leyden.drivers.storage.sqlite_file import SqliteFile
 from leyden.ports.store import Append, Snapshot
-from tests.drivers.storage.power_cut import MemoryVfs
+from leyden.sim.power_cut import PowerVfs
 
 PATH = Path("/leyden.db")
 
 
 @pytest.fixture
-def vfs() -> Iterator[MemoryVfs]:
+def vfs() -> Iterator[PowerVfs]:
     """A disk in memory, without locks: as good as a file system that forgets them."""
-    disk = MemoryVfs()
+    disk = PowerVfs()
     yield disk
     disk.unregister()
 
 
 @pytest.mark.parametrize("kind", ["append", "snapshot", "drop", "cut"])
-def test_every_write_reads_the_fence_in_its_own_transaction(vfs: MemoryVfs, kind: str) -> None:
+def test_every_write_reads_the_fence_in_its_own_transaction(vfs: PowerVfs, kind: str) -> None:
     """Check, then write, is no fence: another process may take over in between (hazard H150)."""
     file = SqliteFile(PATH, vfs.name)
     group = Group(file.positions, file.snapshots, {}, file.stored_records)

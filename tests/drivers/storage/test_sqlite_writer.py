@@ -9,8 +9,8 @@ import pytest
 from leyden.base.errors import StorageBroken, StorageFailed, StorageUnavailable
 from leyden.drivers.storage.sqlite import RESERVE_BYTES, SqliteStore
 from leyden.ports.store import Append, Snapshot
+from leyden.sim.power_cut import PowerVfs, Synced
 from tests.drivers.storage.contract.suite import CHANNEL, batch, records, snapshotted, written
-from tests.drivers.storage.power_cut import MemoryVfs, Synced
 
 PATH = Path("/leyden.db")
 
@@ -20,14 +20,14 @@ def _bytes_on_disk(folder: Path) -> int:
 
 
 @pytest.fixture
-def vfs() -> Iterator[MemoryVfs]:
+def vfs() -> Iterator[PowerVfs]:
     """An empty disk in memory."""
-    disk = MemoryVfs()
+    disk = PowerVfs()
     yield disk
     disk.unregister()
 
 
-async def test_full_disk_is_transient_and_the_batch_succeeds_when_given_again(vfs: MemoryVfs) -> None:
+async def test_full_disk_is_transient_and_the_batch_succeeds_when_given_again(vfs: PowerVfs) -> None:
     """Disk full while running: pause, say so, resume when there is room; nothing is lost or written twice."""
     store = SqliteStore(PATH, vfs=vfs.name)
     epoch = await store.open()
@@ -49,7 +49,7 @@ async def test_full_disk_is_transient_and_the_batch_succeeds_when_given_again(vf
     await store.close()
 
 
-async def test_batches_behind_a_failed_one_come_back_in_order(vfs: MemoryVfs) -> None:
+async def test_batches_behind_a_failed_one_come_back_in_order(vfs: PowerVfs) -> None:
     """They may rest on it: to write them would leave a gap, to call the gap a bug would stop the node."""
     store = SqliteStore(PATH, vfs=vfs.name)
     epoch = await store.open()
@@ -80,7 +80,7 @@ async def test_batches_behind_a_failed_one_come_back_in_order(vfs: MemoryVfs) ->
     await store.close()
 
 
-async def test_batch_given_before_its_predecessor_came_back_is_transient_too(vfs: MemoryVfs) -> None:
+async def test_batch_given_before_its_predecessor_came_back_is_transient_too(vfs: PowerVfs) -> None:
     """A caller with several batches under way cannot have them all back in hand at once."""
     store = SqliteStore(PATH, vfs=vfs.name)
     epoch = await store.open()
@@ -96,7 +96,7 @@ async def test_batch_given_before_its_predecessor_came_back_is_transient_too(vfs
     await store.close()
 
 
-async def test_failed_sync_is_final(vfs: MemoryVfs) -> None:
+async def test_failed_sync_is_final(vfs: PowerVfs) -> None:
     """After a failed sync the kernel may have dropped the pages: a second sync that succeeds proves nothing."""
     store = SqliteStore(PATH, vfs=vfs.name)
     epoch = await store.open()
@@ -109,7 +109,7 @@ async def test_failed_sync_is_final(vfs: MemoryVfs) -> None:
     await store.close()
 
 
-async def test_what_queues_during_a_commit_shares_the_next_one(vfs: MemoryVfs) -> None:
+async def test_what_queues_during_a_commit_shares_the_next_one(vfs: PowerVfs) -> None:
     """Group commit: the rate of syncs must not bound the rate of payments."""
     store = SqliteStore(PATH, vfs=vfs.name)
     epoch = await store.open()
@@ -124,7 +124,7 @@ async def test_what_queues_during_a_commit_shares_the_next_one(vfs: MemoryVfs) -
     await store.close()
 
 
-async def test_callback_that_raises_costs_others_nothing(vfs: MemoryVfs) -> None:
+async def test_callback_that_raises_costs_others_nothing(vfs: PowerVfs) -> None:
     """One caller's bug must not leave another waiting for ever."""
     loop = asyncio.get_running_loop()
     reported: list[object] = []
@@ -142,7 +142,7 @@ async def test_callback_that_raises_costs_others_nothing(vfs: MemoryVfs) -> None
     await store.close()
 
 
-async def test_batch_that_cannot_be_encoded_is_refused_alone(vfs: MemoryVfs) -> None:
+async def test_batch_that_cannot_be_encoded_is_refused_alone(vfs: PowerVfs) -> None:
     """A bug in one batch must reach its caller, not end the writer thread in silence."""
     store = SqliteStore(PATH, vfs=vfs.name)
     epoch = await store.open()
@@ -187,7 +187,7 @@ async def test_idle_journal_pins_only_the_rows_it_shares(tmp_path: Path) -> None
     await store.close()
 
 
-async def test_store_that_is_never_idle_stays_small(vfs: MemoryVfs) -> None:
+async def test_store_that_is_never_idle_stays_small(vfs: PowerVfs) -> None:
     """Compaction and checkpoints must also happen under load, where no idle moment comes."""
     store = SqliteStore(PATH, vfs=vfs.name)
     epoch = await store.open()

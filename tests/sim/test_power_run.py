@@ -1,0 +1,70 @@
+"""Power cuts under the default store: no promise is broken, and a disk that lies is noticed."""
+
+import random
+
+import pytest
+
+from leyden.sim.power_cut import Cut, Told, power_cuts
+from leyden.sim.power_run import cut_again, fault, history, run_power_cuts
+
+IMAGES = 1500
+
+
+def test_no_power_cut_breaks_a_promise() -> None:
+    """Money depends on it: a record that was reported durable is there after any cut, the rest is a gap-free prefix."""
+    lines: list[str] = []
+    totals = run_power_cuts(IMAGES, lines.append)
+    assert not totals.faults, lines
+    assert totals.bad == 0
+    assert totals.images >= IMAGES
+    assert totals.again > 100, "too few second cuts to mean anything"
+    assert totals.cut_points > 500
+    assert lines[-1] == totals.line()
+    assert " 0 bad, " in lines[-1]
+
+
+@pytest.mark.slow
+def test_no_power_cut_of_many_breaks_a_promise() -> None:
+    """The same with many more images."""
+    totals = run_power_cuts(40_000, lambda _line: None)
+    assert not totals.faults
+
+
+def test_disk_that_lies_about_syncing_is_noticed() -> None:
+    """Negative control: if these cuts found nothing, the tests above would prove nothing."""
+    cuts = list(power_cuts(history(1, sync_lies=True)[:300], random.Random(3), 2))
+    assert sum(bool(fault(cut)) for cut in cuts) * 2 > len(cuts)
+
+
+def test_second_cut_knows_what_was_told_before_the_first() -> None:
+    """A recovery that loses what the first recovery found would go unseen otherwise."""
+    last = list(power_cuts(history(1), random.Random(1), 1))[-1]
+    again = cut_again(last, random.Random(1))
+    assert len(again) > 20
+    assert all(list(cut.told[: len(last.told)]) == list(last.told) for cut in again)
+    assert not [wrong for cut in again if (wrong := fault(cut))]
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (Told("epoch", "", 1000), "follows epoch 1000"),
+        (Told("records", "a", 1000), "record 1000 was reported durable"),
+        (Told("records", "unknown", 1), "record 1 was reported durable"),
+        (Told("snapshot", "a", 1000), "snapshot of a at 1000 was reported durable"),
+        (Told("snapshot", "a", 0), "penalty row 0 of a"),
+        (Told("dropped", "a", 1), "a was reported dropped and is there"),
+    ],
+)
+def test_judge_finds_each_broken_promise(told: Told, words: str) -> None:
+    """A judge that overlooks one kind of loss would pass every image that has it."""
+    last = list(power_cuts(history(1), random.Random(1), 1))[-1]
+    assert fault(last) == ""
+    assert words in fault(Cut(last.image, [*last.told, told]))
+
+
+def test_judge_finds_a_damaged_file() -> None:
+    """An image that does not open is a loss of everything."""
+    last = list(power_cuts(history(1), random.Random(1), 1))[-1]
+    damaged = {name: content[:100] + b"?" * 4000 + content[4100:] for name, content in last.image.items()}
+    assert "refuses to open" in fault(Cut(damaged, last.told))
