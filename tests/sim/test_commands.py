@@ -30,7 +30,8 @@ EXAMPLES = (
     "release bob",
     "store-fails bob broken",
     "do deliver bob alice messages=1",
-    "rest",
+    "@idle tick 3",
+    "@rest mine 6",
     "repair",
     "probe",
 )
@@ -57,7 +58,7 @@ def test_kept_prefixes_and_defaults() -> None:
     ("line", "complaint"),
     [
         ("", "a command is missing"),
-        ("@x crash bob", "'@x' is no step"),
+        ("@x crash bob", "'@x' is no step: write @ and a number, @idle or @rest"),
         ("fly bob", "'fly' is no command; known are abandon"),
         ("pay alice", "payee, amount_msat, name is missing"),
         ("pay alice bob five one", "Expected `int`"),

@@ -6,7 +6,7 @@ import pytest
 
 from leyden.channel.states import MutualClose, Normal
 from leyden.manager import events as ev
-from leyden.sim.commands import VERBS, parse_command
+from leyden.sim.commands import AT_REST, IN_TURN, VERBS, WHEN_IDLE, parse_command
 from leyden.sim.director import PERFORM, Director, payment_id
 from leyden.sim.schedules import Fair, run_to_rest
 from tests.sim import topologies
@@ -153,12 +153,14 @@ def test_what_is_impossible_is_skipped_and_said(line: str, why: str) -> None:
 
 
 def test_commands_in_their_turn_are_actions_of_the_world() -> None:
-    """Those after `rest` come when nothing else can."""
+    """Some only when nothing else can happen."""
     room = Room()
-    room.director.announce([parse_command(line) for line in ("pay alice bob 5000 one", "rest", "mine 1", "@3 tick 1")])
-    assert [(act.name, act.nodes, act.at_rest) for act in room.world.acts] == [
-        ("pay alice bob 5000 one", ("alice", "bob"), False),
-        ("mine 1", (), True),
+    for line in ("pay alice bob 5000 one", "@idle tick 1", "@rest mine 1"):
+        room.director.announce(parse_command(line))
+    assert [(act.name, act.nodes, act.when) for act in room.world.acts] == [
+        ("pay alice bob 5000 one", ("alice", "bob"), IN_TURN),
+        ("tick 1", (), WHEN_IDLE),
+        ("mine 1", (), AT_REST),
     ]
     room("rest")
     assert room.told("alice") == ["PaymentSent"]

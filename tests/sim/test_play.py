@@ -28,13 +28,13 @@ def test_run_is_checked_and_the_same_each_time() -> None:
 
 def test_close_and_open_may_cost_chain_fees_and_no_more() -> None:
     """And their channels are closed and open at the end."""
-    play = played("rest", "open alice bob 300000", "rest", "close alice alice-bob", "rest", "mine 6", "rest", "probe")
+    play = played("@rest open alice bob 300000", "@rest close alice alice-bob", "@rest mine 6", "@rest probe")
     assert play.books.chain_fees_msat(play.world) > 0
 
 
 def test_violation_carries_the_scenario() -> None:
     """It can be pasted into a file. A channel that is closed though nobody asked is one."""
-    play = Play(parse_script(DIRECT + "force-close alice alice-bob\nrest\nmine 1"))
+    play = Play(parse_script(DIRECT + "force-close alice alice-bob\n@rest mine 1"))
     play.director.world.closes_asked = _Forgetful()
     with pytest.raises(Violation) as caught:
         play.run()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from leyden.sim.commands import IN_TURN, WHEN_IDLE
 from leyden.sim.script import (
     SCHEDULES,
     BadScript,
@@ -28,8 +29,7 @@ channel alice bob 1000000 500000000
 channel alice bob 1000000 500000000
 
 pay alice bob 700000000 one parts=2
-rest
-claim bob
+@idle claim bob
 @12 crash bob node=1
 ----
 12 bob crashes
@@ -46,7 +46,7 @@ def test_text_is_read_and_written() -> None:
     )
     assert (script.tier, script.schedule, script.expected) == ("fixed", "slow-store", ("12 bob crashes",))
     assert len(script.channels) == 2
-    assert [timed.step for timed in script.commands] == [-1, -1, -1, 12]
+    assert [timed.step for timed in script.commands] == [IN_TURN, WHEN_IDLE, 12]
     assert format_script(script) == TEXT
 
 

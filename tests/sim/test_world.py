@@ -3,6 +3,7 @@
 import pytest
 
 from leyden.sim import user
+from leyden.sim.commands import AT_REST, IN_TURN
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.world import Act, Action, World
 from tests.sim import topologies
@@ -85,8 +86,8 @@ def test_acts_happen_in_order_when_their_nodes_are_up() -> None:
     """One that waits for rest comes when nothing else is left."""
     world = topologies.direct().copy()
     done: list[str] = []
-    world.acts.append(Act("first", ("alice",), lambda: done.append("first"), at_rest=False))
-    world.acts.append(Act("second", ("bob",), lambda: done.append(f"second {len(world.enabled())}"), at_rest=True))
+    world.acts.append(Act("first", ("alice",), lambda: done.append("first"), IN_TURN))
+    world.acts.append(Act("second", ("bob",), lambda: done.append(f"second {len(world.enabled())}"), AT_REST))
     assert Action("act", "", "first") in world.enabled()
     world.crash("bob")
     run_to_rest(world, Fair())

@@ -5,7 +5,8 @@ A line is a verb, the fields that have no default in their order, and the others
     pay alice bob 50000000 one parts=2
     @12 crash bob alice-bob=0 node=1
 
-`@12`: before step 12 of the run; without it as soon as its nodes are up, in the order of the lines.
+`@12`: before step 12 of the run. Without it as soon as its nodes are up, in the order of the lines; with `@idle` only
+when nothing else can happen before the clock moves, with `@rest` only when the clock would change nothing either.
 """
 
 import re
@@ -16,6 +17,8 @@ import msgspec
 FEE_LIMIT_MSAT = 100_000
 DEADLINE_SECONDS = 30
 PARTS_MAX = 8
+IN_TURN, WHEN_IDLE, AT_REST = -1, -2, -3
+_WHENS = {"@idle": WHEN_IDLE, "@rest": AT_REST}
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,10 +210,6 @@ class Do(Command, frozen=True):
     messages: int = 0
 
 
-class Rest(Command, frozen=True):
-    """What follows comes when the world is at rest."""
-
-
 class Repair(Command, frozen=True):
     """Everything works again: nodes are up, links and stores work, users answer (what they are asked, they refuse)."""
 
@@ -220,10 +219,10 @@ class Probe(Command, frozen=True):
 
 
 class Timed(msgspec.Struct, frozen=True):
-    """A command, and the step of the run before which it comes; -1: in its turn."""
+    """A command, and the step of the run before which it comes, or IN_TURN, WHEN_IDLE, AT_REST."""
 
     command: Command
-    step: int = -1
+    step: int = IN_TURN
 
 
 class BadLine(ValueError):
@@ -242,11 +241,12 @@ _LABEL = re.compile(r"[A-Za-z][\w.-]*")
 def parse_command(text: str) -> Timed:
     """Return the command of a line. Raises: BadLine."""
     words = text.split()
-    step = -1
+    step = IN_TURN
     if words and words[0].startswith("@"):
-        if not words[0][1:].isdigit():
-            raise BadLine(f"'{words[0]}' is no step: write @ and a number")
-        step = int(words.pop(0)[1:])
+        at = words.pop(0)
+        if at not in _WHENS and not at[1:].isdigit():
+            raise BadLine(f"'{at}' is no step: write @ and a number, @idle or @rest")
+        step = _WHENS[at] if at in _WHENS else int(at[1:])
     if not words:
         raise BadLine("a command is missing")
     kind = VERBS.get(words[0])
@@ -295,8 +295,13 @@ def format_command(timed: Timed) -> str:
             options += [f"{name}={count}" for name, count in value.items()]
         elif value != field.default:
             options.append(f"{field.name}={_format(value)}")
-    at = f"@{timed.step} " if timed.step >= 0 else ""
-    return at + " ".join(words + options)
+    return " ".join(_format_step(timed.step) + words + options)
+
+
+def _format_step(step: int) -> list[str]:
+    if step == IN_TURN:
+        return []
+    return [f"@{step}"] if step >= 0 else [at for at, when in _WHENS.items() if when == step]
 
 
 def _format(value: object) -> str:

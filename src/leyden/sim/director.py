@@ -1,6 +1,6 @@
 """Carries out the commands of a scenario in a world, and remembers whose payments they ordered."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -58,20 +58,11 @@ class Director:
 
     # --- when ------------------------------------------------------------------------------------------------------
 
-    def announce(self, commands: Iterable[Timed]) -> None:
-        """Take in the commands without a step: each will be an action of the world, in this order."""
-        at_rest = False
-        for timed in commands:
-            command = timed.command
-            if timed.step >= 0:
-                continue
-            if isinstance(command, cmd.Rest):
-                at_rest = True
-                continue
-            self.world.acts.append(
-                Act(cmd.format_command(timed), _needs(command), partial(self._act, command), at_rest)
-            )
-            at_rest = False
+    def announce(self, timed: Timed) -> None:
+        """Take in a command without a step: it will be an action of the world, behind those announced before."""
+        command = timed.command
+        name = cmd.format_command(Timed(command))
+        self.world.acts.append(Act(name, _needs(command), partial(self._act, command), timed.step))
 
     def _act(self, command: Command) -> None:
         self.perform(command)
@@ -345,6 +336,5 @@ _performs(cmd.Hold, lambda d, c: d.node(c.node).disk.held.__setitem__(d.labels.j
 _performs(cmd.Release, lambda d, c: d.node(c.node).disk.held.clear())
 _performs(cmd.StoreFails, Director.fail_store)
 _performs(cmd.Do, Director.do)
-_performs(cmd.Rest, lambda d, c: None)
 _performs(cmd.Repair, Director.repair)
 _performs(cmd.Probe, Director.probe)

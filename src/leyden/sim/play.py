@@ -31,11 +31,9 @@ class Play:
         """Run to rest, and check everything. Raises: Violation, Livelock; with the scenario in a note."""
         if watch is not None:
             self.world.observer = watch(self)
-        self.director.announce(self.script.commands)
         try:
             for timed in self.script.commands:
-                if timed.step >= 0:
-                    self._perform(timed)
+                self._take(timed)
             run_to_rest(self.world, self.schedule)
             check_rest(self.world, self.books, self.director.orders)
         except Exception as error:
@@ -43,7 +41,10 @@ class Play:
             error.add_note("\n".join(self.world.trace[-TRACE_LINES:]))
             raise
 
-    def _perform(self, timed: Timed) -> None:
+    def _take(self, timed: Timed) -> None:
+        if timed.step < 0:
+            self.director.announce(timed)
+            return
         run_to_rest(self.world, self.schedule, lambda world: world.steps - self.first >= timed.step)
         self.director.perform(timed.command)
 
@@ -53,7 +54,9 @@ def scenario_of(script: Script, name: str) -> Scenario:
 
     def begin(world: World) -> list[Order]:
         director = Director(world)
-        director.announce(script.commands)
+        for timed in script.commands:
+            if timed.step < 0:
+                director.announce(timed)
         return director.orders
 
     return Scenario(name, script.base(), begin, _all_acts_done)

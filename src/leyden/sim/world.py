@@ -14,6 +14,7 @@ from leyden.crypto.hashes import sha256
 from leyden.drivers.chain.memory import MemoryChain
 from leyden.manager.config import ManagerConfig
 from leyden.manager.state import ClaimableStatus
+from leyden.sim.commands import IN_TURN, WHEN_IDLE
 from leyden.sim.life import SimClock
 from leyden.sim.network import SimConnection, connect
 from leyden.sim.node import SimNode
@@ -37,12 +38,12 @@ class Action(NamedTuple):
 
 
 class Act(NamedTuple):
-    """Something that users do. nodes: which must be up and in sync. at_rest: only when nothing else can happen."""
+    """Something that users do. nodes: which must be up and in sync. when: IN_TURN, WHEN_IDLE, AT_REST."""
 
     name: str
     nodes: Sequence[str]
     run: Callable[[], None]
-    at_rest: bool
+    when: int
 
 
 class Observer(Protocol):
@@ -135,7 +136,7 @@ class World:
     def enabled(self) -> list[Action]:
         """Return what may happen now, what has been possible for longest first."""
         found = [*self._deliveries(), *self._writes(), *self._blocks(), *self._connects(), *self._signs()]
-        if self.acts and self._may_act(self.acts[0], at_rest=not found):
+        if self.acts and self._may_act(self.acts[0], idle=not found):
             found.append(Action("act", "", self.acts[0].name))
         since, self._since = self._since, {}
         for action in found:
@@ -185,8 +186,10 @@ class World:
             and not self._is_connected(one, other)
         ]
 
-    def _may_act(self, act: Act, *, at_rest: bool) -> bool:
-        return (at_rest or not act.at_rest) and all(self.nodes[name].synced for name in act.nodes)
+    def _may_act(self, act: Act, *, idle: bool) -> bool:
+        if not all(self.nodes[name].synced for name in act.nodes):
+            return False
+        return act.when == IN_TURN or (idle and (act.when == WHEN_IDLE or not self.waits_for_time()))
 
     def _is_connected(self, one: str, other: str) -> bool:
         near = self.connections.get((one, other))
