@@ -238,11 +238,11 @@ async def _store(path: Path, end: End, journals: list[Grown], birth: Place) -> N
     store = SqliteStore(path)
     epoch = await store.open()
     done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    store.append(epoch, [Append("node", 1, [encode_node_record(one) for one in node])], lambda _failure: None)
+    store.append(epoch, [Append("node", 1, [encode_node_record(one) for one in node])], lambda _appends, _failure: None)
     for grown in journals:
-        store.append(epoch, [grown.before, grown.tail], lambda _failure: None)
+        store.append(epoch, [grown.before, grown.tail], lambda _appends, _failure: None)
         store.snapshot(epoch, [grown.snapshot], lambda _failure: None)
-    store.append(epoch, [], done.set_result)
+    store.append(epoch, [], lambda _appends, failure: done.set_result(failure))
     failure = await done
     await store.close()
     if failure is not None:

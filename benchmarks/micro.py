@@ -202,7 +202,7 @@ async def _group_commit(seconds: float) -> dict[str, float]:
                 durable: asyncio.Future[object] = loop.create_future()
                 for number in range(batches):
                     position += 1
-                    done = durable.set_result if number == batches - 1 else _nothing
+                    done = partial(_durable, durable) if number == batches - 1 else _nothing
                     store.append(epoch, [Append("node", position, [bytes(500)])], done)
                 assert await durable is None
                 commits += 1
@@ -212,5 +212,9 @@ async def _group_commit(seconds: float) -> dict[str, float]:
     return figures
 
 
-def _nothing(_failure: object) -> None:
+def _durable(future: asyncio.Future[object], _appends: object, failure: object) -> None:
+    future.set_result(failure)
+
+
+def _nothing(_appends: object, _failure: object) -> None:
     """The last batch of a group tells enough."""

@@ -10,6 +10,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -70,9 +71,9 @@ class DirectoryStore:
                 journals.pop(drop.journal, None)
         yield from journals.values()
 
-    def append(self, epoch: int, batch: Sequence[leyden.Append], on_durable: leyden.Completion) -> None:
+    def append(self, epoch: int, batch: Sequence[leyden.Append], on_durable: leyden.Appended) -> None:
         """Make a batch durable."""
-        self._submit(epoch, (list(batch), [], []), on_durable)
+        self._submit(epoch, (list(batch), [], []), partial(on_durable, batch))
 
     def snapshot(self, epoch: int, snapshots: Sequence[leyden.Snapshot], on_durable: leyden.Completion) -> None:
         """Replace records by snapshots: here, by a batch that says so."""

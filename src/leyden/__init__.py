@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     )
     from leyden.node.views import ChannelView, InvoiceView, NodeInfo, PaymentView
     from leyden.ports.chain import ChainSource
-    from leyden.ports.store import Append, Completion, Snapshot, Store, StoredJournal
+    from leyden.ports.store import Append, Appended, Completion, Snapshot, Store, StoredJournal
 
 _HOMES = {
     "leyden.api.client": ("async_control", "blocking_control"),
@@ -97,12 +97,13 @@ _HOMES = {
     ),
     "leyden.node.views": ("ChannelView", "InvoiceView", "NodeInfo", "PaymentView"),
     "leyden.ports.chain": ("ChainSource",),
-    "leyden.ports.store": ("Append", "Completion", "Snapshot", "Store", "StoredJournal"),
+    "leyden.ports.store": ("Append", "Appended", "Completion", "Snapshot", "Store", "StoredJournal"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Append",
+    "Appended",
     "BitcoindSettings",
     "ChainSource",
     "ChainUnavailable",

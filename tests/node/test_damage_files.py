@@ -22,6 +22,7 @@ from leyden.journal.batch import Append, StoredJournal
 from leyden.node import files
 from leyden.node import node as node_module
 from leyden.node.node import Node
+from tests.drivers.storage.contract.suite import written
 from tests.node.pair import event_of
 from tests.node.real_world import World, fingerprint, pay, until, world
 
@@ -149,9 +150,8 @@ async def test_records_that_this_version_cannot_read(scene: Scene) -> None:
         epoch = await store.open()
         journal = f"channel/{scene.channel_id}"
         (stored,) = [one for one in store.load() if one.journal == journal]
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        store.append(epoch, [Append(journal, stored.position + len(stored.records) + 1, [record])], done.set_result)
-        assert await done is None
+        append = Append(journal, stored.position + len(stored.records) + 1, [record])
+        assert await written(store, epoch, append) is None
         await store.close()
         before = read_journals(directory / files.STORE_FILE)
         others = {name: raw for name, raw in content(directory).items() if not name.startswith(files.STORE_FILE)}

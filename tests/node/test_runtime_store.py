@@ -1,10 +1,13 @@
 """The run loop and a store in trouble: nothing is lost, nothing leaves early, nothing overtakes (DESIGN section 6)."""
 
+from collections.abc import Callable
+
 import pytest
 
 from leyden.base.errors import StorageBroken, StorageFailed, StorageFenced, StorageUnavailable
+from leyden.manager import events as ev
 from leyden.node.runtime import RuntimeLimits
-from leyden.sim.disk import SimStore
+from leyden.sim.disk import SimDisk, SimStore
 from tests.manager.stage import Stage
 from tests.sim import topologies
 
@@ -70,6 +73,88 @@ def test_refusal_of_several_batches_at_once_keeps_their_order() -> None:
     stage["bob"].disk.held.clear()
     stage.rest()
     expect_reports(stage, "bob")
+    stage.check()
+
+
+FULL = StorageUnavailable("no space left")
+
+
+def hang(disk: SimDisk, journal: str) -> None:
+    """From now on the journal waits."""
+    disk.held[journal] = None
+
+
+def refuse(disk: SimDisk, journal: str) -> None:
+    """From now on the journal is refused, whenever it is tried."""
+    disk.refusing[journal] = FULL
+
+
+def mend(disk: SimDisk) -> None:
+    """All is well again."""
+    disk.held.clear()
+    disk.refusing.clear()
+
+
+@pytest.mark.parametrize("spoil", [hang, refuse])
+def test_channel_whose_journal_is_stuck_stops_no_other(spoil: Callable[[SimDisk, str], None]) -> None:
+    """One journal waits, for ever if it must; only what rests on it waits with it."""
+    stage = Stage(topologies.line())
+    bob = stage["bob"]
+    stuck = stage.slot("bob", "alice").tail
+    spoil(bob.disk, stuck.journal)
+    stage.pay("alice", "bob", stage.invoice("bob"), deadline_seconds=10_000)
+    stage.pay("bob", "carol", stage.invoice("carol"), "two")
+    stage.pay("carol", "bob", stage.invoice("bob", tag="three"), "three")
+    stage.seconds(40)
+    assert stage.payment("bob", "two").sent is not None
+    assert stage.payment("carol", "three").sent is not None
+    assert stage.payment("alice").is_live
+    assert stuck.durable < stuck.position
+    assert all(tail.durable == tail.position for tail in bob.runtime.outbox.tails.values() if tail is not stuck)
+    mend(bob.disk)
+    stage.rest()
+    assert stage.payment("alice").sent is not None
+    assert bool(expect_reports(stage, "bob")) is (spoil is refuse)
+    assert bob.runtime.store_status == ""
+    stage.check()
+
+
+@pytest.mark.parametrize("spoil", [hang, refuse])
+def test_node_journal_that_is_stuck_stops_own_payments_and_what_is_told_of_them(
+    spoil: Callable[[SimDisk, str], None],
+) -> None:
+    """Forwards and fulfils rest on channels alone: a peer is not kept waiting for what `node` records."""
+    stage = Stage(topologies.line())
+    bob = stage["bob"]
+    spoil(bob.disk, "node")
+    stage.pay("alice", "carol", stage.invoice("carol"))
+    stage.pay("alice", "bob", stage.invoice("bob"), "two")
+    stage.pay("bob", "carol", stage.invoice("carol", tag="three"), "three", deadline_seconds=10_000)
+    stage.seconds(40)
+    assert stage.payment("alice").sent is not None
+    assert stage.payment("alice", "two").sent is not None
+    assert not stage.told("bob", ev.PaymentClaimed), "its record is not durable"
+    assert stage.payment("bob", "three").is_live
+    assert not stage.slot("bob", "carol").state.core.outbound, "it has not left"
+    mend(bob.disk)
+    stage.rest()
+    assert stage.told("bob", ev.PaymentClaimed)
+    assert stage.payment("bob", "three").sent is not None
+    expect_reports(stage, "bob")
+    stage.check()
+
+
+def test_refusal_of_one_journal_is_told_less_and_less_often() -> None:
+    """Whoever reads the log must see it, and little else."""
+    stage = Stage(topologies.line())
+    bob = stage["bob"]
+    refuse(bob.disk, stage.slot("bob", "alice").tail.journal)
+    stage.pay("alice", "bob", stage.invoice("bob"), deadline_seconds=10_000)
+    stage.seconds(100)
+    assert 4 <= len(expect_reports(stage, "bob")) <= 20
+    mend(bob.disk)
+    stage.rest()
+    assert [report.text for report in bob.reports if report.subsystem == "store"] == ["the store works again"]
     stage.check()
 
 

@@ -4,9 +4,13 @@ waits.
 Time and concurrency enter through `Scheduler` alone, so a simulator runs this very code with its own.
 """
 
+import bisect
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Protocol
+
+import msgspec
 
 from leyden.base.errors import StorageBroken, StorageFailed, StorageUnavailable
 from leyden.base.ids import NODE_JOURNAL
@@ -49,12 +53,24 @@ class RuntimeLimits:
     CROSSING_SECONDS = 5
     RETRY_FIRST_SECONDS = 0.2
     RETRY_LAST_SECONDS = 10.0
+    GIVE_AGAIN_BYTES = 1 << 20
     SNAPSHOT_TAIL_BYTES_MIN = 4 << 20
     FORGET_EVERY_SECONDS = 600
     STRANGER_MESSAGES = 1000
     STRANGER_PAUSE_SECONDS = 0.2
     STRANGER_CALM_SECONDS = 60
     STRANGER_FLOODS = 10
+
+
+class Refused(msgspec.Struct):
+    """What the store refused of one journal for now, and what came behind, in order. tries: in vain, one by one."""
+
+    appends: list[Append] = []
+    tries: int = 0
+
+
+_first = attrgetter("first")
+_journal = attrgetter("journal")
 
 
 class Runtime:
@@ -87,10 +103,9 @@ class Runtime:
         self._turn_posted = False
         self._prepare_posted = False
         self._paused = False
-        self._tries = 0
-        self._batches = 0
-        self._given = 0
-        self._refused: dict[int, Sequence[Append]] = {}
+        self._given: dict[str, int] = {}
+        self._refused: dict[str, Refused] = {}
+        self._told_tries = 0
         self._tail_bytes: dict[str, int] = {}
         self._snapshot_bytes: dict[str, int] = {}
         self._snapshotting: dict[str, None] = {}
@@ -271,57 +286,87 @@ class Runtime:
         for append in batch:
             size = sum(map(len, append.records))
             self._tail_bytes[append.journal] = self._tail_bytes.get(append.journal, 0) + size
-        self._batches += 1
-        if self._tries:
-            # Behind a refused batch nothing may overtake: it waits its turn.
-            self._refused[self._batches] = batch
-        else:
-            self._give(self._batches, batch)
+        if self._refused:
+            # Within a journal nothing may overtake what was refused; other journals go on.
+            for append in batch:
+                refused = self._refused.get(append.journal)
+                if refused is not None:
+                    refused.appends.append(append)
+            batch = [append for append in batch if append.journal not in self._refused]
+        if batch:
+            self._give(batch)
 
-    def _give(self, number: int, batch: Sequence[Append]) -> None:
-        self._given += 1
-        self.store.append(self.epoch, batch, lambda error: self._on_appended(number, batch, error))
+    def _give(self, batch: Sequence[Append]) -> None:
+        given = self._given
+        for append in batch:
+            given[append.journal] = given.get(append.journal, 0) + 1
+        self.store.append(self.epoch, batch, self._on_appended)
 
-    def _on_appended(self, number: int, batch: Sequence[Append], error: StorageFailed | None) -> None:
+    def _on_appended(self, appends: Sequence[Append], error: StorageFailed | None) -> None:
         if self.broken is not None:
             return
-        self._given -= 1
+        for append in appends:
+            self._given[append.journal] -= 1
         if error is None:
-            self.outbox.on_durable(batch)
-            self._compact(batch)
-            if self._tries and not self._given:
-                self._give_next()
+            self.outbox.on_durable(appends)
+            self._compact(appends)
+            if self._refused:
+                self._give_rest(appends)
             self._post_turn()
         elif isinstance(error, StorageUnavailable):
-            self._refused[number] = batch
-            if not self._given:
-                self._retry_later(error)
-            else:
-                self._tries = max(self._tries, 1)
+            self._on_refused(appends, error)
         else:
             self._break(error)
 
-    def _retry_later(self, error: StorageUnavailable) -> None:
+    def _on_refused(self, appends: Sequence[Append], error: StorageUnavailable) -> None:
+        """Keep what was refused, and give it again later, but for journals of which more is still under way."""
+        for append in appends:
+            bisect.insort(self._refused.setdefault(append.journal, Refused()).appends, append, key=_first)
+        journals = [journal for journal in dict.fromkeys(map(_journal, appends)) if not self._given[journal]]
+        if not journals:
+            return
+        tries = 0
+        for journal in journals:
+            refused = self._refused[journal]
+            refused.tries += 1
+            tries = max(tries, refused.tries)
         self.store_status = str(error)
-        self.on_action(Report("store", "error", f"the store does not take records, trying again: {error}"))
-        self._tries += 1
-        delay = RuntimeLimits.RETRY_FIRST_SECONDS * 2 ** min(self._tries, 10)
-        self.scheduler.after(min(delay, RuntimeLimits.RETRY_LAST_SECONDS), self._give_next)
+        if tries > self._told_tries:
+            self._told_tries = tries
+            self.on_action(Report("store", "error", f"the store does not take records, trying again: {error}"))
+        delay = min(RuntimeLimits.RETRY_FIRST_SECONDS * 2 ** min(tries, 10), RuntimeLimits.RETRY_LAST_SECONDS)
+        self.scheduler.after(delay, partial(self._give_again, journals))
 
-    def _give_next(self) -> None:
-        """Give the oldest refused batch again, one at a time and in order; with the last the trouble is over."""
-        if self.broken is not None:
-            return
-        if self._refused:
+    def _give_again(self, journals: Sequence[str]) -> None:
+        """Try again with the oldest records of each journal alone: on a full disk little may fit."""
+        if self.broken is None:
             self._use_reserve()
-            number = min(self._refused)
-            self._give(number, self._refused.pop(number))
-            return
-        self._tries = 0
-        self.store_status = ""
-        self.on_action(Report("store", "info", "the store works again"))
-        if isinstance(self.store, KeepsReserve):
-            self.store.refill_reserve()
+            self._give([self._refused[journal].appends.pop(0) for journal in journals])
+
+    def _give_rest(self, appends: Sequence[Append]) -> None:
+        """The store took something: what waits behind it goes next, in order; with the last the trouble is over."""
+        batch: list[Append] = []
+        for journal in dict.fromkeys(map(_journal, appends)):
+            refused = self._refused.get(journal)
+            if refused is None or self._given[journal]:
+                continue
+            if not refused.appends:
+                del self._refused[journal]
+                continue
+            refused.tries = 0
+            size = 0
+            while refused.appends and size < RuntimeLimits.GIVE_AGAIN_BYTES:
+                append = refused.appends.pop(0)
+                size += sum(map(len, append.records))
+                batch.append(append)
+        if batch:
+            self._give(batch)
+        if not self._refused:
+            self._told_tries = 0
+            self.store_status = ""
+            self.on_action(Report("store", "info", "the store works again"))
+            if isinstance(self.store, KeepsReserve):
+                self.store.refill_reserve()
 
     def _use_reserve(self) -> None:
         """A full disk can still close a channel and keep a preimage (DESIGN section 2, "Broadcast rule")."""
@@ -371,7 +416,7 @@ class Runtime:
         next.
         """
         tail = self.outbox.tails[journal]
-        if tail.records or self._tries:
+        if tail.records or journal in self._refused:
             return
         manager = self.manager
         if journal == NODE_JOURNAL:

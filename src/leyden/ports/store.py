@@ -13,11 +13,19 @@ from leyden.base.errors import StorageFailed
 from leyden.base.ids import JournalId
 from leyden.journal.batch import Append, Snapshot, StoredJournal
 
-__all__ = ["Append", "Completion", "Snapshot", "Store", "StoredJournal"]
+__all__ = ["Append", "Appended", "Completion", "Snapshot", "Store", "StoredJournal"]
 
+
+Appended: TypeAlias = Callable[[Sequence[Append], StorageFailed | None], None]
+"""Called on the event loop's thread with appends of one batch: None when all of these are durable, else why not.
+
+A store calls it once for the whole batch, or as soon as it knows of a part, so that a journal that hangs does not hold
+back the news of others. Each append is named once; those of one journal are named in order. An empty batch gets one
+call.
+"""
 
 Completion: TypeAlias = Callable[[StorageFailed | None], None]
-"""Called once on the event loop's thread: None when all of a batch is durable, else why not."""
+"""Called once on the event loop's thread: None when all of the call is durable, else why not."""
 
 
 @runtime_checkable
@@ -46,8 +54,10 @@ class Store(Protocol):
         """Yield every journal that is not dropped. Call once, between `open` and the first `append`."""
         ...
 
-    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
-        """Make `batch` durable. Errors: StorageUnavailable (try the same batch again), StorageBroken, StorageFenced."""
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Appended) -> None:
+        """Make `batch` durable. Errors: StorageUnavailable (give the refused appends again, with what was given of
+        their journals since, in order), StorageBroken and StorageFenced (for good).
+        """
         ...
 
     def snapshot(self, epoch: int, snapshots: Sequence[Snapshot], on_durable: Completion) -> None:

@@ -1,34 +1,49 @@
 """A disk whose every write is an action of its own: journals become durable one by one, in any order, late, or never.
 
-It keeps the promises of `ports/store.py` and none beyond. A batch is cut into its journals; its caller hears of it when
-all of them are durable. At a crash each journal keeps whatever prefix of its writes the test chooses.
+It keeps the promises of `ports/store.py` and none beyond. A batch is cut into its journals; its caller hears of each as
+soon as it is durable. At a crash each journal keeps whatever prefix of its writes the test chooses.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
 from leyden.base.errors import StorageFailed, StorageFenced
 from leyden.base.ids import JournalId
 from leyden.journal.batch import Append, Snapshot, StoredJournal
-from leyden.ports.store import Completion
+from leyden.ports.store import Appended, Completion
 
-
-class _Call(msgspec.Struct):
-    """One call of the node; `left`: writes of it that are not durable."""
-
-    on_durable: Completion
-    left: int
+Tell: TypeAlias = Callable[[list["_Write"], StorageFailed | None], None]
 
 
 class _Write(msgspec.Struct):
-    """One journal's part of a call."""
+    """One journal's part of a call. tell: answers the caller for some writes of that call."""
 
-    call: _Call
+    tell: Tell
     append: Append | None = None
     snapshot: Snapshot | None = None
     drop: bool = False
+
+
+def _tell_appended(on_durable: Appended, writes: list[_Write], failure: StorageFailed | None) -> None:
+    on_durable([write.append for write in writes if write.append is not None], failure)
+
+
+class _Together:
+    """Answers a call once: when all of its writes are durable, or when the first is refused."""
+
+    def __init__(self, on_durable: Completion, left: int) -> None:
+        self._on_durable = on_durable
+        self._left = left
+
+    def tell(self, writes: list[_Write], failure: StorageFailed | None) -> None:
+        """See `Tell`."""
+        before, self._left = self._left, 0 if failure is not None else self._left - len(writes)
+        if before and not self._left:
+            self._on_durable(failure)
 
 
 class _Kept(msgspec.Struct):
@@ -45,11 +60,16 @@ class _Kept(msgspec.Struct):
 
 
 class SimDisk:
-    """What outlives a crash. held: journals whose writes do not become durable until they are released."""
+    """What outlives a crash.
+
+    held: journals whose writes do not become durable until they are released. refusing: journals whose writes are
+    refused, each with this error, until it is taken out.
+    """
 
     def __init__(self) -> None:
         self.epoch = 0
         self.held: dict[str, None] = {}
+        self.refusing: dict[str, StorageFailed] = {}
         self.commits = 0
         self._kept: dict[str, _Kept] = {}
         self._writes: dict[str, deque[_Write]] = {}
@@ -74,30 +94,32 @@ class SimDisk:
         kept = self._kept.get(journal)
         return b"" if kept is None else b"".join(kept.penalty)
 
-    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Appended) -> None:
         """Take a batch; each of its journals becomes durable by an action of its own."""
         if epoch != self.epoch:
-            on_durable(StorageFenced(f"epoch {epoch} is over, the disk is at {self.epoch}"))
+            on_durable(batch, StorageFenced(f"epoch {epoch} is over, the disk is at {self.epoch}"))
             return
-        call = _Call(on_durable, len(batch))
+        if not batch:
+            on_durable(batch, None)
+        tell = partial(_tell_appended, on_durable)
         for append in batch:
-            self._writes.setdefault(append.journal, deque()).append(_Write(call, append=append))
+            self._writes.setdefault(append.journal, deque()).append(_Write(tell, append=append))
 
     def snapshot(self, epoch: int, snapshots: Sequence[Snapshot], on_durable: Completion) -> None:
         """Take snapshots, each behind what its journal has under way."""
         if epoch != self.epoch:
             on_durable(StorageFenced(f"epoch {epoch} is over, the disk is at {self.epoch}"))
             return
-        call = _Call(on_durable, len(snapshots))
+        tell = _Together(on_durable, len(snapshots)).tell
         for snapshot in snapshots:
-            self._writes.setdefault(snapshot.journal, deque()).append(_Write(call, snapshot=snapshot))
+            self._writes.setdefault(snapshot.journal, deque()).append(_Write(tell, snapshot=snapshot))
 
     def drop(self, epoch: int, journal: str, on_durable: Completion) -> None:
         """Remove a journal, behind what it has under way."""
         if epoch != self.epoch:
             on_durable(StorageFenced(f"epoch {epoch} is over, the disk is at {self.epoch}"))
             return
-        self._writes.setdefault(journal, deque()).append(_Write(_Call(on_durable, 1), drop=True))
+        self._writes.setdefault(journal, deque()).append(_Write(_Together(on_durable, 1).tell, drop=True))
 
     # --- the world's side ------------------------------------------------------------------------------------------
 
@@ -106,24 +128,29 @@ class SimDisk:
         return [name for name, writes in self._writes.items() if writes and name not in self.held]
 
     def commit(self, journal: str) -> None:
-        """Make the oldest write of a journal durable; tell its caller if it was the last of the call."""
+        """Make the oldest write of a journal durable and tell its caller; refuse it, and all behind, if told to."""
+        failure = self.refusing.get(journal)
+        if failure is not None:
+            self.refuse(failure, journal)
+            return
         write = self._writes[journal].popleft()
         self.commits += 1
         self._apply(journal, write)
-        write.call.left -= 1
-        if not write.call.left:
-            write.call.on_durable(None)
+        write.tell([write], None)
 
-    def refuse(self, error: StorageFailed) -> None:
-        """Refuse every call under way; what was durable of it stays."""
-        calls: list[_Call] = []
-        for writes in self._writes.values():
-            for write in writes:
-                if all(write.call is not one for one in calls):
-                    calls.append(write.call)
-        self._writes.clear()
-        for call in calls:
-            call.on_durable(error)
+    def refuse(self, error: StorageFailed, journal: str | None = None) -> None:
+        """Refuse what is under way, of one journal or of all; what was durable before stays."""
+        names = list(self._writes) if journal is None else [journal]
+        calls: list[tuple[Tell, list[_Write]]] = []
+        for name in names:
+            for write in self._writes.pop(name, ()):
+                known = next((writes for tell, writes in calls if tell is write.tell), None)
+                if known is None:
+                    calls.append((write.tell, [write]))
+                else:
+                    known.append(write)
+        for tell, writes in calls:
+            tell(writes, error)
 
     def under_way(self) -> dict[str, int]:
         """Return how many records of each journal are not durable yet: a crash may keep from none to all of them."""
@@ -147,6 +174,7 @@ class SimDisk:
                     self._extend(name, Append(name, write.append.first, records))
         self.take_fence()
         self.held.clear()
+        self.refusing.clear()
 
     def copy(self) -> "SimDisk":
         """Return an independent copy of what is durable."""
@@ -196,7 +224,7 @@ class SimStore:
         """Yield every journal in the order of its name."""
         yield from self._disk.journals()
 
-    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Appended) -> None:
         """Make `batch` durable when the world says so."""
         self._disk.append(epoch, batch, on_durable)
 

@@ -1,11 +1,13 @@
 """`DelayedStore`."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from leyden.base.errors import StorageFailed
 from leyden.drivers.storage.delayed import DelayedStore
 from leyden.drivers.storage.memory import MemoryDisk, MemoryStore
-from leyden.ports.store import Store
+from leyden.ports.store import Append, Store
 from tests.drivers.storage.contract.suite import CHANNEL, Disk, StoreContract, batch, records
 from tests.drivers.warp import run_warped
 
@@ -41,7 +43,7 @@ def test_batches_overlap_in_time_and_keep_their_order() -> None:
         start = loop.time()
         for position in range(1, 6):
 
-            def completed(failure: StorageFailed | None, position: int = position) -> None:
+            def completed(_: Sequence[Append], failure: StorageFailed | None, position: int = position) -> None:
                 assert failure is None
                 durable.append((position, round(loop.time() - start, 3)))
 

@@ -2,10 +2,9 @@
 
 import pytest
 
-from leyden.base.errors import StorageFailed
 from leyden.drivers.storage.memory import MemoryDisk, MemoryStore
 from leyden.ports.store import Append, Store
-from tests.drivers.storage.contract.suite import CHANNEL, Disk, StoreContract, batch, records
+from tests.drivers.storage.contract.suite import CHANNEL, Answers, Disk, StoreContract, batch, given, records
 
 
 class _Memory(Disk):
@@ -31,16 +30,16 @@ async def test_crash_keeps_a_prefix_of_each_journal(kept: int) -> None:
     disk = MemoryDisk()
     store = MemoryStore(disk)
     epoch = await store.open()
-    answers: list[StorageFailed | None] = []
-    store.append(epoch, [batch(CHANNEL, 1, 1), batch("other", 1, 1)], answers.append)
-    store.append(epoch, [batch(CHANNEL, 2, 3), batch("other", 2, 2)], answers.append)
+    answers = Answers()
+    given(store, epoch, answers, batch(CHANNEL, 1, 1), batch("other", 1, 1))
+    given(store, epoch, answers, batch(CHANNEL, 2, 3), batch("other", 2, 2))
     assert disk.unwritten_counts() == {CHANNEL: 3, "other": 2}
     disk.crash({CHANNEL: kept, "other": 1})
     following = MemoryStore(disk)
     await following.open()
     tails = {stored.journal: stored.records for stored in following.load()}
     assert tails == {"other": records(1, 1)} | ({CHANNEL: records(1, min(kept, 3))} if kept else {})
-    assert answers == [], "nobody is left to be told"
+    assert answers.failures == [], "nobody is left to be told"
 
 
 async def test_callbacks_of_a_crashed_life_change_nothing() -> None:
@@ -50,12 +49,12 @@ async def test_callbacks_of_a_crashed_life_change_nothing() -> None:
     store = MemoryStore(disk, posted.append)
     epoch = await store.open()
     disk.crash({})
-    answers: list[StorageFailed | None] = []
-    store.append(epoch, [Append(CHANNEL, 1, [b"late"])], answers.append)
+    answers = Answers()
+    given(store, epoch, answers, Append(CHANNEL, 1, [b"late"]))
     assert len(posted) == 1
     disk.commit_all()
     assert disk.journals() == []
-    assert len(answers) == 1
+    assert len(answers.failures) == 1
 
 
 async def test_laggards_are_the_journals_with_the_longest_tails() -> None:
@@ -63,7 +62,7 @@ async def test_laggards_are_the_journals_with_the_longest_tails() -> None:
     disk = MemoryDisk()
     store = MemoryStore(disk)
     epoch = await store.open()
-    store.append(epoch, [Append("a", 1, [b"x"]), Append("b", 1, [b"xxx", b"y"])], lambda _: None)
+    given(store, epoch, Answers(), Append("a", 1, [b"x"]), Append("b", 1, [b"xxx", b"y"]))
     await store.close()
     assert store.laggards() == [("b", 4), ("a", 1)]
     assert store.log_bytes() == 5

@@ -1,15 +1,13 @@
 """`SqliteStore` as its callers see it."""
 
-import asyncio
 import os
 from pathlib import Path
 
 import pytest
 
-from leyden.base.errors import StorageFailed
 from leyden.drivers.storage.sqlite import SqliteStore
 from leyden.ports.store import Append, Store
-from tests.drivers.storage.contract.suite import Disk, StoreContract
+from tests.drivers.storage.contract.suite import Answers, Disk, StoreContract, given, written
 
 
 class _File(Disk):
@@ -34,14 +32,13 @@ async def test_commits_count_groups_not_batches(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "leyden.db")
     epoch = await store.open()
     assert store.commits == 0
-    done: asyncio.Future[StorageFailed | None] = asyncio.get_running_loop().create_future()
-    for position in range(1, 101):
-        on_durable = done.set_result if position == 100 else lambda _failure: None
-        store.append(epoch, [Append("node", position, [b"record"])], on_durable)
-    assert await done is None
+    answers = Answers()
+    for position in range(1, 100):
+        given(store, epoch, answers, Append("node", position, [b"record"]))
+    assert await written(store, epoch, Append("node", 100, [b"record"])) is None
     assert 1 <= store.commits <= 100
     before = store.commits
-    store.append(epoch, [Append("node", 101, [b"record"])], lambda _failure: None)
+    given(store, epoch, answers, Append("node", 101, [b"record"]))
     await store.reclaim()
     assert store.commits == before + 1
     await store.close()

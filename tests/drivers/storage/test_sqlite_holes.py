@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import apsw
@@ -41,7 +42,7 @@ async def test_a_batch_behind_one_that_is_refused_in_the_same_commit_waits_too(
     ]
 
     def give(number: int) -> None:
-        def note(error: StorageFailed | None) -> None:
+        def note(_: Sequence[Append], error: StorageFailed | None) -> None:
             answers[number] = error
             if len(answers) == len(batches):
                 answered.set()

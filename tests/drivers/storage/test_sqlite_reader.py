@@ -8,6 +8,7 @@ from leyden.base.errors import StorageBroken, StorageFailed, StorageFenced
 from leyden.drivers.storage.sqlite import SqliteStore
 from leyden.drivers.storage.sqlite_reader import SqliteReader
 from leyden.ports.store import Append, Snapshot
+from tests.drivers.storage.contract.suite import Answers, given
 
 
 def outcome(results: list[StorageFailed | None]) -> StorageFailed | None:
@@ -21,7 +22,7 @@ async def write(path: Path) -> int:
     epoch = await store.open()
     assert list(store.load()) == []
     results: list[StorageFailed | None] = []
-    store.append(epoch, [Append("node", 1, [b"a", b"b"]), Append("channel/00", 1, [b"x"])], results.append)
+    given(store, epoch, Answers(), Append("node", 1, [b"a", b"b"]), Append("channel/00", 1, [b"x"]))
     store.snapshot(epoch, [Snapshot("node", 1, b"state", b"rows")], results.append)
     await store.close()
     return epoch

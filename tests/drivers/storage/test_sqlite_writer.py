@@ -1,7 +1,7 @@
 """The writer thread: groups, failures in the middle of a run of batches, space."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from leyden.base.errors import StorageBroken, StorageFailed, StorageUnavailable
 from leyden.drivers.storage.sqlite import RESERVE_BYTES, SqliteStore
 from leyden.ports.store import Append, Snapshot
 from leyden.sim.power_cut import PowerVfs, Synced
-from tests.drivers.storage.contract.suite import CHANNEL, batch, records, snapshotted, written
+from tests.drivers.storage.contract.suite import CHANNEL, Answers, batch, given, records, snapshotted, written
 
 PATH = Path("/leyden.db")
 
@@ -59,7 +59,7 @@ async def test_batches_behind_a_failed_one_come_back_in_order(vfs: PowerVfs) -> 
     done = asyncio.Event()
 
     def give(position: int) -> None:
-        def complete(failure: StorageFailed | None) -> None:
+        def complete(_: Sequence[Append], failure: StorageFailed | None) -> None:
             answers.append((position, failure))
             if failure is not None:
                 assert type(failure) is StorageUnavailable
@@ -113,14 +113,14 @@ async def test_what_queues_during_a_commit_shares_the_next_one(vfs: PowerVfs) ->
     """Group commit: the rate of syncs must not bound the rate of payments."""
     store = SqliteStore(PATH, vfs=vfs.name)
     epoch = await store.open()
-    answers: list[StorageFailed | None] = []
+    answers = Answers()
     assert await written(store, epoch, batch(CHANNEL, 1, 1)) is None
     before = sum(isinstance(event, Synced) for event in vfs.history)
     for position in range(2, 1002):
-        store.append(epoch, [batch(CHANNEL, position, position)], answers.append)
+        given(store, epoch, answers, batch(CHANNEL, position, position))
     assert await written(store, epoch, batch(CHANNEL, 1002, 1002)) is None
     assert sum(isinstance(event, Synced) for event in vfs.history) - before < 100
-    assert answers == [None] * 1000
+    assert answers.failures == [None] * 1000
     await store.close()
 
 
@@ -133,7 +133,7 @@ async def test_callback_that_raises_costs_others_nothing(vfs: PowerVfs) -> None:
     epoch = await store.open()
     bug = RuntimeError("a bug in the caller")
 
-    def complete(failure: StorageFailed | None) -> None:
+    def complete(_: Sequence[Append], failure: StorageFailed | None) -> None:
         raise bug
 
     store.append(epoch, [batch(CHANNEL, 1, 1)], complete)
@@ -192,7 +192,7 @@ async def test_store_that_is_never_idle_stays_small(vfs: PowerVfs) -> None:
     store = SqliteStore(PATH, vfs=vfs.name)
     epoch = await store.open()
     for turn in range(40):
-        store.append(epoch, [Append(CHANNEL, turn + 1, [bytes(2_000_000)])], lambda _: None)
+        given(store, epoch, Answers(), Append(CHANNEL, turn + 1, [bytes(2_000_000)]))
         store.snapshot(epoch, [Snapshot(CHANNEL, turn + 1, b"state", b"")], lambda _: None)
         assert await written(store, epoch) is None
         vfs.history.clear()

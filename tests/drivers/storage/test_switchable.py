@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from leyden.base.errors import StorageFailed, StorageFenced, StorageUnavailable
+from leyden.base.errors import StorageFenced, StorageUnavailable
 from leyden.drivers.storage.memory import MemoryDisk, MemoryStore
 from leyden.drivers.storage.switchable import SwitchableStore
 from leyden.ports.store import Store
-from tests.drivers.storage.contract.suite import CHANNEL, Disk, StoreContract, batch, written
+from tests.drivers.storage.contract.suite import CHANNEL, Answers, Disk, StoreContract, batch, given, written
 
 
 class _Switchable(Disk):
@@ -45,18 +45,18 @@ async def test_held_batches_go_on_in_order_or_fail_together() -> None:
     """A store that hangs either comes back or turns out to be lost."""
     store = SwitchableStore(MemoryStore(MemoryDisk()))
     epoch = await store.open()
-    answers: list[StorageFailed | None] = []
+    answers = Answers()
     store.hold()
-    store.append(epoch, [batch(CHANNEL, 1, 1)], answers.append)
-    store.append(epoch, [batch(CHANNEL, 2, 2)], answers.append)
+    given(store, epoch, answers, batch(CHANNEL, 1, 1))
+    given(store, epoch, answers, batch(CHANNEL, 2, 2))
     await asyncio.sleep(0)
-    assert (answers, store.held()) == ([], 2)
+    assert (answers.failures, store.held()) == ([], 2)
     store.accept()
     await asyncio.sleep(0)
-    assert answers == [None, None]
+    assert answers.failures == [None, None]
     store.hold()
-    store.append(epoch, [batch(CHANNEL, 3, 3)], answers.append)
+    given(store, epoch, answers, batch(CHANNEL, 3, 3))
     lost = StorageFenced("lost the lease")
     store.refuse(lost)
     await asyncio.sleep(0)
-    assert answers == [None, None, lost]
+    assert answers.failures == [None, None, lost]

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from leyden.base.errors import StorageFailed
 from leyden.drivers.storage.sqlite import SqliteStore
-from leyden.ports.store import Append, Snapshot, StoredJournal
+from leyden.ports.store import Append, Completion, Snapshot, StoredJournal
 
 JOURNALS = ("node", "channel/a", "channel/b")
 
@@ -27,6 +29,11 @@ def end(stored: StoredJournal) -> int:
     return stored.position + len(stored.records)
 
 
+def appended(complete: Completion, _: Sequence[Append], failure: StorageFailed | None) -> None:
+    """Answer for an append as for a snapshot."""
+    complete(failure)
+
+
 async def write_until_killed(path: Path) -> None:
     """Write to every journal, a snapshot now and then, one line for each answer."""
     store = SqliteStore(path)
@@ -44,7 +51,8 @@ async def write_until_killed(path: Path) -> None:
                 os.write(1, line.encode())
                 room.release()
 
-            store.append(epoch, [Append(journal, first, [record(journal, first + i) for i in range(count)])], complete)
+            append = Append(journal, first, [record(journal, first + i) for i in range(count)])
+            store.append(epoch, [append], partial(appended, complete))
             if ends[journal] % 10 == 0:
                 await room.acquire()
                 snapshot = Snapshot(journal, ends[journal], state(journal, ends[journal]), b".")

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from leyden.base.ids import JournalId
-from leyden.ports.store import Append, Completion, Snapshot, Store, StoredJournal
+from leyden.ports.store import Append, Appended, Completion, Snapshot, Store, StoredJournal
 
 
 class DelayedStore:
@@ -34,7 +34,7 @@ class DelayedStore:
         """Load from the inner store; reads are not delayed."""
         return self._inner.load()
 
-    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Appended) -> None:
         """Give `batch` to the inner store later."""
         self._later(lambda: self._inner.append(epoch, batch, on_durable))
 

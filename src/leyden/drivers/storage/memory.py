@@ -7,12 +7,13 @@ under way.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from leyden.base.errors import StorageBroken, StorageFailed, StorageFenced
 from leyden.base.ids import JournalId
 from leyden.drivers.storage.group import Group
-from leyden.ports.store import Append, Completion, Snapshot, StoredJournal
+from leyden.ports.store import Append, Appended, Completion, Snapshot, StoredJournal
 
 Post: TypeAlias = Callable[[Callable[[], None]], object]
 """Runs a callback later on the caller's thread, in the order of calls."""
@@ -148,9 +149,9 @@ class MemoryStore:
         """Yield every journal in the order of its name."""
         yield from self._disk.journals()
 
-    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Appended) -> None:
         """Make `batch` durable soon."""
-        self._start(_Write(epoch, on_durable, batch, (), None))
+        self._start(_Write(epoch, partial(on_durable, batch), batch, (), None))
 
     def snapshot(self, epoch: int, snapshots: Sequence[Snapshot], on_durable: Completion) -> None:
         """Make `snapshots` durable soon."""

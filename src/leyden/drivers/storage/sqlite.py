@@ -18,7 +18,7 @@ from leyden.drivers.storage.reserve import DiskReserve
 from leyden.drivers.storage.sqlite_file import SqliteFile
 from leyden.drivers.storage.sqlite_schema import storage_error
 from leyden.drivers.storage.sqlite_writer import Outcome, Query, Request, Stop, Write, Writer, reclaim
-from leyden.ports.store import Append, Completion, Snapshot, StoredJournal
+from leyden.ports.store import Append, Appended, Completion, Snapshot, StoredJournal
 
 T = TypeVar("T")
 
@@ -82,9 +82,9 @@ class SqliteStore:
             part = journals[start : start + _LOAD_STEP]
             yield from self._ask(partial(_stored, part))
 
-    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Appended) -> None:
         """Queue `batch` for the next commit."""
-        self._queue(Write(epoch, on_durable, batch))
+        self._queue(Write(epoch, partial(on_durable, batch), batch))
 
     def snapshot(self, epoch: int, snapshots: Sequence[Snapshot], on_durable: Completion) -> None:
         """Queue `snapshots` for the next commit; they may cover records of batches given before."""

@@ -3,10 +3,11 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from leyden.base.errors import StorageFailed
 from leyden.base.ids import JournalId
-from leyden.ports.store import Append, Completion, Snapshot, Store, StoredJournal
+from leyden.ports.store import Append, Appended, Completion, Snapshot, Store, StoredJournal
 
 
 class SwitchableStore:
@@ -54,9 +55,9 @@ class SwitchableStore:
         """Load from the inner store."""
         return self._inner.load()
 
-    def append(self, epoch: int, batch: Sequence[Append], on_durable: Completion) -> None:
+    def append(self, epoch: int, batch: Sequence[Append], on_durable: Appended) -> None:
         """Pass on, refuse or hold."""
-        self._pass(on_durable, lambda: self._inner.append(epoch, batch, on_durable))
+        self._pass(partial(on_durable, batch), lambda: self._inner.append(epoch, batch, on_durable))
 
     def snapshot(self, epoch: int, snapshots: Sequence[Snapshot], on_durable: Completion) -> None:
         """Pass on, refuse or hold."""

@@ -8,7 +8,7 @@ import pytest
 
 from leyden.base.errors import StorageBroken, StorageFailed, StorageFenced
 from leyden.base.ids import NODE_JOURNAL, JournalId
-from leyden.ports.store import Append, Snapshot, Store, StoredJournal
+from leyden.ports.store import Append, Appended, Snapshot, Store, StoredJournal
 
 CHANNEL = JournalId("channel/" + "ab" * 32)
 
@@ -21,11 +21,48 @@ class Disk(ABC):
         """Return another store, not opened, over the same bytes."""
 
 
+class Answers:
+    """What a store says of batches, one entry in `failures` for each batch, in the order in which they are answered.
+
+    It checks what every store owes its caller: each append is named once, and those of a journal in order.
+    """
+
+    def __init__(self) -> None:
+        self.failures: list[StorageFailed | None] = []
+        self.calls = 0
+        self._left: dict[str, list[Append]] = {}
+
+    def of(self, batch: Sequence[Append], done: Callable[[StorageFailed | None], object] = lambda _: None) -> Appended:
+        """Return what to give with `batch`; `done` is told when all of it is answered, with what was refused last."""
+        left = len(batch)
+        last: StorageFailed | None = None
+        for append in batch:
+            self._left.setdefault(append.journal, []).append(append)
+
+        def told(appends: Sequence[Append], failure: StorageFailed | None) -> None:
+            nonlocal left, last
+            self.calls += 1
+            for append in appends:
+                assert self._left[append.journal].pop(0) == append
+            left -= len(appends)
+            last = failure or last
+            if not left:
+                self.failures.append(last)
+                done(last)
+
+        return told
+
+
 async def written(store: Store, epoch: int, *batch: Append) -> StorageFailed | None:
-    """Append and wait for the completion."""
+    """Append and wait for the answer."""
     done: asyncio.Future[StorageFailed | None] = asyncio.get_running_loop().create_future()
-    store.append(epoch, batch, done.set_result)
+    store.append(epoch, batch, Answers().of(batch, done.set_result))
     return await done
+
+
+def given(store: Store, epoch: int, answers: Answers, *batch: Append) -> None:
+    """Append and go on."""
+    store.append(epoch, batch, answers.of(batch))
 
 
 async def snapshotted(store: Store, epoch: int, *snapshots: Snapshot) -> StorageFailed | None:
@@ -96,23 +133,14 @@ class StoreContract:
         """The core runs ahead of the disk: many batches of one journal are under way at once."""
         store = disk.store()
         epoch = await store.open()
-        order: list[int] = []
+        answers = Answers()
         done = asyncio.get_running_loop().create_future()
-
-        def completed(position: int) -> Callable[[StorageFailed | None], None]:
-            def complete(failure: StorageFailed | None) -> None:
-                assert failure is None
-                order.append(position)
-                if position == 200:
-                    done.set_result(None)
-
-            return complete
-
         for position in range(1, 201):
-            store.append(epoch, [batch(CHANNEL, position, position)], completed(position))
-            assert not order, "a completion ran inside the call"
+            one = [batch(CHANNEL, position, position)]
+            store.append(epoch, one, answers.of(one, done.set_result if position == 200 else lambda _: None))
+            assert not answers.calls, "a completion ran inside the call"
         await done
-        assert order == list(range(1, 201))
+        assert answers.failures == [None] * 200, "in the order in which they were given"
         store, _, loaded = await reopened(disk, store)
         assert loaded[CHANNEL].records == records(1, 200)
         await store.close()
@@ -121,10 +149,10 @@ class StoreContract:
         """A clean stop must answer every batch."""
         store = disk.store()
         epoch = await store.open()
-        answers: list[StorageFailed | None] = []
-        store.append(epoch, [batch(CHANNEL, 1, 3)], answers.append)
+        answers = Answers()
+        given(store, epoch, answers, batch(CHANNEL, 1, 3), batch(NODE_JOURNAL, 1, 1))
         store, _, loaded = await reopened(disk, store)
-        assert answers == [None]
+        assert answers.failures == [None], "each part of a batch is answered"
         assert loaded[CHANNEL].records == records(1, 3)
         await store.close()
 
@@ -165,12 +193,12 @@ class StoreContract:
         """The first copy may not be durable yet when the second arrives."""
         store = disk.store()
         epoch = await store.open()
-        answers: list[StorageFailed | None] = []
-        store.append(epoch, [batch(CHANNEL, 1, 4)], answers.append)
-        store.append(epoch, [batch(CHANNEL, 1, 4)], answers.append)
-        store.append(epoch, [batch(CHANNEL, 3, 6), batch(CHANNEL, 5, 7)], answers.append)
+        answers = Answers()
+        given(store, epoch, answers, batch(CHANNEL, 1, 4))
+        given(store, epoch, answers, batch(CHANNEL, 1, 4))
+        given(store, epoch, answers, batch(CHANNEL, 3, 6), batch(CHANNEL, 5, 7))
         store, _, loaded = await reopened(disk, store)
-        assert answers == [None, None, None]
+        assert answers.failures == [None, None, None]
         assert loaded[CHANNEL].records == records(1, 7)
         await store.close()
 
@@ -224,12 +252,12 @@ class StoreContract:
         """Calls keep their order, so a snapshot given after its records is durable after them."""
         store = disk.store()
         epoch = await store.open()
-        answers: list[StorageFailed | None] = []
-        store.append(epoch, [batch(CHANNEL, 1, 5)], answers.append)
-        store.snapshot(epoch, [Snapshot(CHANNEL, 5, b"state at 5", b"p")], answers.append)
-        store.append(epoch, [batch(CHANNEL, 6, 6)], answers.append)
+        answers = Answers()
+        given(store, epoch, answers, batch(CHANNEL, 1, 5))
+        store.snapshot(epoch, [Snapshot(CHANNEL, 5, b"state at 5", b"p")], answers.failures.append)
+        given(store, epoch, answers, batch(CHANNEL, 6, 6))
         store, _, loaded = await reopened(disk, store)
-        assert answers == [None, None, None]
+        assert answers.failures == [None, None, None]
         assert loaded[CHANNEL] == StoredJournal(CHANNEL, 5, b"state at 5", records(6, 6))
         await store.close()
 
