@@ -116,6 +116,7 @@ def start(m: Manager) -> None:
         if claimable.received_msat() < claimable.total_msat:
             # A verdict was lost with the crash, so nobody was asked: the missing parts may still complete it.
             claimable.status = ClaimableStatus.INCOMPLETE
+    shown = [claimable for claimable in m.claimables.values() if claimable.status is ClaimableStatus.SHOWN]
     for claim in list(
         {claim_id: claim for slot in m.channels.values() for claim_id, claim in slot.state.core.claims.items()}.values()
     ):
@@ -133,8 +134,11 @@ def start(m: Manager) -> None:
     receiving.judge_at_start(m, unspent)
     for slot in unspent:
         chain.become_ready(m, slot)
-    for claimable in list(m.claimables.values()):
-        if claimable.status is ClaimableStatus.SHOWN:
+    # Deadlines may have passed while the node was down; the next block may be an hour away.
+    claiming.on_block(m)
+    for claimable in shown:
+        # Not what was judged just now: that is asked about behind its records (invariant P10).
+        if claimable.status is ClaimableStatus.SHOWN and m.claimables.get(claimable.set_id) is claimable:
             claiming.ask(m, claimable)
     sending.continue_payments(m)
     chain.rebroadcast(m)

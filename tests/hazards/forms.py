@@ -1,0 +1,188 @@
+"""The forms in which a hazard is tried: how the store answers, and what a restart finds in the journals.
+
+`N` the store answers at once; `L` it is late with everything, and time goes by; `R` writes of the journals become
+durable in another order than they were made, this journal last and then the others last. `=` a restart finds all that
+was written; `<` this journal has lost the end of it; `>` the other journals have.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+import pytest
+
+from leyden.sim.books import Books
+from leyden.sim.oracles import check_rest
+from leyden.sim.schedules import Fair, run_to_rest
+from leyden.sim.user import Order
+from leyden.sim.world import Action, Schedule, World
+from tests.hazards.witness import Witness
+
+
+class Form(msgspec.Struct, frozen=True):
+    """store: one of `NLR`. restart: one of `=<>`, or empty for none."""
+
+    store: str
+    restart: str
+
+
+every_form = pytest.mark.parametrize(
+    "form",
+    [Form(store, restart) for store in "NLR" for restart in ("", "=", "<", ">")],
+    ids=lambda form: f"{form.store}{form.restart}",
+)
+
+
+def orders_only(_world: World, _orders: Sequence[Order]) -> None:
+    """The oracles and the witness are enough."""
+
+
+class Hazard(msgspec.Struct, frozen=True):
+    """What is tried. begin: what the users do. node: whose disk it is about. this: the name of the journal in question.
+
+    check: what must be true at the end, beside the oracles. settle: what users do once all is at rest, before that.
+    """
+
+    base: Callable[[], World]
+    begin: Callable[[World], list[Order]]
+    node: str
+    this: Callable[[World], str]
+    check: Callable[[World, Sequence[Order]], None] = orders_only
+    settle: Callable[[World], None] | None = None
+
+
+class StoreFirst:
+    """Every write is durable before anything else happens."""
+
+    def choose(self, world: World, enabled: Sequence[Action]) -> Action:
+        """See `Schedule`."""
+        del world
+        return next((action for action in enabled if action.kind == "commit"), enabled[0])
+
+
+class Late:
+    """Writes of one node become durable when nothing else can happen, and a second goes by before each."""
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+
+    def choose(self, world: World, enabled: Sequence[Action]) -> Action:
+        """See `Schedule`."""
+        other = next((action for action in enabled if action[:2] != ("commit", self.node)), None)
+        if other is None:
+            world.tick()
+        return other or enabled[0]
+
+
+class Behind:
+    """Writes of one journal become durable when nothing else can happen; or, the other way round, all others do."""
+
+    def __init__(self, node: str, journal: str, *, others: bool) -> None:
+        self.node = node
+        self.journal = journal
+        self.others = others
+
+    def _waits(self, action: Action) -> bool:
+        return action[:2] == ("commit", self.node) and (action.subject == self.journal) is not self.others
+
+    def choose(self, world: World, enabled: Sequence[Action]) -> Action:
+        """See `Schedule`."""
+        del world
+        return next((action for action in enabled if not self._waits(action)), enabled[0])
+
+
+def schedules_of(form: Form, node: str, this: str) -> list[Schedule]:
+    """The ways in which the store answers in this form."""
+    match form.store:
+        case "N":
+            return [StoreFirst()]
+        case "L":
+            return [Late(node)]
+        case _:
+            return [Behind(node, this, others=False), Behind(node, this, others=True)]
+
+
+def prefixes(form: Form, under_way: dict[str, int], this: str) -> Iterator[dict[str, int]]:
+    """What a crash keeps of each journal in this form; nothing when there is no such crash now."""
+    others = {name: count for name, count in under_way.items() if name != this}
+    match form.restart:
+        case "=" if under_way:
+            yield dict(under_way)
+        case "<":
+            for left in range(under_way.get(this, 0)):
+                yield {**others, this: left}
+        case ">" if others:
+            yield {this: under_way.get(this, 0)}
+        case _:
+            return
+
+
+class _Run:
+    """One run of a hazard, watched at every step."""
+
+    def __init__(self, hazard: Hazard, schedule: Schedule) -> None:
+        self.hazard, self.schedule = hazard, schedule
+        self.world = hazard.base().copy()
+        run_to_rest(self.world, Fair())
+        self.books = Books(self.world)
+        self.orders = hazard.begin(self.world)
+        self.first = self.world.steps
+        self.witness = Witness(self.world)
+        self.under_way: list[dict[str, int]] = []
+
+    def _look(self, world: World) -> bool:
+        self.witness.look()
+        node = world.nodes[self.hazard.node]
+        if node.is_up and len(self.under_way) <= world.steps - self.first:
+            self.under_way.append(node.disk.under_way())
+        return False
+
+    def until(self, step: int) -> None:
+        """Run up to a step."""
+        run_to_rest(self.world, self.schedule, lambda at: self._look(at) or at.steps - self.first >= step)
+
+    def restart(self, kept: dict[str, int]) -> None:
+        """Kill the node and start it; a user whose call did not return calls again."""
+        self.world.restart(self.hazard.node, kept)
+        for order in self.orders:
+            if order.payer == self.hazard.node:
+                order.ask(self.world.nodes[order.payer])
+
+    def finish(self) -> None:
+        """Run to rest and check everything."""
+        run_to_rest(self.world, self.schedule, self._look)
+        if self.hazard.settle is not None:
+            self.hazard.settle(self.world)
+            run_to_rest(self.world, self.schedule, self._look)
+        check_rest(self.world, self.books, self.orders)
+        self.hazard.check(self.world, self.orders)
+        assert self.witness.messages_seen, "the witness has seen nothing"
+
+
+def run_in(form: Form, hazard: Hazard) -> None:
+    """Run a hazard in one form; with a restart at every moment that has something else under way.
+
+    Raises: AssertionError, with the crash and the last steps, also when the form cannot happen.
+    """
+    tried = 0
+    for schedule in schedules_of(form, hazard.node, hazard.this(hazard.base())):
+        plan = _Run(hazard, schedule)
+        plan.finish()
+        before: dict[str, int] = {}
+        for step, under_way in enumerate(plan.under_way):
+            fresh, before = under_way != before, under_way
+            for kept in prefixes(form, under_way, hazard.this(plan.world)) if fresh else ():
+                _crash(hazard, schedule, step, kept)
+                tried += 1
+    assert tried or not form.restart, "no crash of this form can happen"
+
+
+def _crash(hazard: Hazard, schedule: Schedule, step: int, kept: dict[str, int]) -> None:
+    run = _Run(hazard, schedule)
+    try:
+        run.until(step)
+        run.restart(kept)
+        run.finish()
+    except Exception as error:
+        error.add_note(f"{type(schedule).__name__}: crash of {hazard.node} at step {step}, kept {kept}")
+        error.add_note("\n".join(run.world.trace[-40:]))
+        raise
