@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help:
 	@echo 'make demo     three real nodes and a chain: open, pay, crash, close, account (JSON=1 for a program)'
 	@echo 'make test     the default tests'
-	@echo 'make check    format, lint, types, layers, tidiness, requirements table'
+	@echo 'make check    format, lint, types, layers, tidiness, tables of requirements and hazards'
 	@echo 'make fix      format and fix what can be fixed'
 	@echo 'make models   try every schedule of the small models of the rules'
 	@echo 'make bench    how fast and how big; make profile: where the time goes'
@@ -43,6 +43,7 @@ check: $(VENV)/installed
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q -p no:xdist tests/test_tidy.py
 	$(BIN)/python tools/check_requirements.py --no-open
+	$(BIN)/python -m tools.check_hazards
 
 fix: $(VENV)/installed
 	$(BIN)/ruff check --fix .
