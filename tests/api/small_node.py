@@ -162,9 +162,14 @@ class SmallNode(NodeControl):
         ]  # fmt: skip
 
     async def close(
-        self, channel_id: str, force: bool = False, address: str | None = None, feerate_per_kw: int | None = None
+        self,
+        channel_id: str,
+        force: bool = False,
+        address: str | None = None,
+        feerate_per_kw: int | None = None,
+        without_peer: bool = False,
     ) -> v.ClosingView:
-        self.calls.append(("close", (channel_id, force, address)))
+        self.calls.append(("close", (channel_id, force, address, without_peer)))
         if channel_id not in (CHANNEL, OTHER_CHANNEL):
             raise CommandRejected(f"no channel {channel_id}", code="unknown_channel")
         return v.ClosingView(channel_id=channel_id, state="force_closing" if force else "shutting_down")

@@ -448,7 +448,9 @@ def test_proof_that_we_lost_data_is_a_record_and_forbids_to_publish(ahead: int, 
     play(pair.a).on(Connected()).expect(ChannelReestablish)
     play(pair.a).on(message).expect(fx.FailPeer(LOST_DATA))
     play(pair.a).on(QueueAdd(pending_add(1))).expect(fx.AddRefused)
-    play(pair.a).on(StartShutdown(pair.a.signer.shutdown_script_pubkey(), 1)).on(Commit()).expect_nothing()
+    script = pair.a.signer.shutdown_script_pubkey()
+    play(pair.a).refuses(StartShutdown(script, 1), CommandRejected, "lost data")
+    play(pair.a).on(Commit()).expect_nothing()
 
 
 def test_a_node_that_lost_records_finds_out_from_its_peer() -> None:

@@ -88,7 +88,9 @@ def test_close_says_what_it_waits_for(leyden: Leyden, node: SmallNode) -> None:
     assert "shutting_down" in leyden("close", "cccc").stdout
     assert "--force does not wait" in leyden("close", OTHER_CHANNEL).stdout
     assert json.loads(leyden("close", OTHER_CHANNEL, "--force", "--json").stdout)["state"] == "force_closing"
-    assert node.calls[-1] == ("close", (OTHER_CHANNEL, True, None))
+    assert node.calls[-1] == ("close", (OTHER_CHANNEL, True, None, False))
+    leyden("close", OTHER_CHANNEL, "--force", "--without-peer")
+    assert node.calls[-1] == ("close", (OTHER_CHANNEL, True, None, True))
 
 
 def test_force_says_what_is_not_done_yet(leyden: Leyden) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from leyden.channel.inputs import ForceClose, SetPolicy, StartShutdown
-from leyden.journal.records import ForwardingPolicy
+from leyden.journal.records import ForwardingPolicy, FundingSpent, ProvenStale
 from leyden.manager import events as ev
 from leyden.manager import forwarding
 from leyden.sphinx.failures import FailureCode
@@ -222,6 +222,26 @@ def test_connection_lost_while_the_add_waits_fails_it_back() -> None:
     assert stage.payment("alice").sent is not None
 
 
+def test_add_that_comes_back_to_a_channel_that_is_left_to_the_chain_goes_nowhere() -> None:
+    """It was queued before the proof came that its source may be settled already."""
+    stage = Stage(topologies.line())
+    bob, slot, outbound = stage["bob"], stage.slot("bob", "alice"), stage.slot("bob", "carol")
+    bob.disk.held[outbound.tail.journal] = None
+    over_bob(stage)
+    stage.act()
+    stage.pay("alice", "carol", stage.invoice("carol", tag="two"), "two")
+    stage.act()
+    assert outbound.state.session.queued_adds
+    bob.run(lambda m: m.learn(slot, ProvenStale(9)))
+    stage.act()
+    _disconnect(stage)
+    bob.disk.held.clear()
+    stage.act()
+    assert not stage.m("bob").held_forwards
+    stage.seconds(forwarding.HOLD_SECONDS + 1)
+    assert [htlc.decided() for htlc in slot.state.core.inbound.values()] == [False, False]
+
+
 def test_forward_waits_until_its_own_record_is_durable() -> None:
     """Y acts only once the fact is durable in X: nothing is offered on before (invariant P7)."""
     stage = Stage(topologies.line())
@@ -236,6 +256,21 @@ def test_forward_waits_until_its_own_record_is_durable() -> None:
     assert not outbound.state.session.queued_adds
     stage["bob"].disk.held.clear()
     stage.check()
+
+
+@pytest.mark.parametrize("end", [ProvenStale(9), FundingSpent(b"t", 9, b"b" * 32)])
+def test_nothing_is_forwarded_for_a_channel_that_is_left_to_the_chain(end: ProvenStale | FundingSpent) -> None:
+    """Its HTLC may have been settled already, or is claimed there; what is paid on would never come back."""
+    stage = Stage(topologies.line())
+    slot = stage.slot("bob", "alice")
+    over_bob(stage)
+    while not any(htlc.committed for htlc in slot.state.core.inbound.values()):
+        stage.world.perform(stage.world.enabled()[0])
+    stage["bob"].run(lambda m: m.learn(slot, end))
+    stage.seconds(forwarding.HOLD_SECONDS + 2)
+    assert [htlc.decided() for htlc in slot.state.core.inbound.values()] == [False]
+    assert not stage.slot("bob", "carol").state.core.outbound
+    assert not stage.m("bob").held_forwards
 
 
 def test_onion_is_kept_until_the_outbound_add_is_durable() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from leyden.channel.states import Closed, ForceClosing, Normal, Stale
 from leyden.manager.peers import LINK_ERRORS
-from leyden.wire.messages import ErrorMessage, WarningMessage, encode
+from leyden.wire.messages import ClosingSigned, ErrorMessage, WarningMessage, encode
 from tests.manager.stage import Stage
 from tests.manager.test_peers import fresh, hear, is_connected, said
 from tests.sim import topologies
@@ -69,11 +69,11 @@ def test_error_of_the_link_asks_for_another_connection(text: str) -> None:
 def test_old_store_is_proven_and_never_closes() -> None:
     """The peer gave up because we lost data: our newest commitment is one that we have revoked."""
     stage = Stage(topologies.direct())
-    old = stage["alice"].disk.copy()
+    old = stage["alice"].backup()
     stage.pay("alice", "bob", stage.invoice("bob"))
     stage.rest()
     stage.world.crash("alice")
-    stage["alice"].disk = old
+    stage["alice"].restore(old, with_mark=True)
     stage["alice"].start()
     stage.world.perform(next(one for one in stage.world.enabled() if one.kind == "connect"))
     introduced(stage)
@@ -85,6 +85,20 @@ def test_old_store_is_proven_and_never_closes() -> None:
     assert slot.state.core.closing is None
     assert not slot.halted
     assert type(stage.slot("bob", "alice").state) is ForceClosing, "bob closes, as he was asked to"
+
+
+def test_violation_before_the_peer_was_heard_closes_nothing() -> None:
+    """An old copy of our journal may be at fault: the peer says first where it stands, on another connection."""
+    stage = Stage(topologies.direct())
+    introduced(stage)
+    slot = stage.slot("alice", "bob")
+    slot.heard = False
+    hear(stage, [encode(ClosingSigned(slot.channel_id, 1, bytes(64)))])
+    assert type(slot.state) is Normal
+    assert not is_connected(stage)
+    stage.check()
+    hear(stage, [encode(ClosingSigned(slot.channel_id, 1, bytes(64)))])
+    assert type(stage.slot("alice", "bob").state) is ForceClosing
 
 
 def test_second_error_about_a_dead_channel_changes_nothing() -> None:

@@ -139,7 +139,7 @@ async def test_a_close_that_the_peer_was_faster_with_is_no_failure(
     theirs = await scene.bob.close(scene.channel_id, force=True)
     await until(lambda: len(scene.world.chain.pool) == 1)
     alice = await scene.world.start("alice")
-    ours = await alice.close(scene.channel_id, force=True)
+    ours = await alice.close(scene.channel_id, force=True, without_peer=True)
     assert ours.closing_txid != theirs.closing_txid
     rival = f"force-close {ours.closing_txid} has a rival"
     await until(lambda: rival in caplog.text)

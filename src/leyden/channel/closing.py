@@ -20,7 +20,7 @@ from leyden.channel.effects import (
     WarnPeer,
 )
 from leyden.channel.env import ChannelEnv
-from leyden.channel.inputs import ClosingSignature, Commit, ForceClose, Learn
+from leyden.channel.inputs import ClosingSignature, Commit, ForceClose, Learn, StartShutdown
 from leyden.channel.session import ClosingWanted, ConnectionLost
 from leyden.channel.states import NOTHING, ChannelDecision, LiveState
 from leyden.journal.records import (
@@ -44,8 +44,8 @@ def on_force_close(state: LiveState, event: ForceClose, _env: ChannelEnv) -> Cha
     return Decision((Closing(state.core.local.number, event.reason),), (ConnectionLost(),), tuple(effects))
 
 
-def refuse_force_close(_state: LiveState, _event: ForceClose, _env: ChannelEnv) -> ChannelDecision:
-    """After data loss our newest commitment may be a revoked one: publishing it would lose everything."""
+def refuse_close(_state: LiveState, _event: ForceClose | StartShutdown, _env: ChannelEnv) -> ChannelDecision:
+    """After data loss our newest commitment may be a revoked one, and what we think we own may be too little."""
     raise CommandRejected(
         "this channel has lost data: only the peer can close it safely; stay connected to it", code="data_loss"
     )

@@ -115,6 +115,13 @@ class ChannelCore(msgspec.Struct):
         """The value of the funding output."""
         return self.opened.funding_satoshis
 
+    @property
+    def is_left_to_chain(self) -> bool:
+        """Whether nothing new is decided about its HTLCs here: what is on the chain will say it, or this is an old
+        copy and they may have been settled already.
+        """
+        return self.stale or self.spent is not None or bool(self.closed_height)
+
     def has_pending_htlcs(self) -> bool:
         """Return whether any HTLC or unsettled change is left on either commitment."""
         return bool(

@@ -223,6 +223,10 @@ def close(
     force: Annotated[
         bool, typer.Option("--force", help="Alone, by publishing our commitment; our funds wait then.")
     ] = False,
+    without_peer: Annotated[
+        bool,
+        typer.Option("--without-peer", help="With --force: the peer is gone for good, and our data are no old copy."),
+    ] = False,
     address: Annotated[
         str | None, typer.Option(help="Where our funds go; the wallet if absent.", show_default=False)
     ] = None,
@@ -232,8 +236,10 @@ def close(
 ) -> None:
     """Close a channel, together with its peer or by force.
 
-    By force, our latest commitment is published. What it leaves to be claimed on chain (our own output after its delay,
-    and payments under way) is not claimed automatically yet: prefer to close together with the peer.
+    By force, our latest commitment is published; the peer must have been heard since the node started, because from an
+    old copy of the data directory that would cost the whole balance. What it leaves to be claimed on chain (our own
+    output after its delay, and payments under way) is not claimed automatically yet: prefer to close together with the
+    peer.
     """
     from leyden.api.client import finish
 
@@ -241,7 +247,7 @@ def close(
     channel = _find(control, name)
     feerate_per_kw = None if feerate is None else parse_feerate(feerate)
     with progress("Closing the channel…"):
-        view = finish(control.close(channel.channel_id, force, address, feerate_per_kw))
+        view = finish(control.close(channel.channel_id, force, address, feerate_per_kw, without_peer))
     if as_json:
         print_json(view)
         return

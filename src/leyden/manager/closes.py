@@ -1,6 +1,8 @@
 """What ended a channel, as the monitor sees it: for the log, the user's event and the views."""
 
+from leyden.base.errors import CommandRejected
 from leyden.bitcoin.tx import Transaction, txid_to_hex
+from leyden.channel.inputs import ForceClose
 from leyden.journal.records import ChannelClosed
 from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
@@ -25,6 +27,22 @@ def report_spend(m: Manager, slot: Slot) -> None:
         reason = close_reason(slot.state.core, spend)
         level = "error" if is_alarming(spend) else "info"
         m.report("channel", level, f"channel {slot.channel_id.hex()[:16]}: {txid_to_hex(spend.txid)}: {reason}{number}")
+
+
+def force_by_user(m: Manager, slot: Slot, *, without_peer: bool) -> None:
+    """Publish our commitment because the user wants it (DESIGN section 6, "Restored stores").
+
+    without_peer: the user vouches that this is no old copy of the data, though the peer has not been heard.
+    Raises: CommandRejected (`peer_not_heard`, `data_loss`).
+    """
+    if not (slot.heard or without_peer or slot.state.core.stale):
+        raise CommandRejected(
+            "the peer has not said since this node started where the channel stands. If the data directory was ever "
+            "put back from a copy, publishing our commitment may cost all that we have in the channel: connect to the "
+            "peer and try again. If it is gone for good and these data are no copy, say so (`--without-peer`)",
+            code="peer_not_heard",
+        )
+    m.apply(slot, ForceClose("closed by the user"))
 
 
 def close(m: Manager, slot: Slot, height: int) -> None:

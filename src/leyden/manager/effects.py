@@ -164,6 +164,7 @@ def _ready(m: Manager, slot: Slot, _effect: fx.Ready) -> None:
 
 
 def _reestablished(m: Manager, slot: Slot, _effect: fx.Reestablished) -> None:
+    slot.heard = True
     claiming.release_again(m, slot)
     m.after_verdicts.append(lambda: receiving.judge_again(m, slot))
     m.after_verdicts.append(lambda: forwarding.offer_held(m))

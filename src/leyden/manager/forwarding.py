@@ -42,6 +42,8 @@ HOLD_SECONDS = 10
 
 def forward(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
     """The inbound HTLCs are durable: offer each on, or decide to fail it."""
+    if slot.state.core.is_left_to_chain:
+        return
     for htlc_id in htlc_ids:
         htlc = slot.state.core.inbound.get(htlc_id)
         if htlc is None or htlc.decided() or (slot.channel_id, htlc_id) in m.forwards:
@@ -67,7 +69,7 @@ def offer_held(m: Manager) -> None:
     for channel_id, htlc_id in list(m.held_forwards):
         slot = m.channels.get(channel_id)
         htlc = None if slot is None else slot.state.core.inbound.get(htlc_id)
-        if slot is None or htlc is None or htlc.decided():
+        if slot is None or htlc is None or htlc.decided() or slot.state.core.is_left_to_chain:
             m.held_forwards.pop((channel_id, htlc_id), None)
         else:
             forward(m, slot, (htlc_id,))
@@ -153,7 +155,7 @@ def on_refused(m: Manager, slot: Slot, effect: fx.AddRefused) -> None:
     m.forwards.pop((source.origin, source.index), None)
     inbound = m.channels.get(source.origin)
     htlc = None if inbound is None else inbound.state.core.inbound.get(source.index)
-    if inbound is None or htlc is None or htlc.decided():
+    if inbound is None or htlc is None or htlc.decided() or inbound.state.core.is_left_to_chain:
         return
     peeled = onions.peeled_of(m, inbound, htlc)
     _hold_or_fail(m, inbound, source.index, peeled, _offer(m, inbound, htlc, peeled, (slot.channel_id,)))

@@ -16,6 +16,7 @@ from leyden.channel import effects as fx
 from leyden.channel.build import prepare
 from leyden.channel.dispatch import apply, decide, evolve
 from leyden.channel.env import ChannelEnv
+from leyden.channel.errors import InvalidReestablish
 from leyden.channel.inputs import Commit, DecideHtlcs, ForceClose, Learn
 from leyden.channel.states import ChannelState
 from leyden.journal.codec import encode_record
@@ -172,7 +173,15 @@ class Manager:
         """The peer broke the protocol: the one place where that has a consequence."""
         self.report("peer", "warning", f"peer {peer.hex()[:16]}: {violation.what}")
         if violation.reaction is Reaction.FAIL_CHANNEL and slot is not None and not slot.state.core.stale:
-            self.guarded(slot, ForceClose(violation.what))
+            if isinstance(violation, InvalidReestablish):
+                # It has said where it stands: numbers that cannot be, but no secret of ours (the proof is looked at
+                # first). So no newer commitment has replaced our latest one, and publishing it costs nothing.
+                slot.heard = True
+            if slot.heard:
+                self.guarded(slot, ForceClose(violation.what))
+                return
+            # An old copy of our journal would be at fault, not the peer: hear first where it stands.
+            self.warn_peer(peer, slot, violation.what, disconnect=True)
             return
         self.warn_peer(peer, slot, violation.what, disconnect=violation.reaction is not Reaction.WARN)
 

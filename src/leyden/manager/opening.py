@@ -236,6 +236,7 @@ def _born(m: Manager, opened: ChannelOpened) -> Slot:
     """The first record of a journal."""
     state = opening_v1.born(opened)
     slot = m.add_channel(state, 0)
+    slot.heard = True  # born in this life: there is no older copy of it
     apply(state, ConnectionOpened())
     apply(state, ReestablishPassed())
     m.outbox.append(slot.tail, encode_record(opened))

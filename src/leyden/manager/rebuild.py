@@ -128,9 +128,7 @@ def start(m: Manager) -> None:
         if outcomes:
             handoff.on_outcomes(m, slot, outcomes)
         handoff.show_channel_events(m, slot)
-    unspent = [
-        slot for slot in m.channels.values() if slot.state.core.spent is None and not slot.state.core.closed_height
-    ]
+    unspent = [slot for slot in m.channels.values() if not slot.state.core.is_left_to_chain]
     receiving.judge_at_start(m, unspent)
     for slot in unspent:
         chain.become_ready(m, slot)

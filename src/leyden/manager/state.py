@@ -46,6 +46,7 @@ class Slot(msgspec.Struct):
     """One channel: its state, the end of its journal, and what is known of its inbound onions.
 
     halted: why this channel does nothing more in this life (a bug of ours), else empty.
+    heard: in this life the peer has said where it stands, and that proved nothing against us.
     acks: facts that may be forgotten, written with the channel's next record.
     """
 
@@ -54,6 +55,7 @@ class Slot(msgspec.Struct):
     peer: bytes
     peeled: dict[int, Peeled] = {}
     halted: str = ""
+    heard: bool = False
     ack_handed_off: list[tuple[int, bytes]] = []
     ack_outcomes: list[int] = []
     ack_claims: list[bytes] = []

@@ -1,21 +1,18 @@
 """From a data directory to a runtime: key, store, fold, marks. Everything that can be wrong with them is said here."""
 
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from pathlib import Path
 
-from leyden.base.errors import CommandRejected, DecodeError, StorageBroken
-from leyden.base.ids import NODE_JOURNAL
+from leyden.base.errors import CommandRejected, DecodeError
 from leyden.bitcoin import bip39
 from leyden.bitcoin.networks import Network
 from leyden.drivers.keyfile import KeyFile, Seed
-from leyden.drivers.markfile import MarkFile
 from leyden.manager import effects, rebuild
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.manager import Manager
 from leyden.manager.outbox import Outbox
 from leyden.manager.rebuild import Folded
-from leyden.node import files
 from leyden.node.clock import random_bytes
 from leyden.node.settings import NodeConfig
 from leyden.ports.store import Store
@@ -86,28 +83,6 @@ def fold_store(store: Store, signer: NodeSigner, network: Network) -> Folded:
     return folded
 
 
-def check_mark(mark_file: MarkFile | None, folded: Folded) -> dict[str, tuple[int, int]]:
-    """Compare with the second place: return the journals that the store has less of than their effects say, as
-    (position marked, position stored).
-
-    Raises: StorageBroken for a store without any journal beside a mark that knows of channels: it is lost, not new.
-    """
-    mark = None if mark_file is None else mark_file.read()
-    if mark_file is None or mark is None:
-        return {}
-    known = [journal for journal in mark.positions if journal.startswith("channel/")]
-    if folded.node.born is None and known:
-        raise StorageBroken(
-            f"there are no journals in {files.STORE_FILE}, but {mark_file.path} knows {len(known)} channel(s) of this "
-            f"node: put {files.STORE_FILE} back where it was last intact. If it is lost for good, make a new data "
-            "directory from the seed words (`leyden init --restore`) and ask your peers to close"
-        )
-    stored = {f"channel/{state.core.opened.channel_id.hex()}": state.core.position for state in folded.channels}
-    stored[NODE_JOURNAL] = folded.node_position
-    behind = mark.missing(stored)
-    return {journal: counts for journal, counts in behind.items() if journal not in folded.node.archived}
-
-
 def make_manager(config: ManagerConfig, signer: NodeSigner, folded: Folded, random32: Callable[[], bytes]) -> Manager:
     """Return the manager of what was folded, with its handlers."""
     manager = rebuild.load(config, signer, Outbox(), folded, random32)
@@ -132,9 +107,3 @@ def tune_interpreter() -> None:
     (HOTPATH).
     """
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-
-
-def stale_channels(folded: Folded, behind: Container[str]) -> list[bytes]:
-    """Return the channels that the second place proves to be old copies."""
-    channel_ids = [state.core.opened.channel_id for state in folded.channels]
-    return [channel_id for channel_id in channel_ids if f"channel/{channel_id.hex()}" in behind]

@@ -5,13 +5,13 @@ import contextlib
 
 from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.base.ids import NodeId
-from leyden.channel.inputs import ForceClose, SetPolicy, StartShutdown
+from leyden.channel.inputs import SetPolicy, StartShutdown
 from leyden.channel.opening_v1 import OpenRequest
 from leyden.channel.states import Closed, ForceClosing, MutualClose, Negotiating, ShuttingDown, Spent
 from leyden.crypto import ec
 from leyden.journal.node_records import PeerRemembered
 from leyden.journal.records import ForwardingPolicy
-from leyden.manager import opening
+from leyden.manager import closes, opening
 from leyden.manager.fees import target_feerate_per_kw
 from leyden.manager.forwarding import CLTV_EXPIRY_DELTA_MIN
 from leyden.manager.manager import Manager
@@ -161,14 +161,20 @@ def find_channel(core: NodeCore, text: str) -> Slot:
 
 
 async def close(
-    core: NodeCore, channel_id: str, *, force: bool, address: str | None, feerate_per_kw: int | None
+    core: NodeCore,
+    channel_id: str,
+    *,
+    force: bool,
+    without_peer: bool,
+    address: str | None,
+    feerate_per_kw: int | None,
 ) -> ClosingView:
     """Close a channel, with the peer or alone; returns when the decision is durable."""
     slot = find_channel(core, channel_id)
     if isinstance(slot.state, MutualClose | Spent | Closed | ForceClosing):
         raise CommandRejected("this channel is closing or closed already", code="already_closing")
     if force:
-        await core.run(lambda manager: manager.apply(slot, ForceClose("closed by the user")))
+        await core.run(lambda manager: closes.force_by_user(manager, slot, without_peer=without_peer))
     else:
         if isinstance(slot.state, ShuttingDown | Negotiating):
             raise CommandRejected("this channel is closing already", code="already_closing")

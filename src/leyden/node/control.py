@@ -112,12 +112,18 @@ class NodeControl(Protocol):
         ...
 
     async def close(
-        self, channel_id: str, force: bool = False, address: str | None = None, feerate_per_kw: int | None = None
+        self,
+        channel_id: str,
+        force: bool = False,
+        address: str | None = None,
+        feerate_per_kw: int | None = None,
+        without_peer: bool = False,
     ) -> ClosingView:
         """Start to close a channel, together with the peer or, forced, alone.
 
-        address: where our funds go (cooperative only). Codes: `unknown_channel`, `already_closing`,
-            `invalid_address`, `wrong_network`.
+        address: where our funds go (cooperative only). without_peer: force it though the peer has not been heard since
+            the start; the caller vouches that the data are no old copy. Codes: `unknown_channel`, `already_closing`,
+            `invalid_address`, `wrong_network`, `peer_not_heard`, `data_loss` (only the peer can close it).
         """
         ...
 

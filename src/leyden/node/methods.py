@@ -174,9 +174,17 @@ class NodeMethods(ABC):
         force: bool = False,
         address: str | None = None,
         feerate_per_kw: int | None = None,
+        without_peer: bool = False,
     ) -> ClosingView:
         """Start to close a channel."""
-        return await channels.close(self.core, channel_id, force=force, address=address, feerate_per_kw=feerate_per_kw)
+        return await channels.close(
+            self.core,
+            channel_id,
+            force=force,
+            without_peer=without_peer,
+            address=address,
+            feerate_per_kw=feerate_per_kw,
+        )
 
     async def set_policy(
         self,

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 from leyden.base.errors import ChainUnavailable, CommandRejected, StorageBroken, StorageFailed
 from leyden.bitcoin.networks import Network
 from leyden.bitcoin.tx import Transaction
-from leyden.channel.inputs import Learn
 from leyden.drivers.chain.bitcoind import BitcoindChainSource, BitcoindSettings
 from leyden.drivers.chain.rpc import CookieFile, UserPassword
 from leyden.drivers.markfile import MarkFile
@@ -30,7 +29,6 @@ from leyden.drivers.storage.delayed import DelayedStore
 from leyden.drivers.storage.sqlite import SqliteStore
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import NodeBorn
-from leyden.journal.records import ProvenStale
 from leyden.manager import handoff, rebuild
 from leyden.manager.actions import Action, Report
 from leyden.manager.config import (
@@ -42,13 +40,13 @@ from leyden.manager.config import (
     no_custom_messages,
 )
 from leyden.manager.events import Event
-from leyden.manager.manager import Manager
 from leyden.node import actions, boot, chain_loop, peer_loop
 from leyden.node.clock import LoopScheduler, random32, random_bytes
 from leyden.node.config import network_of, split_address
 from leyden.node.core import NodeCore
 from leyden.node.manager_config import manager_config
 from leyden.node.methods import NodeMethods
+from leyden.node.recovery import OldCopy, compare, recover
 from leyden.node.runtime import Runtime, Scheduler
 from leyden.node.settings import NodeConfig
 from leyden.noise import StaticKey
@@ -71,13 +69,8 @@ FIRST_TIP_SECONDS = 0.5
 MakeTransport = Callable[[NodeSigner, ConnectionHandler], Transport]
 
 
-def _learn_stale(channel_id: bytes) -> Callable[[Manager], None]:
-    return lambda m: m.guarded(m.channels[channel_id], Learn(ProvenStale(0)))
-
-
-def _alarm_old_copies(core: NodeCore, behind: Mapping[str, tuple[int, int]]) -> None:
-    for journal, (position, has) in behind.items():
-        line = f"{journal} ends at record {has}, but had reached {position}: this is an old copy"
+def _alarm_old_copy(core: NodeCore, old: OldCopy) -> None:
+    for line in old.sentences():
         _store_log.error("%s", line)
         core.alarms[line] = line
 
@@ -187,7 +180,8 @@ class Node(NodeMethods):
                 for place in self.config.listen:
                     await check_can_listen(*split_address(place, "listen"))
             folded = boot.fold_store(store, signer, network)
-            behind = boot.check_mark(self._mark, folded)
+            mark = None if self._mark is None else self._mark.read()
+            old = compare(mark, folded, epoch, "" if self._mark is None else str(self._mark.path))
             chain = self._chain or self._bitcoind()
             if folded.node.born is not None:
                 await self._check_chain(chain, network)
@@ -212,9 +206,8 @@ class Node(NodeMethods):
             raise
         runtime.on_broken = self._on_broken
         runtime.record_wallet(wallet.disconnect_blocks(manager.env.block_height))
-        for channel_id in boot.stale_channels(folded, behind):
-            runtime.run(_learn_stale(channel_id))
-        _alarm_old_copies(core, behind)
+        runtime.run(lambda m: recover(m, old))
+        _alarm_old_copy(core, old)
         for early in self._early:
             self._on_action(early)
         runtime.turn()
@@ -225,8 +218,7 @@ class Node(NodeMethods):
         core.spawn(chain_loop.follow(core, height, block_hash, self._on_synced), "following the chain")
         core.spawn(chain_loop.watch_fees(core), "watching fees")
         core.spawn(peer_loop.every_second(core), "timers")
-        lost = {journal: position for journal, (position, has) in behind.items() if not has}
-        core.spawn(self._write_marks(core, epoch, lost), "second place")
+        core.spawn(self._write_marks(core, epoch, old.lost()), "second place")
 
     def _keys(self) -> tuple[NodeSigner, WalletSigner]:
         network = network_of(self.config)

@@ -15,6 +15,7 @@ FEE_LIMIT: Final = "fee_limit"
 DEADLINE: Final = "deadline"
 ABANDONED: Final = "abandoned"
 UNREADABLE_FAILURE: Final = "unreadable_failure"
+DATA_LOST: Final = "data_lost"
 
 ADVICE: Final[dict[str, str]] = {
     RECIPIENT_REJECTED: "the recipient does not take this payment; ask it for a new invoice",
@@ -26,6 +27,7 @@ ADVICE: Final[dict[str, str]] = {
     DEADLINE: "no way was found before the deadline; try again with a later one",
     ABANDONED: "it was given up on request",
     UNREADABLE_FAILURE: "a node on the way sent back something unreadable; try again later",
+    DATA_LOST: "this node's data are an old copy, so it may have been paid: ask the recipient before you pay again",
 }
 
 

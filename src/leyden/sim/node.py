@@ -1,7 +1,7 @@
 """A node of a simulated world: the shipped core and run loop, started from its disk and killed at any moment."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
@@ -9,6 +9,7 @@ from leyden.base.errors import CommandRejected
 from leyden.bitcoin.networks import REGTEST
 from leyden.bitcoin.tx import Transaction, TxOut
 from leyden.crypto.hashes import sha256
+from leyden.drivers.markfile import Mark
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import NodeBorn
 from leyden.manager import opening, rebuild
@@ -17,6 +18,7 @@ from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
 from leyden.manager.manager import Manager
 from leyden.node import boot
+from leyden.node.recovery import OldCopy, compare, recover
 from leyden.node.runtime import Runtime
 from leyden.ports.chain import BlockRef
 from leyden.signer.in_memory import InMemorySigner
@@ -42,8 +44,16 @@ class Shown(msgspec.Struct, frozen=True):
     event: Event
 
 
+class Backup(NamedTuple):
+    """What a user has put aside of a node: its store, and the second place as it was then."""
+
+    disk: SimDisk
+    mark: Mark | None
+
+
 class SimNode:
-    """One node. Between `start` and `crash` it has a `runtime`; what outlives a crash is the disk and what was shown.
+    """One node. Between `start` and `crash` it has a `runtime`; what outlives a crash is the disk, what was shown, and
+    the mark: the second place, as old as the last second (`drivers/markfile.py`).
 
     synced: this life has followed the chain to its tip, so it decides and meets peers. best: the block it stands at.
     signer: one for all lives, a witness that no life may make reveal or publish what another one must not.
@@ -58,6 +68,7 @@ class SimNode:
         self.late: LateSigner | None = None
         self.seed = sha256(b"node " + name.encode() + world.seed)
         self.disk = SimDisk()
+        self.mark: Mark | None = None
         self.application: Application = Prompt()
         self.lives = 0
         self.life = Life(world.clock)
@@ -70,6 +81,7 @@ class SimNode:
         self.node_id = self.signer.node_id
         self._runtime: Runtime | None = None
         self._drawn = 0
+        self._lost: dict[str, int] | None = None
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -109,6 +121,7 @@ class SimNode:
         store = SimStore(self.disk)
         epoch = self.disk.take_fence()
         folded = boot.fold_store(store, signer, REGTEST)
+        old = compare(self.mark, folded, epoch, "the mark")
         manager = boot.make_manager(self.config, signer, folded, self.random32)
         manager.now_seconds = self.world.clock.now_seconds
         wallet_signer = AccountSigner(signer.wallet_account)
@@ -125,6 +138,10 @@ class SimNode:
             manager.outbox.append(manager.node_tail, encode_node_record(created))
         wallet = Wallet(REGTEST, wallet_signer, wallet_state, manager.env.block_height)
         self._runtime = Runtime(manager, wallet, store, epoch, life, self._on_action)
+        self.reports += [Report("store", "error", line) for line in old.sentences()]
+        self.runtime.run(lambda m: recover(m, old))
+        self._lost = None
+        manager.outbox.when_all_durable(lambda: self._begin_marks(old))
         self.runtime.turn()
         for slot in manager.channels.values():
             channel = slot.state.core
@@ -186,6 +203,33 @@ class SimNode:
         self.late = None
         self.synced = False
         self.disk.crash(kept)
+
+    # --- the second place --------------------------------------------------------------------------------------------
+
+    def _begin_marks(self, old: OldCopy) -> None:
+        """What the old mark proved is durable now, so that a new one may replace it."""
+        self._lost = old.lost()
+
+    def write_mark(self) -> None:
+        """Note how far the journals have come, as the shipped node does now and then."""
+        if self._lost is None:
+            return
+        tails = self.runtime.outbox.tails
+        self.mark = Mark(self.runtime.epoch, {**self._lost, **{name: tail.durable for name, tail in tails.items()}})
+
+    def backup(self) -> Backup:
+        """Put aside what is durable now."""
+        return Backup(self.disk.copy(), self.mark)
+
+    def restore(self, backup: Backup, *, with_mark: bool) -> None:
+        """Replace the store of a node that is down by an older copy.
+
+        with_mark: the second place is put back too, so that only peers can tell.
+        """
+        assert not self.is_up
+        self.disk = backup.disk.copy()
+        if with_mark:
+            self.mark = backup.mark
 
     # --- what the user does ------------------------------------------------------------------------------------------
 

@@ -126,6 +126,7 @@ class World:
         for name, node in self.nodes.items():
             twin = other.nodes[name] = SimNode(other, name, node.config, signs_late=node.signs_late)
             twin.disk = node.disk.copy()
+            twin.mark = node.mark
             twin.lives = node.lives
             other._by_id[twin.node_id] = twin
             twin.start()
@@ -289,6 +290,7 @@ class World:
                 if node.is_up:
                     node.life.run_timers()
                     node.runtime.on_second()
+                    node.write_mark()
             self.settle()
 
     def waits_for_time(self) -> bool:
