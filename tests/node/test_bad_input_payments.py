@@ -107,6 +107,35 @@ async def test_an_invoice_is_paid_once(shop: Shop) -> None:
     assert fingerprint(alice) == before
 
 
+async def test_a_payment_that_is_asked_for_again_may_be_too_late_by_now(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The invoice has expired, the channel of a route is gone: it is the same payment all the same."""
+    alice, bob = shop.alice, shop.bob
+    made = await bob.create_invoice(1_000_000, "")
+    first = await alice.pay(made.invoice, payment_id=32 * "5c")
+    ended = await alice.wait_payment(first.payment_id)
+    later = made.expires_seconds + 1
+    monkeypatch.setattr(alice.core.runtime.scheduler, "now_seconds", lambda: later)
+    await refused(alice, "expired_invoice", alice.pay, made.invoice)
+    assert await alice.pay(made.invoice, payment_id=first.payment_id) == ended
+    assert await alice.send_to_route(ended.payment_hash, 32 * "00", 1_000_000, [], first.payment_id) == ended
+
+
+async def test_a_spontaneous_payment_that_is_asked_for_again_is_the_same_one(shop: Shop) -> None:
+    """Its caller got no answer and repeats itself; every call draws a preimage, which must not make it another one."""
+    alice, payee, payment_id = shop.alice, shop.bob.core.manager.node_id.hex(), 32 * "5e"
+    first = await alice.keysend(payee, 1_000_000, {70_001: "00ff"}, payment_id)
+    ended = await alice.wait_payment(first.payment_id)
+    assert ended.status == "succeeded"
+    before = fingerprint(alice)
+    assert await alice.keysend(payee, 1_000_000, {70_001: "00ff"}, payment_id) == ended
+    assert fingerprint(alice) == before
+    for other in ((payee, 1_000_001), (POINT, 1_000_000)):
+        await refused(alice, "payment_id_in_use", alice.keysend, *other, None, payment_id)
+    await refused(alice, "payment_id_in_use", alice.pay, shop.invoice(), payment_id=payment_id)
+
+
 async def test_an_invoice_that_is_being_paid_is_not_paid_again(shop: Shop) -> None:
     """While the payee holds the payment, its end is open: another attempt could pay twice."""
     held = await shop.bob.create_invoice(1_000_000, "", payment_hash=HASH)

@@ -154,7 +154,7 @@ def invoice_payment(
             f"this invoice is for {invoice.network.name}, this node is on {manager.config.network.name}",
             code="wrong_network",
         )
-    if invoice.is_expired(now):
+    if invoice.is_expired(now) and not _asked_before(core, payment_id, invoice.payment_hash):
         raise CommandRejected("this invoice has expired; ask for a new one", code="expired_invoice")
     if invoice.payee_node_id == manager.node_id:
         raise CommandRejected("this invoice is this node's own", code="own_invoice")
@@ -203,6 +203,11 @@ def keysend_payment(
     if payee == core.manager.node_id:
         raise CommandRejected("this is the node's own id", code="invalid_node_id")
     records = [(int(kind), _record(kind, data)) for kind, data in sorted((custom_records or {}).items())]
+    known = _known(core, payment_id)
+    if known is not None and (known.payee, known.amount_msat) == (payee, amount_msat):
+        if not known.invoice and not known.routes:
+            # Each call would draw a preimage, and so a hash, of its own; what has ended keeps no more than this.
+            return known
     now = core.runtime.scheduler.now_seconds()
     preimage = core.random32()
     return PaymentStarted(
@@ -246,6 +251,10 @@ def route_payment(
     deadline_seconds: int | None,
 ) -> PaymentStarted:
     """Return the record of a payment over given routes."""
+    hashed = parse_hex(payment_hash, 32, "payment_hash", "invalid_payment_hash")
+    known = _known(core, payment_id)
+    if known is not None and known.payment_hash == hashed:
+        return known  # asked again; its channels may be gone by now
     if not routes or len(routes) > PARTS_MAX:
         raise CommandRejected(f"give 1 to {PARTS_MAX} routes", code="invalid_route")
     secret = parse_hex(payment_secret, 32, "payment_secret", "invalid_payment_secret")
@@ -261,7 +270,7 @@ def route_payment(
     now = core.runtime.scheduler.now_seconds()
     return PaymentStarted(
         _payment_id(core, payment_id),
-        parse_hex(payment_hash, 32, "payment_hash", "invalid_payment_hash"),
+        hashed,
         check_amount(amount_msat),
         sum([route.hops[0].amount_msat - route.hops[-1].amount_msat for route in fixed]),
         len(fixed),
@@ -304,6 +313,19 @@ def _route(core: NodeCore, index: int, route: RouteRequest, secret: bytes) -> Fi
 
 def _payment_id(core: NodeCore, text: str | None) -> bytes:
     return core.random32() if text is None else parse_hex(text, 32, "payment_id", "invalid_payment_id")
+
+
+def _known(core: NodeCore, payment_id: str | None) -> PaymentStarted | None:
+    """Return the payment that the caller has named before: whoever got no answer asks again, in a later life too."""
+    if payment_id is None:
+        return None
+    known = core.manager.node.ledger.payments.get(_payment_id(core, payment_id))
+    return None if known is None else known.started
+
+
+def _asked_before(core: NodeCore, payment_id: str | None, payment_hash: bytes) -> bool:
+    known = _known(core, payment_id)
+    return known is not None and known.payment_hash == payment_hash
 
 
 def _fee_limit(core: NodeCore, amount_msat: int, given: int | None) -> int:
