@@ -19,6 +19,21 @@ def under_way() -> Stage:
     return stage
 
 
+def test_acknowledged_event_is_not_told_again_before_that_is_written() -> None:
+    """Acknowledgements are lazy; another event of the channel may become durable meanwhile (a random world's find)."""
+    stage = Stage(topologies.line())
+    stage.prompt("bob", "", acknowledges=False)
+    stage.pay("alice", "carol", stage.invoice("carol"))
+    stage.act()
+    [forwarded] = stage.told("bob", ev.PaymentForwarded)
+    handoff.acknowledge_event(stage.m("bob"), forwarded.event_id)
+    handoff.show_channel_events(stage.m("bob"), stage.slot("bob", "alice"))
+    stage["bob"].run(lambda _m: None)
+    stage.rest()
+    assert len(stage.told("bob", ev.PaymentForwarded)) == 1
+    assert not stage.slot("bob", "alice").state.session.events_shown, "what is written is forgotten here too"
+
+
 def answer(stage: Stage, what: str) -> None:
     """Carol's user answers; everything else is up to the test."""
     stage.prompt("carol", what).on_event(stage.m("carol"), stage.question("carol"))

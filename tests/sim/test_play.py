@@ -41,9 +41,13 @@ def test_violation_carries_the_scenario() -> None:
     assert "pay alice bob 5000000 one" in "".join(caught.value.__notes__)
 
 
-class _Forgetful(dict[bytes, None]):
-    def __setitem__(self, key: bytes, value: None) -> None:
+class _Forgetful(dict[bytes, bool]):
+    def __setitem__(self, key: bytes, value: bool) -> None:
         """Remember nothing."""
+
+    def setdefault(self, key: bytes, default: bool = False) -> bool:  # type: ignore[override]
+        """Remember nothing."""
+        return default
 
 
 def test_scenario_of_a_file_can_be_explored() -> None:

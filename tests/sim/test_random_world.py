@@ -1,21 +1,50 @@
-"""Random worlds do what they are for."""
+"""Random worlds by seed."""
 
-from collections import Counter
+import pytest
 
-from leyden.manager import events as ev
-from leyden.sim.random_world import RandomWorld
-from tests.simulation.test_random_worlds import BASES
+from leyden.sim import commands as cmd
+from leyden.sim.oracles import Violation
+from leyden.sim.play import Play
+from leyden.sim.random_world import _DRAWS, BASES, RandomWorld
+from leyden.sim.script import format_script, parse_script
 
 
-def test_random_worlds_pay_fail_crash_and_ask() -> None:
-    """A generator that only ever makes quiet worlds would find nothing."""
-    seen: Counter[str] = Counter()
-    for number in range(8):
-        run = RandomWorld(f"variety {number}", BASES)
-        run.run()
-        seen["crash"] += sum(line.startswith("crash") for line in run.world.trace)
-        for node in run.world.nodes.values():
-            seen.update(type(shown.event).__name__ for shown in node.shown)
-    assert seen["crash"] > 8
-    for kind in (ev.PaymentSent, ev.PaymentFailed, ev.PaymentClaimable, ev.PaymentClaimed, ev.PaymentForwarded):
-        assert seen[kind.__name__], kind
+@pytest.mark.parametrize("seed", ["again", "3", "38"])
+def test_run_is_written_down_and_can_be_replayed_without_its_seed(seed: str) -> None:
+    """Step by step the same."""
+    world = RandomWorld(seed)
+    world.run()
+    play = Play(parse_script(format_script(world.script())))
+    play.run()
+    assert play.world.trace == world.world.trace
+
+
+def test_same_seed_is_the_same_world() -> None:
+    """Otherwise a failure could not be looked at twice."""
+    assert RandomWorld("again").run() == RandomWorld("again").run()
+
+
+def test_everything_that_can_be_drawn_is_drawn() -> None:
+    """In a few dozen worlds every kind of command comes up, and every base."""
+    kinds: set[type[cmd.Command]] = set()
+    bases: set[str] = set()
+    for number in range(60):
+        world = RandomWorld(str(number))
+        bases.add(world.base_name)
+        for _, draw in _DRAWS:
+            for _ in range(20):
+                command = draw(world)
+                if command is not None:
+                    kinds.add(type(command))
+                if isinstance(command, cmd.Kill | cmd.Unlink | cmd.Hold):
+                    world.director.perform(command)
+    assert bases == set(BASES)
+    assert kinds == {*cmd.VERBS.values()} - {cmd.Do, cmd.ForceClose, cmd.Repair, cmd.Probe}
+
+
+def test_violation_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wallet that lies about its coins is noticed at once."""
+    world = RandomWorld("3")
+    monkeypatch.setattr(world.play.books, "opened", dict.fromkeys(world.world.nodes, 0))
+    with pytest.raises(Violation, match="owns"):
+        world.run()

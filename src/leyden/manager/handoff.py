@@ -177,7 +177,6 @@ def acknowledge_event(m: Manager, event_id: str) -> None:
 def _acknowledge_in_channel(m: Manager, channel_id: bytes, event_id: str) -> None:
     slot = m.channels.get(channel_id)
     if slot is not None:
-        slot.state.session.events_shown.discard(event_id)
         slot.ack_events.append(event_id)
         m.acks[channel_id] = slot
 

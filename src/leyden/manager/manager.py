@@ -320,6 +320,8 @@ class Manager:
                 continue
             del self.acks[channel_id]
             record = Acknowledged(slot.ack_handed_off, slot.ack_outcomes, slot.ack_claims, slot.ack_events)
+            # Not before: until it is folded the channel still holds the event, and would tell it again.
+            slot.state.session.events_shown.difference_update(slot.ack_events)
             slot.ack_handed_off, slot.ack_outcomes, slot.ack_claims, slot.ack_events = [], [], [], []
             slot.state = evolve(slot.state, record)
             self.outbox.append(slot.tail, encode_record(record))

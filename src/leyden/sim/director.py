@@ -10,6 +10,7 @@ from leyden.crypto.hashes import sha256
 from leyden.manager import fees, handoff, sending
 from leyden.manager.events import PaymentClaimable
 from leyden.manager.manager import Manager
+from leyden.manager.state import Slot
 from leyden.sim import commands as cmd
 from leyden.sim import user
 from leyden.sim.commands import Command, Timed
@@ -186,15 +187,23 @@ class Director:
         if channel_id not in node.manager.channels:
             raise Impossible(f"{command.node} has no channel {command.channel}")
         self._touched_chain = True
-        user.close_channel(node, node.manager.channels[channel_id])
-        self.world.closes_asked[channel_id] = None
+        slot = node.manager.channels[channel_id]
+        user.close_channel(node, slot)
+        self._close_is_asked(node, slot)
 
     def force_close(self, command: cmd.ForceClose) -> None:
         """See `ForceClose`."""
         node, channel_id = self.node(command.node), self.labels.channel(command.channel)
         self._touched_chain = True
-        node.run(lambda m: m.apply(m.channels[channel_id], ForceClose("the user asked for it")))
-        self.world.closes_asked[channel_id] = None
+        slot = node.manager.channels[channel_id]
+        node.run(lambda m: m.apply(slot, ForceClose("the user asked for it")))
+        self._close_is_asked(node, slot)
+
+    def _close_is_asked(self, node: SimNode, slot: Slot) -> None:
+        """A close that was asked for may happen; once its call has returned it must."""
+        asked = self.world.closes_asked
+        asked.setdefault(slot.channel_id, False)
+        node.runtime.outbox.when_durable(slot.tail, lambda: asked.__setitem__(slot.channel_id, True))
 
     def reorganise(self, command: cmd.Reorg) -> None:
         """See `Reorg`."""
@@ -275,7 +284,6 @@ class Director:
                     order.ask(node)
             node.reports[:] = [report for report in node.reports if report.subsystem != "store"]
         if self._touched_chain:
-            self._touched_chain = False
             world.mine(BLOCKS_AT_REPAIR)
 
     def probe(self, _command: Command) -> None:

@@ -40,16 +40,19 @@ def _channels(world: World) -> Iterator[str]:
             name = f"channel {slot.channel_id.hex()[:8]} of {node.name} and {peer.name}"
             twin = peer.manager.channels.get(slot.channel_id)
             if twin is None:
-                yield f"{name}: {peer.name} does not know it"
+                # The opener lost it before it could be funded; whoever accepted it has given it up.
+                if type(slot.state) is not Closed or slot.state.core.funding is not None:
+                    yield f"{name}: {peer.name} does not know it"
                 continue
             yield from (f"{name}: {what}" for what in _end(world, node, slot, twin))
 
 
 def _end(world: World, node: SimNode, slot: Slot, twin: Slot) -> Iterator[str]:
     core, other = slot.state.core, twin.state.core
-    if slot.channel_id in world.closes_asked:
-        if type(slot.state) not in (MutualClose, Spent, Closed):
-            yield f"is {type(slot.state).__name__}, and should be closed"
+    if type(slot.state) in (MutualClose, Spent, Closed) and slot.channel_id in world.closes_asked:
+        return
+    if world.closes_asked.get(slot.channel_id):
+        yield f"is {type(slot.state).__name__}, and should be closed"
         return
     if type(slot.state) not in (Normal, AwaitingReady):
         closing = core.closing.reason if core.closing is not None else ""

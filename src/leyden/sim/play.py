@@ -31,8 +31,12 @@ class Play:
         """Run to rest, and check everything. Raises: Violation, Livelock; with the scenario in a note."""
         if watch is not None:
             self.world.observer = watch(self)
+        self.finish(self.script.commands)
+
+    def finish(self, commands: Sequence[Timed]) -> None:
+        """Carry out commands, come to rest, and check everything. Raises: as `run`."""
         try:
-            for timed in self.script.commands:
+            for timed in commands:
                 self._take(timed)
             run_to_rest(self.world, self.schedule)
             check_rest(self.world, self.books, self.director.orders)
@@ -46,6 +50,7 @@ class Play:
             self.director.announce(timed)
             return
         run_to_rest(self.world, self.schedule, lambda world: world.steps - self.first >= timed.step)
+        self.world.enabled()  # what is possible now became so before the command
         self.director.perform(timed.command)
 
 

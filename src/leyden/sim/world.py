@@ -69,7 +69,8 @@ class Schedule(Protocol):
 class World:
     """See the module. seed: makes keys and draws. links: who connects to whom, and whether the link is open.
 
-    acts: what users will do, in order. closes_asked: channels (channel_id) that somebody asked to close.
+    acts: what users will do, in order. closes_asked: channels (channel_id) that somebody asked to close; True when the
+    call has returned, so that they must.
     """
 
     def __init__(self, seed: bytes = b"") -> None:
@@ -85,7 +86,7 @@ class World:
         self.trace: list[str] = []
         self.deliver_count = ALL_MESSAGES
         self.acts: deque[Act] = deque()
-        self.closes_asked: dict[bytes, None] = {}
+        self.closes_asked: dict[bytes, bool] = {}
         self.observer: Observer | None = None
         self._since: dict[Action, int] = {}
         self._became = 0
