@@ -204,10 +204,14 @@ def keysend_payment(
         raise CommandRejected("this is the node's own id", code="invalid_node_id")
     records = [(int(kind), _record(kind, data)) for kind, data in sorted((custom_records or {}).items())]
     known = _known(core, payment_id)
-    if known is not None and (known.payee, known.amount_msat) == (payee, amount_msat):
-        if not known.invoice and not known.routes:
-            # Each call would draw a preimage, and so a hash, of its own; what has ended keeps no more than this.
-            return known
+    if known is not None and (known.payee, known.amount_msat, known.invoice, known.routes) == (
+        payee,
+        amount_msat,
+        "",
+        [],
+    ):
+        # Each call would draw a preimage, and so a hash, of its own; what has ended keeps no more than this.
+        return known
     now = core.runtime.scheduler.now_seconds()
     preimage = core.random32()
     return PaymentStarted(
