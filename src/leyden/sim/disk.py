@@ -188,7 +188,8 @@ class SimDisk:
 
     def _apply(self, journal: str, write: _Write) -> None:
         if write.append is not None:
-            self._extend(journal, write.append)
+            if write.append.records:
+                self._extend(journal, write.append)
         elif write.snapshot is not None:
             snapshot, kept = write.snapshot, self._kept[journal]
             assert kept.position <= snapshot.position <= kept.end(), "a snapshot covers durable records only"

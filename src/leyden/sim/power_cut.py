@@ -64,9 +64,9 @@ def apply(files: dict[str, bytearray], change: Change) -> None:
 class PowerVfs(apsw.VFS):
     """An SQLite VFS whose files are `files`; every operation goes to `history`. Use `unregister` when done.
 
-    Give its `name` to `SqliteStore(path, vfs=...)`. `room` is how many bytes all files may have together; `sync_fails`
-    makes every sync an input/output error; `sync_lies` makes every sync do nothing, so that a test of power cuts can
-    show that it would notice.
+    Give its `name` to `SqliteStore(path, vfs=...)`. `room` is how many bytes all files may have together (0: nothing is
+    written at all); `sync_fails` makes every sync an input/output error; `sync_lies` makes every sync do nothing, so
+    that a test of power cuts can show that it would notice.
     """
 
     _names = itertools.count()
@@ -130,7 +130,7 @@ class PowerFile:
         """Write, if there is room."""
         content = self._vfs.files[self._name]
         growth = max(offset + len(data) - len(content), 0)
-        if growth and growth + sum(map(len, self._vfs.files.values())) > self._vfs.room:
+        if (growth or not self._vfs.room) and growth + sum(map(len, self._vfs.files.values())) > self._vfs.room:
             raise apsw.FullError("no room")
         self._vfs.change(Change(self._name, offset, bytes(data)))
 

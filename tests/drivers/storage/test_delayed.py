@@ -8,14 +8,13 @@ from leyden.base.errors import StorageFailed
 from leyden.drivers.storage.delayed import DelayedStore
 from leyden.drivers.storage.memory import MemoryDisk, MemoryStore
 from leyden.ports.store import Append, Store
-from tests.drivers.storage.contract.suite import CHANNEL, Disk, StoreContract, batch, records
+from leyden.sim.store_contract import StoreMaker
+from tests.drivers.storage.contract.places import TROUBLE, MemoryPlace
+from tests.drivers.storage.contract.suite import CHANNEL, StoreContract, batch, records
 from tests.drivers.warp import run_warped
 
 
-class _Delayed(Disk):
-    def __init__(self) -> None:
-        self.disk = MemoryDisk()
-
+class _Delayed(MemoryPlace):
     def store(self) -> Store:
         return DelayedStore(MemoryStore(self.disk), 0.001)
 
@@ -23,10 +22,12 @@ class _Delayed(Disk):
 class TestDelayedStoreContract(StoreContract):
     """A late store owes what every store owes."""
 
+    not_tried = TROUBLE
+
     @pytest.fixture
-    def disk(self) -> Disk:
+    def maker(self) -> StoreMaker:
         """A fresh disk."""
-        return _Delayed()
+        return _Delayed(MemoryDisk())
 
 
 def test_batches_overlap_in_time_and_keep_their_order() -> None:

@@ -3,25 +3,21 @@
 import pytest
 
 from leyden.drivers.storage.memory import MemoryDisk, MemoryStore
-from leyden.ports.store import Append, Store
-from tests.drivers.storage.contract.suite import CHANNEL, Answers, Disk, StoreContract, batch, given, records
-
-
-class _Memory(Disk):
-    def __init__(self) -> None:
-        self.disk = MemoryDisk()
-
-    def store(self) -> Store:
-        return MemoryStore(self.disk)
+from leyden.ports.store import Append
+from leyden.sim.store_contract import StoreMaker
+from tests.drivers.storage.contract.places import TROUBLE, MemoryPlace
+from tests.drivers.storage.contract.suite import CHANNEL, Answers, StoreContract, batch, given, records
 
 
 class TestMemoryStoreContract(StoreContract):
     """The memory store owes what every store owes."""
 
+    not_tried = TROUBLE
+
     @pytest.fixture
-    def disk(self) -> Disk:
+    def maker(self) -> StoreMaker:
         """A fresh disk."""
-        return _Memory()
+        return MemoryPlace(MemoryDisk())
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 3, 7])

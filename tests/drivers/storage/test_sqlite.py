@@ -6,25 +6,35 @@ from pathlib import Path
 import pytest
 
 from leyden.drivers.storage.sqlite import SqliteStore
-from leyden.ports.store import Append, Store
-from tests.drivers.storage.contract.suite import Answers, Disk, StoreContract, given, written
-
-
-class _File(Disk):
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def store(self) -> Store:
-        return SqliteStore(self.path)
+from leyden.ports.store import Append
+from leyden.sim.store_contract import StoreMaker
+from tests.drivers.storage.contract.places import TROUBLE, TWO_OPEN, FilePlace, PowerPlace
+from tests.drivers.storage.contract.suite import Answers, StoreContract, given, written
 
 
 class TestSqliteStoreContract(StoreContract):
-    """The default store owes what every store owes."""
+    """The default store owes what every store owes, and what a killed process leaves of it."""
+
+    not_tried = TROUBLE | TWO_OPEN
 
     @pytest.fixture
-    def disk(self, tmp_path: Path) -> Disk:
+    def maker(self, tmp_path: Path) -> StoreMaker:
         """A fresh file."""
-        return _File(tmp_path / "leyden.db")
+        return FilePlace(tmp_path / "leyden.db")
+
+
+class TestSqliteStoreContractWithoutPower(StoreContract):
+    """The same on a disk that keeps what was synced, and of all else a part."""
+
+    left_out = dict.fromkeys(
+        (*TWO_OPEN, "second_owner_stops_the_first_or_is_refused", "concurrent_openers_get_different_epochs"),
+        "this disk has no locks; files have",
+    )
+
+    @pytest.fixture
+    def maker(self) -> StoreMaker:
+        """A fresh disk."""
+        return PowerPlace()
 
 
 async def test_commits_count_groups_not_batches(tmp_path: Path) -> None:

@@ -8,24 +8,40 @@ from leyden.base.errors import StorageFenced, StorageUnavailable
 from leyden.drivers.storage.memory import MemoryDisk, MemoryStore
 from leyden.drivers.storage.switchable import SwitchableStore
 from leyden.ports.store import Store
-from tests.drivers.storage.contract.suite import CHANNEL, Answers, Disk, StoreContract, batch, given, written
+from leyden.sim.store_contract import StoreMaker, Trouble
+from tests.drivers.storage.contract.places import MemoryPlace
+from tests.drivers.storage.contract.suite import CHANNEL, Answers, StoreContract, batch, given, written
 
 
-class _Switchable(Disk):
-    def __init__(self) -> None:
-        self.disk = MemoryDisk()
+class _Switchable(MemoryPlace):
+    def __init__(self, disk: MemoryDisk) -> None:
+        super().__init__(disk)
+        self.last = SwitchableStore(MemoryStore(disk))
 
     def store(self) -> Store:
-        return SwitchableStore(MemoryStore(self.disk))
+        self.last = SwitchableStore(MemoryStore(self.disk))
+        return self.last
+
+    def trouble(self, kind: Trouble) -> bool:
+        match kind:
+            case Trouble.NONE:
+                self.last.accept()
+            case Trouble.TRANSIENT:
+                self.last.refuse(StorageUnavailable("told to"))
+            case Trouble.FINAL:
+                return False
+        return True
 
 
 class TestSwitchableStoreContract(StoreContract):
-    """With the switch untouched it is a store like any other."""
+    """It is a store like any other, with the switch untouched and with it."""
+
+    not_tried = frozenset({"final_failure_is_final"})
 
     @pytest.fixture
-    def disk(self) -> Disk:
+    def maker(self) -> StoreMaker:
         """A fresh disk."""
-        return _Switchable()
+        return _Switchable(MemoryDisk())
 
 
 async def test_refused_batch_succeeds_when_given_again() -> None:

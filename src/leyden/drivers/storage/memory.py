@@ -65,6 +65,17 @@ class MemoryDisk:
         self._unwritten.clear()
         self.epoch += 1  # callbacks of the crashed life that still run must change nothing
 
+    def crashed(self, kept: Mapping[str, int]) -> "MemoryDisk":
+        """Return another disk as `crash` would leave this one, which goes on."""
+        other = MemoryDisk()
+        other.epoch = self.epoch
+        other._unwritten = list(self._unwritten)
+        other._positions, other._covered, other._states = dict(self._positions), dict(self._covered), dict(self._states)
+        other._tails = {name: list(records) for name, records in self._tails.items()}
+        other._penalty = {name: list(rows) for name, rows in self._penalty.items()}
+        other.crash(kept)
+        return other
+
     def journals(self) -> list[StoredJournal]:
         """Return what is durable, in the order of the names."""
         return [
