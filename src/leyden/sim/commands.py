@@ -5,7 +5,7 @@ A line is a verb, the fields that have no default in their order, and the others
     pay alice bob 50000000 one parts=2
     @12 crash bob alice-bob=0 node=1
 
-`@12`: before step 12 of the run. Without it as soon as its nodes are up, in the order of the lines; with `@idle` only
+`@12`: after 12 steps of the run. Without it as soon as its nodes are up, in the order of the lines; with `@idle` only
 when nothing else can happen before the clock moves, with `@rest` only when the clock would change nothing either.
 """
 
@@ -219,7 +219,7 @@ class Probe(Command, frozen=True):
 
 
 class Timed(msgspec.Struct, frozen=True):
-    """A command, and the step of the run before which it comes, or IN_TURN, WHEN_IDLE, AT_REST."""
+    """A command, and the number of steps after which it comes, or IN_TURN, WHEN_IDLE, AT_REST."""
 
     command: Command
     step: int = IN_TURN

@@ -1,16 +1,17 @@
 """Runs of scenario files: once as they are written, or as something that is explored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from leyden.sim.books import Books
 from leyden.sim.commands import Timed
 from leyden.sim.director import Director
+from leyden.sim.narrate import Narrator
 from leyden.sim.oracles import check_rest
 from leyden.sim.scenario import Scenario
 from leyden.sim.schedules import run_to_rest
 from leyden.sim.script import SCHEDULES, Script, format_script
 from leyden.sim.user import Order
-from leyden.sim.world import Observer, Schedule, World
+from leyden.sim.world import Schedule, World
 
 TRACE_LINES = 40
 
@@ -26,11 +27,15 @@ class Play:
         self.books = Books(self.world)
         self.director = Director(self.world)
         self.first = self.world.steps
+        self._narrator: Narrator | None = None
 
-    def run(self, watch: Callable[["Play"], Observer] | None = None) -> None:
+    def narrated(self) -> Narrator:
+        """Let a narrator watch this run; return it."""
+        self._narrator = self.world.observer = Narrator(self.world, self.director.labels)
+        return self._narrator
+
+    def run(self) -> None:
         """Run to rest, and check everything. Raises: Violation, Livelock; with the scenario in a note."""
-        if watch is not None:
-            self.world.observer = watch(self)
         self.finish(self.script.commands)
 
     def finish(self, commands: Sequence[Timed]) -> None:
@@ -51,7 +56,11 @@ class Play:
             return
         run_to_rest(self.world, self.schedule, lambda world: world.steps - self.first >= timed.step)
         self.world.enabled()  # what is possible now became so before the command
+        if self._narrator is not None:
+            self._narrator.command(timed)
         self.director.perform(timed.command)
+        if self._narrator is not None:
+            self._narrator.settled()
 
 
 def scenario_of(script: Script, name: str) -> Scenario:

@@ -1,0 +1,72 @@
+"""What a run has found wrong: made small, written to a file that replays it, and told in a few lines."""
+
+from pathlib import Path
+
+import msgspec
+
+from leyden.sim.play import Play
+from leyden.sim.script import Script, format_script, token_of
+from leyden.sim.shrink import shrink, violation_of
+
+SHRINK_RUNS_MAX = 600
+WRONG_LINES = 6
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A violation. wrong: what did not hold. script: the smallest scenario found that shows it."""
+
+    name: str
+    wrong: str
+    script: Script
+
+    def report(self, path: Path) -> str:
+        """Return what to tell; `path`: of the file."""
+        lines = self.wrong.splitlines()
+        shown = lines[:WRONG_LINES] + (["…"] if len(lines) > WRONG_LINES else [])
+        return "\n".join(
+            [
+                f"{self.name} violates:",
+                *[f"  {line}" for line in shown],
+                f"written to {path}; look at it with: python -m leyden.sim show {path}",
+                f"replay: python -m leyden.sim replay {token_of(self.script)}",
+            ]
+        )
+
+
+def finding_of(name: str, script: Script, *, shrunk: bool = True) -> Finding | None:
+    """Run a scenario; return what it violates, made small, or None."""
+    violation = violation_of(script)
+    if violation is None:
+        return None
+    if shrunk:
+        script = shrink(script, lambda one: violation_of(one) is not None, SHRINK_RUNS_MAX)
+        violation = violation_of(script)
+    return Finding(name, describe(violation), script)
+
+
+def describe(violation: Exception | None) -> str:
+    """Return a violation in words."""
+    text = str(violation)
+    return text if type(violation).__name__ == "Violation" else f"{type(violation).__name__}: {text}"
+
+
+def write(finding: Finding, folder: Path) -> Path:
+    """Write a finding as a scenario file with its trace; return the path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{''.join([letter if letter.isalnum() else '-' for letter in finding.name])}.txt"
+    script = msgspec.structs.replace(
+        finding.script, about=("It violates:", *finding.wrong.splitlines()), expected=tuple(trace_of(finding.script))
+    )
+    path.write_text(format_script(script))
+    return path
+
+
+def trace_of(script: Script) -> list[str]:
+    """Run a scenario, also one that fails; return what happened, a line each."""
+    play = Play(script)
+    narrator = play.narrated()
+    try:
+        play.run()
+    except Exception as violation:  # noqa: BLE001 - what is wrong is the last thing that happens
+        return [*narrator.lines(), *[f"violated: {line}" for line in describe(violation).splitlines()]]
+    return narrator.lines()
