@@ -28,6 +28,8 @@ MAY_WAIT = {
 """What a row may wait for, and which rows may."""
 ALL_FORMS = "NLR =<>"
 FORMS = re.compile(r"\.|(?=[NLR])N?L?R?(?: (?=[=<>])=?<?>?)?")
+RULES = ROOT / "src" / "leyden" / "sim" / "store_contract"
+"""Rules of the contract of stores: a test that runs them all names one in brackets."""
 EVERY_FORM = "every_form"
 """The decorator of tests that run in all forms; see tests/hazards/forms.py."""
 
@@ -104,6 +106,9 @@ def _decorators(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
 def dead(reference: str) -> Iterator[str]:
     """Why the test that a reference names is not run."""
     file, _, name = reference.partition("::")
+    name, in_brackets, case = name.partition("[")
+    if in_brackets and not any(case.removesuffix("]") in functions(path) for path in RULES.glob("*.py")):
+        yield f"no such rule of stores: {reference}"
     path = ROOT / file
     if not file.startswith("tests/") or not path.is_file():
         yield f"no such file: {reference}"
@@ -137,7 +142,7 @@ def faults(row: Row) -> Iterator[str]:
 
 def _wrong_forms(row: Row) -> Iterator[str]:
     """Forms are claimed by hand, but for tests that run in all of them."""
-    files = [test.partition("::") for test in row.tests]
+    files = [test.partition("[")[0].partition("::") for test in row.tests]
     runs_all = any(EVERY_FORM in _decorators(functions(ROOT / file)[name]) for file, _, name in files)
     if FORMS.fullmatch(row.forms) is None:
         yield f"forms are `.` or some of `{ALL_FORMS}`, in this order"

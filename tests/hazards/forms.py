@@ -25,6 +25,7 @@ class Form(msgspec.Struct, frozen=True):
     restart: str
 
 
+every_answer = pytest.mark.parametrize("store", "NLR")
 every_form = pytest.mark.parametrize(
     "form",
     [Form(store, restart) for store in "NLR" for restart in ("", "=", "<", ">")],
@@ -40,6 +41,7 @@ class Hazard(msgspec.Struct, frozen=True):
     """What is tried. begin: what the users do. node: whose disk it is about. this: the name of the journal in question.
 
     check: what must be true at the end, beside the oracles. settle: what users do once all is at rest, before that.
+    oracles: what must be true of every world at rest.
     """
 
     base: Callable[[], World]
@@ -48,6 +50,7 @@ class Hazard(msgspec.Struct, frozen=True):
     this: Callable[[World], str]
     check: Callable[[World, Sequence[Order]], None] = orders_only
     settle: Callable[[World], None] | None = None
+    oracles: Callable[[World, Books, Sequence[Order]], None] = check_rest
 
 
 class StoreFirst:
@@ -153,7 +156,7 @@ class _Run:
         if self.hazard.settle is not None:
             self.hazard.settle(self.world)
             run_to_rest(self.world, self.schedule, self._look)
-        check_rest(self.world, self.books, self.orders)
+        self.hazard.oracles(self.world, self.books, self.orders)
         self.hazard.check(self.world, self.orders)
         assert self.witness.messages_seen, "the witness has seen nothing"
 
@@ -176,6 +179,32 @@ def run_in(form: Form, hazard: Hazard) -> None:
     assert tried or not form.restart, "no crash of this form can happen"
 
 
+def run_with_cuts(store: str, hazard: Hazard, one: str, other: str) -> None:
+    """Run a hazard with one kind of store, and lose the connection of two nodes before each step; once, then twice.
+
+    Raises: AssertionError, with the cut and the last steps.
+    """
+    for schedule in schedules_of(Form(store, ""), hazard.node, hazard.this(hazard.base())):
+        plan = _Run(hazard, schedule)
+        plan.finish()
+        for step in range(plan.world.steps - plan.first):
+            for again in (0, 1 + step % 5):
+                _cut(hazard, schedule, step, again, (one, other))
+
+
+def _cut(hazard: Hazard, schedule: Schedule, step: int, again: int, link: tuple[str, str]) -> None:
+    run = _Run(hazard, schedule)
+    try:
+        for at in (step, step + again) if again else (step,):
+            run.until(at)
+            run.world.cut(*link)
+        run.finish()
+    except Exception as error:
+        error.add_note(f"{type(schedule).__name__}: cut at step {step}, again {again} later")
+        error.add_note("\n".join(run.world.trace[-40:]))
+        raise
+
+
 def _crash(hazard: Hazard, schedule: Schedule, step: int, kept: dict[str, int]) -> None:
     run = _Run(hazard, schedule)
     try:
@@ -184,5 +213,41 @@ def _crash(hazard: Hazard, schedule: Schedule, step: int, kept: dict[str, int]) 
         run.finish()
     except Exception as error:
         error.add_note(f"{type(schedule).__name__}: crash of {hazard.node} at step {step}, kept {kept}")
+        error.add_note("\n".join(run.world.trace[-40:]))
+        raise
+
+
+def run_with_two_crashes(hazard: Hazard) -> None:
+    """Crash at each moment, keeping all of either side, and again during the recovery, keeping all or nothing.
+
+    Raises: AssertionError, with the crashes and the last steps.
+    """
+    tried = 0
+    for schedule in (StoreFirst(), Late(hazard.node)):
+        plan = _Run(hazard, schedule)
+        plan.finish()
+        before: dict[str, int] = {}
+        for step, under_way in enumerate(plan.under_way):
+            fresh, before = under_way != before, under_way
+            for restart in "<>" if fresh else ():
+                for kept in prefixes(Form("N", restart), under_way, hazard.this(plan.world)):
+                    for later in ((0, 3), (1, 6))[step % 2]:
+                        _crash_twice(hazard, schedule, step, kept, later, keeps=bool(tried % 2))
+                        tried += 1
+    assert tried, "no crash can happen"
+
+
+def _crash_twice(
+    hazard: Hazard, schedule: Schedule, step: int, kept: dict[str, int], later: int, *, keeps: bool
+) -> None:
+    run = _Run(hazard, schedule)
+    try:
+        run.until(step)
+        run.restart(kept)
+        run.until(step + later)
+        run.restart(run.world.nodes[hazard.node].disk.under_way() if keeps else {})
+        run.finish()
+    except Exception as error:
+        error.add_note(f"{type(schedule).__name__}: crash at step {step}, kept {kept}, again {later} later ({keeps})")
         error.add_note("\n".join(run.world.trace[-40:]))
         raise

@@ -4,14 +4,17 @@ from functools import partial
 
 import pytest
 
-from leyden.manager import handoff, outbox
+from leyden.journal.records import Claim
+from leyden.manager import claiming, handoff, outbox
+from leyden.manager.manager import Manager
 from leyden.manager.outbox import Line, Outbox, Release, Tail
 from leyden.sim.oracles import Violation
 from tests.hazards.forms import Form, Hazard, every_form, prefixes, run_in
-from tests.hazards.stories import channel, pay
+from tests.hazards.stories import channel, pay, pay_two_parts
 from tests.sim import topologies
 
 DIRECT = Hazard(topologies.direct, partial(pay, "alice", "bob"), "bob", channel("bob", "alice"))
+TWO_PARTS = Hazard(topologies.double, partial(pay_two_parts, "alice", "bob"), "bob", channel("bob", "alice"))
 LATE = Form("L", "")
 
 
@@ -37,6 +40,18 @@ def test_effects_that_do_not_wait_are_seen(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(outbox.Outbox, "when_durable", at_once)
     with pytest.raises(AssertionError, match=r"before|was told"):
         run_in(LATE, DIRECT)
+
+
+def test_claim_that_is_released_by_its_first_part_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The payer would have its proof while another part may still be lost (invariant P11)."""
+
+    def first_is_enough(m: Manager, claim: Claim, _channel_id: bytes) -> None:
+        if m.claim_blockers.pop(claim.claim_id, None) is not None:
+            claiming._whole(m, claim)
+
+    monkeypatch.setattr(claiming, "part_durable", first_is_enough)
+    with pytest.raises(AssertionError, match=r"all parts|every part"):
+        run_in(Form("R", ""), TWO_PARTS)
 
 
 def test_what_a_crash_loses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,9 +104,7 @@ class Witness:
         core = cores.get(getattr(message, "channel_id"))  # noqa: B009 - each of those in the table has one
         what = f"{node.name} sent {type(message).__name__}"
         if core is None:
-            live = node.manager.channels.get(getattr(message, "channel_id"))  # noqa: B009
-            assert live is None or isinstance(message, ChannelReestablish), f"{what} for a channel that is not durable"
-            return
+            raise AssertionError(f"{what} for a channel that is not durable")
         check(node, cores, core, message, what)
 
     def _check_event(self, node: SimNode, event: ev.Event) -> None:

@@ -8,6 +8,7 @@ from tools import check_hazards
 from tools.check_hazards import Row, faults, main, rows
 
 TEST = "tests/tools/test_check_hazards.py::test_row_with_living_tests_passes"
+STORE = "tests/drivers/storage/test_sqlite.py::TestSqliteStoreContract"
 EVERY_FORM = "tests/hazards/test_claims.py::test_payment_is_claimed_once"
 
 
@@ -32,8 +33,7 @@ def test_row_with_living_tests_passes() -> None:
     assert not list(faults(row(tests=(TEST, EVERY_FORM), forms="NLR =<>")))
     assert not list(faults(row(id="H131", tests=(), waits_for="splicing", forms="")))
     assert not list(faults(row(id="H76", waits_for="On chain")))
-    inherited = "tests/drivers/storage/test_sqlite.py::TestSqliteStoreContract::test_new_store_is_empty"
-    assert not list(faults(row(tests=(inherited,))))
+    assert not list(faults(row(tests=(f"{STORE}::test_store_keeps[gap_is_refused]",))))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,8 @@ def test_row_with_living_tests_passes() -> None:
         {"tests": ("tests/tools/test_no_such_file.py::test_it",)},
         {"tests": ("tests/hazards/forms.py::run_in",)},
         {"tests": ("tests/tools/test_check_hazards.py::row",)},
-        {"tests": ("tests/drivers/storage/test_sqlite.py::TestSqliteStoreContract::test_no_such_promise",)},
+        {"tests": (f"{STORE}::test_store_breaks",)},
+        {"tests": (f"{STORE}::test_store_keeps[no_such_rule]",)},
         {"waits_for": "On chain"},
         {"id": "H131", "tests": (), "waits_for": "better times"},
         {"id": "H131", "tests": (), "waits_for": "splicing", "forms": "N"},
