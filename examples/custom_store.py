@@ -1,8 +1,9 @@
 """A store of one's own: one file for each batch, in a directory that only grows.
 
 Three things make it a store (`leyden.Store`): a batch is reported durable only when it is (`fsync` of file and
-directory); an epoch that is not the newest is refused; each journal keeps its records in order, without a gap.
-Everything is done in one thread of its own, so that a slow disk never stops the node.
+directory); an epoch that is not the newest is refused; each journal keeps its records in order, without a gap. That it
+is one was tried with `leyden.sim.store_contract` (docs/stores.md). Everything is done in one thread of its own, so that
+a slow disk never stops the node.
 """
 
 import asyncio
@@ -12,18 +13,32 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 
 import leyden
 
 
-class _Dropped(msgspec.Struct, frozen=True, array_like=True):
-    journal: str
+class _Batch(msgspec.Struct, frozen=True, array_like=True):
+    """One call; none of the three: a store was opened."""
+
+    appends: Sequence[leyden.Append] = ()
+    snapshots: Sequence[leyden.Snapshot] = ()
+    dropped: str = ""
 
 
-_Batch: TypeAlias = tuple[list[leyden.Append], list[leyden.Snapshot], list[_Dropped]]
+class _Journal(msgspec.Struct):
+    """What is durable of one journal. This store keeps it in memory, too: a store for many records would not."""
+
+    position: int = 0
+    state: bytes = b""
+    records: list[bytes] = []
+    rows: bytes = b""
+
+    @property
+    def end(self) -> int:
+        """The last position."""
+        return self.position + len(self.records)
 
 
 class DirectoryStore:
@@ -35,6 +50,7 @@ class DirectoryStore:
         self._epoch = 0
         self._written = 0
         self._lock = -1
+        self._journals: dict[str, _Journal] = {}
         self._failure: leyden.StorageFailed | None = None
 
     async def open(self) -> int:
@@ -48,45 +64,36 @@ class DirectoryStore:
             raise leyden.StorageFenced(f"another process uses {self._directory}") from None
         for half in self._directory.glob("*.half"):
             half.unlink()  # its end was never reported
-        self._written = len(self._files())
-        # The lock keeps others out as long as this process lives, so the number of batches will do as an epoch.
-        self._epoch = self._written + 1
+        self._journals, self._written = {}, 0
+        for path in sorted(self._directory.glob("*.batch")):
+            self._keep(_applied(self._journals, msgspec.msgpack.decode(path.read_bytes(), type=_Batch)))
+            self._written += 1
+        # The lock keeps others out as long as this process lives, so the number of batches will do as an epoch: the one
+        # written here makes it higher than the last.
+        self._write_file(_Batch())
+        self._epoch = self._written
         return self._epoch
 
     def load(self) -> Iterator[leyden.StoredJournal]:
-        """Replay every batch, and yield what is left."""
-        journals: dict[str, leyden.StoredJournal] = {}
-        for appends, snapshots, drops in self._batches():
-            for append in appends:
-                known = journals.get(append.journal) or leyden.StoredJournal(append.journal, 0, b"", [])
-                kept = known.records[: append.first - known.position - 1]
-                journals[append.journal] = msgspec.structs.replace(known, records=[*kept, *append.records])
-            for snapshot in snapshots:
-                known = journals[snapshot.journal]
-                tail = known.records[snapshot.position - known.position :]
-                journals[snapshot.journal] = leyden.StoredJournal(
-                    snapshot.journal, snapshot.position, snapshot.state, tail
-                )
-            for drop in drops:
-                journals.pop(drop.journal, None)
-        yield from journals.values()
+        """Yield what `open` has read."""
+        for name, journal in sorted(self._journals.items()):
+            yield leyden.StoredJournal(name, journal.position, journal.state, list(journal.records))
 
     def append(self, epoch: int, batch: Sequence[leyden.Append], on_durable: leyden.Appended) -> None:
         """Make a batch durable."""
-        self._submit(epoch, (list(batch), [], []), partial(on_durable, batch))
+        self._submit(epoch, _Batch(appends=batch), partial(on_durable, batch))
 
     def snapshot(self, epoch: int, snapshots: Sequence[leyden.Snapshot], on_durable: leyden.Completion) -> None:
         """Replace records by snapshots: here, by a batch that says so."""
-        self._submit(epoch, ([], list(snapshots), []), on_durable)
+        self._submit(epoch, _Batch(snapshots=snapshots), on_durable)
 
     def drop(self, epoch: int, journal: str, on_durable: leyden.Completion) -> None:
         """Forget a journal."""
-        self._submit(epoch, ([], [], [_Dropped(journal)]), on_durable)
+        self._submit(epoch, _Batch(dropped=journal), on_durable)
 
     def penalty_rows(self, journal: str) -> bytes:
         """Return the penalty log of a journal."""
-        rows = [one.penalty_rows for _, snapshots, _ in self._batches() for one in snapshots if one.journal == journal]
-        return b"".join(rows)
+        return self._journals.get(journal, _Journal()).rows
 
     async def close(self) -> None:
         """Write what is under way, and let others in."""
@@ -109,28 +116,58 @@ class DirectoryStore:
         if epoch != self._epoch:
             return leyden.StorageFenced(f"epoch {epoch} is over")
         if self._failure is not None:
-            return self._failure  # what follows a batch that was lost would leave a gap
-        path = self._directory / f"{self._written + 1:09}.batch"
-        half = path.with_suffix(".half")
+            return self._failure  # what is on the disk is known again when it was opened again
         try:
-            with half.open("wb") as file:
-                file.write(msgspec.msgpack.encode(batch))
-                file.flush()
-                os.fsync(file.fileno())
-            half.rename(path)
-            _sync_directory(self._directory)
+            after = _applied(self._journals, batch)
+        except leyden.StorageBroken as misfit:
+            return misfit
+        try:
+            self._write_file(batch)
         except OSError as error:
-            self._failure = leyden.StorageBroken(f"cannot write {path}: {error.strerror}")
+            self._failure = leyden.StorageBroken(f"cannot write to {self._directory}: {error.strerror}")
             return self._failure
-        self._written += 1
+        self._keep(after)
         return None
 
-    def _files(self) -> list[Path]:
-        return sorted(self._directory.glob("*.batch"))
+    def _write_file(self, batch: _Batch) -> None:
+        path = self._directory / f"{self._written + 1:09}.batch"
+        half = path.with_suffix(".half")
+        with half.open("wb") as file:
+            file.write(msgspec.msgpack.encode(batch))
+            file.flush()
+            os.fsync(file.fileno())
+        half.rename(path)
+        _sync_directory(self._directory)
+        self._written += 1
 
-    def _batches(self) -> Iterator[_Batch]:
-        for path in self._files():
-            yield msgspec.msgpack.decode(path.read_bytes(), type=_Batch)
+    def _keep(self, after: dict[str, _Journal]) -> None:
+        self._journals = {name: one for name, one in (self._journals | after).items() if one.end}
+
+
+def _applied(before: dict[str, _Journal], batch: _Batch) -> dict[str, _Journal]:
+    """Return the journals that a batch touches as it leaves them. Raises StorageBroken for one that does not fit."""
+    after = {batch.dropped: _Journal()}
+    for name in (*[one.journal for one in batch.appends], *[one.journal for one in batch.snapshots]):
+        known = before.get(name, _Journal())
+        after.setdefault(name, msgspec.structs.replace(known, records=list(known.records)))
+    for append in batch.appends:
+        journal = after[append.journal]
+        known_count = journal.end + 1 - append.first
+        repeated = append.records[: max(known_count, 0)]
+        start = append.first - journal.position - 1
+        if known_count < 0 or (repeated and (start < 0 or journal.records[start : start + len(repeated)] != repeated)):
+            raise leyden.StorageBroken(
+                f"{append.journal} ends at {journal.end}: a gap before {append.first}, or another record"
+            )
+        journal.records += append.records[len(repeated) :]
+    for snapshot in batch.snapshots:
+        journal = after[snapshot.journal]
+        if not max(journal.position, 1) <= snapshot.position <= journal.end:
+            raise leyden.StorageBroken(f"a snapshot at {snapshot.position} does not fit into {snapshot.journal}")
+        del journal.records[: snapshot.position - journal.position]
+        journal.position, journal.state = snapshot.position, snapshot.state
+        journal.rows += snapshot.penalty_rows
+    return after
 
 
 def _sync_directory(path: Path) -> None:

@@ -24,6 +24,14 @@ def test_every_rule_has_a_store_that_breaks_it() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
 
 
+def test_documentation_lists_the_rules() -> None:
+    """Whoever writes a store reads the page first."""
+    page = (Path(__file__).parents[3] / "docs" / "stores.md").read_text()
+    rows = [tuple(row.strip("| ").split(" | ")) for row in page.splitlines() if row.startswith("| `")]
+    rules = [(f"`{rule.name}`", rule.promise, *([" ".join(rule.hazards)] if rule.hazards else [])) for rule in RULES]
+    assert rows == rules
+
+
 async def test_check_tells_of_each_rule_and_of_what_it_could_not_try() -> None:
     """A user reads these lines: what was not tried must not look like success."""
     outcomes = await store_contract.check(_Memory)

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from leyden.sim.store_contract.life import begin
 from leyden.sim.store_contract.maker import StoreMaker
 from leyden.sim.store_contract.rule import ContractBroken, NotTried, require, rule, run_rule
-from tests.sim.store_contract.faulty import Place
+from tests.sim.store_contract.faulty import FaultyStore, Place
 
 
 class _Closing(Place):
@@ -74,3 +75,26 @@ async def test_what_cannot_be_tried_is_no_failure() -> None:
     with pytest.raises(NotTried, match="no disk"):
         await run_rule(cannot_be_tried, place)
     assert place.closed == 1
+
+
+@rule(advice="nothing")
+async def opens_and_fails(maker: StoreMaker) -> None:
+    """Nothing holds."""
+    await begin(maker)
+    await (await begin(maker)).end()
+    require(False, "it does not hold")
+
+
+async def test_rule_that_fails_leaves_no_store_open() -> None:
+    """What it left would write on, under the feet of the next rule."""
+    place = _Closing()
+    closed: list[FaultyStore] = []
+
+    class _Noting(FaultyStore):
+        async def close(self) -> None:
+            closed.append(self)
+
+    place.store = lambda: _Noting(place)  # type: ignore[method-assign]
+    with pytest.raises(ContractBroken):
+        await run_rule(opens_and_fails, place)
+    assert len({id(one) for one in closed}) == len(closed) == 2

@@ -18,7 +18,7 @@ async def check(make: Callable[[Path], StoreMaker], rules: Sequence[Rule] = RULE
     """
     outcomes: list[Outcome] = []
     for rule in rules:
-        with TemporaryDirectory() as directory:
+        with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
             try:
                 await run_rule(rule, make(Path(directory)))
             except ContractBroken as failure:

@@ -8,7 +8,7 @@ from leyden.base.errors import StorageFailed, StorageFenced
 from leyden.base.ids import NODE_JOURNAL, JournalId
 from leyden.ports.store import Append, Snapshot, Store, StoredJournal
 from leyden.sim.store_contract.maker import StoreMaker
-from leyden.sim.store_contract.rule import broken, require
+from leyden.sim.store_contract.rule import broken, open_stores, require
 
 CHANNEL = JournalId("channel/" + "ab" * 32)
 OTHER = JournalId("channel/" + "cd" * 32)
@@ -175,6 +175,7 @@ class Life:
     async def close(self) -> None:
         """Close the store."""
         seconds = self.maker.answer_seconds
+        _opened_here()[:] = [store for store in _opened_here() if store is not self.store]
         try:
             await asyncio.wait_for(self.store.close(), seconds)
         except TimeoutError:
@@ -213,7 +214,12 @@ async def opened(maker: StoreMaker) -> Life:
         epoch = await asyncio.wait_for(store.open(), seconds)
     except TimeoutError:
         broken(f"`open` did not return within {seconds:g} s")
+    _opened_here().append(store)
     return Life(maker, store, epoch)
+
+
+def _opened_here() -> list[Store]:
+    return open_stores.get([])
 
 
 def expect(life: Life, expected: Mapping[str, tuple[int, int]], label: str = "record") -> None:

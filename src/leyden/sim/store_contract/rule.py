@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from contextvars import ContextVar
 from enum import Enum
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
+from leyden.ports.store import Store
 from leyden.sim.store_contract.maker import StoreMaker
 
 Check: TypeAlias = Callable[[StoreMaker], Awaitable[None]]
+
+open_stores: ContextVar[list[Store]] = ContextVar("open_stores")
+"""Stores that the rule which runs here has opened and not closed."""
 
 
 class ContractBroken(AssertionError):
@@ -99,6 +105,8 @@ async def run_rule(one: Rule, maker: StoreMaker) -> None:
         raised.append(str(context.get("exception") or context.get("message")))
 
     loop.set_exception_handler(note)
+    opened: list[Store] = []
+    open_stores.set(opened)
     try:
         await one.check(maker)
         if raised:
@@ -115,5 +123,9 @@ async def run_rule(one: Rule, maker: StoreMaker) -> None:
         raised_inside.rule, raised_inside.advice = one.name, one.advice
         raise raised_inside from error
     finally:
+        for store in opened:
+            # Only a rule that failed leaves one: it must not write on while the next rule is tried.
+            with suppress(Exception):
+                await asyncio.wait_for(store.close(), maker.answer_seconds)
         loop.set_exception_handler(before)
         maker.close()
