@@ -11,6 +11,7 @@ import threading
 from typing import Final
 
 from leyden.base.errors import CommandRejected, LeydenError, StorageFailed
+from leyden.drivers.atomic_file import make_directory
 from leyden.node import logs
 from leyden.node.control import ControlServer
 from leyden.node.node import Node
@@ -35,7 +36,7 @@ def run(config: NodeConfig, control_server: ControlServer, passphrase: str | Non
     is in the log too.
     """
     try:
-        config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(config.directory)
         logs.set_up(config.log, config.log_path)
     except OSError as error:
         raise CommandRejected(

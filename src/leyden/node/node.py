@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from leyden.base.errors import ChainUnavailable, CommandRejected, StorageBroken, StorageFailed
 from leyden.bitcoin.networks import Network
 from leyden.bitcoin.tx import Transaction
+from leyden.drivers.atomic_file import make_directory
 from leyden.drivers.chain.bitcoind import BitcoindChainSource, BitcoindSettings
 from leyden.drivers.chain.rpc import CookieFile, UserPassword
 from leyden.drivers.markfile import MarkFile
@@ -224,7 +225,7 @@ class Node(NodeMethods):
         network = network_of(self.config)
         signer = self._signer
         if signer is None:
-            self.config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self.config.directory)
             own = boot.open_key(self.config, network, self._passphrase)
             return own, self._wallet_signer or AccountSigner(own.wallet_account)
         return signer, self._wallet_signer or AccountSigner(signer.wallet_account)
@@ -235,7 +236,7 @@ class Node(NodeMethods):
         if self._store is not None:
             store = self._store
         else:
-            self.config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self.config.directory)
             store = SqliteStore(self.config.store_path)
             mark = MarkFile(self.config.mark_path)
         if self.config.store.delay_ms:

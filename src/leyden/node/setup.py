@@ -8,7 +8,7 @@ import msgspec
 
 from leyden.base.errors import CommandRejected, DecodeError
 from leyden.bitcoin import bip39
-from leyden.drivers.atomic_file import write_atomically
+from leyden.drivers.atomic_file import make_directory, write_atomically
 from leyden.drivers.keyfile import KeyFile
 from leyden.node import boot, config, config_file, files
 from leyden.node.clock import random_bytes
@@ -52,7 +52,7 @@ def create(
     # Checked before anything is made.
     settings = config.load(None, {**environment, "LEYDEN_DATA_DIR": str(directory)}, values)
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         os.chmod(directory, 0o700)
         if not (directory / files.CONFIG_FILE).exists():
             kept = values if words is None else {**values, "restored": True}
