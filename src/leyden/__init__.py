@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         PaymentFailed,
         PaymentForwarded,
         PaymentSent,
+        StoreBehind,
+        StoreRecovered,
     )
     from leyden.node.control import NodeControl
     from leyden.node.embedded_chain import EmbeddedChain
@@ -82,6 +84,8 @@ _HOMES = {
         "PaymentFailed",
         "PaymentForwarded",
         "PaymentSent",
+        "StoreBehind",
+        "StoreRecovered",
     ),
     "leyden.node.control": ("NodeControl",),
     "leyden.node.embedded_chain": ("EmbeddedChain",),
@@ -144,6 +148,8 @@ __all__ = [
     "StorageFenced",
     "StorageUnavailable",
     "Store",
+    "StoreBehind",
+    "StoreRecovered",
     "StoreSettings",
     "StoredJournal",
     "async_control",

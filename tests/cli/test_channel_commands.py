@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from tests.api.small_node import BOB, CAROL, CHANNEL, OTHER_CHANNEL, SmallNode
+from leyden.api.views import ChannelView, JournalView
+from leyden.cli import channel_commands
+from tests.api.small_node import BOB, CAROL, CHANNEL, OTHER_CHANNEL, SmallNode, channel
 from tests.cli.conftest import Leyden
 
 
@@ -72,6 +74,28 @@ def test_channel_is_found_by_every_name(leyden: Leyden, node: SmallNode, name: s
     assert shown.exit_code == 0
     assert "spendable 630,000" in shown.stdout
     assert "HALTED" not in shown.stdout
+
+
+def test_channel_says_what_of_it_is_not_durable(
+    leyden: Leyden, node: SmallNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is shown of it may vanish at a crash."""
+    late = channel(
+        journal=JournalView(records_waiting=2, bytes_waiting=345, oldest_waiting_ms=6100, facts_unacknowledged=1)
+    )
+
+    async def channels() -> list[ChannelView]:
+        return [late]
+
+    assert "to acknowledge" not in leyden("channels", CHANNEL).stdout
+    monkeypatch.setattr(node, "channels", channels)
+    shown = leyden("channels", CHANNEL).stdout
+    assert "2 records, 345 bytes, the oldest for 6.1 s" in shown
+    assert "1 facts, 0 events" in shown
+    assert json.loads(leyden("channels", "--json").stdout)[0]["journal"]["records_waiting"] == 2
+    assert "not durable yet" not in leyden("channels").stdout, "the list for pipes is a table and no more"
+    monkeypatch.setattr(channel_commands, "is_terminal", lambda: True)
+    assert "not durable yet: 2 records of 1 channels" in leyden("channels").stdout
 
 
 @pytest.mark.parametrize(("name", "said"), [("c", "no channel `c`"), ("abcd", "no channel"), ("", "no channel")])

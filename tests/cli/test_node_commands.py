@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from leyden.api import client
+from leyden.api.views import NodeInfo, StoreView
 from leyden.drivers.keyfile import KeyFile
-from tests.api.small_node import ALICE, CHAIN_IS_DOWN, SmallNode
+from tests.api.small_node import ALICE, CHAIN_IS_DOWN, SmallNode, node_info
 from tests.cli.conftest import Leyden
 
 WORDS = "abandon " * 11 + "about"
@@ -130,6 +131,26 @@ def test_info_shows_the_node(leyden: Leyden, node: SmallNode) -> None:
     view = json.loads(leyden("info", "--json").stdout)
     assert view["node_id"] == ALICE
     assert view["block_height"] == 812
+
+
+def test_info_shows_how_the_store_keeps_up(leyden: Leyden, node: SmallNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A payment that hangs is most often a disk that hangs."""
+    assert "waits for it" in leyden("info").stdout
+    assert "nothing" in leyden("info").stdout
+    store = StoreView(
+        records_waiting=12, bytes_waiting=3456, oldest_waiting_ms=2340, effects_waiting=7, journals_waiting=2,
+        facts_unacknowledged=5, batches=90, refusals=4, batch_records_p50=3, batch_records_p99=40,
+        commit_ms_p50=1.25, commit_ms_p99=80.0,
+    )  # fmt: skip
+
+    async def info() -> NodeInfo:
+        return node_info(store=store)
+
+    monkeypatch.setattr(node, "info", info)
+    shown = leyden("info").stdout
+    assert "12 records, 3456 bytes, the oldest for 2.3 s; 7 effects held back" in shown
+    assert "1.25 ms (p99 80 ms) for 3 records (p99 40); 90 batches, 4 refused for a time" in shown
+    assert json.loads(leyden("info", "--json").stdout)["store"]["oldest_waiting_ms"] == 2340
 
 
 def test_commands_without_a_node_say_how_to_start_it(leyden: Leyden) -> None:

@@ -138,7 +138,7 @@ class World:
 def channel_view(node: Node, channel_id: str) -> ChannelView:
     """The channel as the node shows it, without waiting for the store."""
 
-    return describe.channel_view(node.core, node.core.manager.channels[bytes.fromhex(channel_id)])
+    return describe.channel_view(node.core, node.core.manager.channels[bytes.fromhex(channel_id)], {})
 
 
 def usable(node: Node, channel_id: str) -> bool:

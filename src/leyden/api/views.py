@@ -12,11 +12,13 @@ from leyden.node.views import (
     ForwardingPolicyView,
     HintHop,
     InvoiceView,
+    JournalView,
     NodeInfo,
     PaymentView,
     PeerView,
     RouteHop,
     RouteRequest,
+    StoreView,
     TransactionView,
 )
 
@@ -32,10 +34,12 @@ __all__ = [
     "ForwardingPolicyView",
     "HintHop",
     "InvoiceView",
+    "JournalView",
     "NodeInfo",
     "PaymentView",
     "PeerView",
     "RouteHop",
     "RouteRequest",
+    "StoreView",
     "TransactionView",
 ]

@@ -7,12 +7,22 @@ import typer
 from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_msat, show_sat
 from leyden.cli.context import AsJson, DataDir, node
 from leyden.cli.exits import Commands, refuse, register
-from leyden.cli.output import clean, is_terminal, print_fields, print_json, print_table, print_text, progress, short
+from leyden.cli.output import (
+    clean,
+    is_terminal,
+    print_fields,
+    print_json,
+    print_table,
+    print_text,
+    progress,
+    short,
+    waiting_line,
+)
 from leyden.cli.wallet_commands import FeerateOption
 
 if TYPE_CHECKING:
     from leyden.api.client import Control
-    from leyden.api.views import ChannelView
+    from leyden.api.views import ChannelView, JournalView
 
 NodeIdArgument = typer.Argument(metavar="NODE_ID", help="Public key of the node, 66 hexadecimal digits.")
 ChannelArgument = typer.Argument(metavar="CHANNEL", help="channel_id or the beginning of one, or its short_channel_id.")
@@ -157,6 +167,10 @@ def channels(
         else ("channel", "scid", "peer", "state", "ours>", "theirs>", "HTLCs>", "capacity>")
     )
     print_table(columns, rows, "no channels: leyden open NODE_ID AMOUNT")
+    late = [view for view in views if view.journal.records_waiting]
+    if late and is_terminal():
+        records = sum([view.journal.records_waiting for view in late])
+        print_text(f"not durable yet: {records} records of {len(late)} channels wait for the store")
 
 
 def _row(view: "ChannelView") -> tuple[str, ...]:
@@ -167,6 +181,12 @@ def _row(view: "ChannelView") -> tuple[str, ...]:
         return (view.short_channel_id or short(view.channel_id, 10), short(view.node_id, 10), state, *sums)
     scid = view.short_channel_id or "-"
     return (view.channel_id, scid, view.node_id, state, *sums, show_sat(view.capacity_sat))
+
+
+def _unacknowledged(journal: "JournalView") -> str | None:
+    if not journal.facts_unacknowledged and not journal.events_unacknowledged:
+        return None
+    return f"{journal.facts_unacknowledged} facts, {journal.events_unacknowledged} events"
 
 
 def _show_channel(view: "ChannelView") -> None:
@@ -194,6 +214,8 @@ def _show_channel(view: "ChannelView") -> None:
         ("funding", f"{view.funding_txid}:{view.funding_output_index} ({confirmed})"),
         ("commitments", f"{view.local_commitment_number} ours, {view.remote_commitment_number} theirs"),
         ("forwarding", forwarding),
+        ("waits for store", waiting_line(view.journal)),
+        ("to acknowledge", _unacknowledged(view.journal)),
         ("close reason", view.close_reason),
         ("closing txid", view.closing_txid),
         ("HALTED", view.halted),

@@ -3,14 +3,17 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from leyden.cli import launch
 from leyden.cli.context import AsJson, DataDir, data_dir, node
 from leyden.cli.exits import Stop, refuse, register, say
-from leyden.cli.output import is_terminal, print_fields, print_json, print_text, progress
+from leyden.cli.output import is_terminal, print_fields, print_json, print_text, progress, waiting_line
+
+if TYPE_CHECKING:
+    from leyden.api.views import StoreView
 
 
 def init(
@@ -155,14 +158,25 @@ def info(directory: DataDir = None, as_json: AsJson = False) -> None:
         ("block height", synced),
         ("chain", "ok" if view.chain_ok else f"down: {view.chain_status}"),
         ("store", "ok" if view.store_ok else f"down: {view.store_status}"),
+        ("waits for it", waiting_line(view.store)),
+        ("commits", _commits(view.store)),
         ("peers", str(view.peers)),
         ("channels", channels),
         ("HTLCs pending", str(view.htlcs_pending)),
         ("events waiting", str(view.events_unacknowledged)),
+        ("facts waiting", str(view.store.facts_unacknowledged)),
         ("data directory", view.data_dir),
         ("version", view.version),
         *[("ALARM", alarm) for alarm in view.alarms],
     ])  # fmt: skip
+
+
+def _commits(store: "StoreView") -> str:
+    return (
+        f"{store.commit_ms_p50:g} ms (p99 {store.commit_ms_p99:g} ms) for "
+        f"{store.batch_records_p50} records (p99 {store.batch_records_p99}); "
+        f"{store.batches} batches, {store.refusals} refused for a time"
+    )
 
 
 def stop(directory: DataDir = None, as_json: AsJson = False) -> None:

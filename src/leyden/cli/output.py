@@ -7,7 +7,10 @@ import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leyden.api.views import JournalView, StoreView
 
 PROGRESS_AFTER_SECONDS = 1.0
 
@@ -143,6 +146,17 @@ def _colour() -> bool:
     import os
 
     return is_terminal() and "NO_COLOR" not in os.environ
+
+
+def waiting_line(waiting: "JournalView | StoreView") -> str:
+    """Say what waits for the store."""
+    if not waiting.records_waiting:
+        return "nothing"
+    held_back = f"; {waiting.effects_waiting} effects held back" if waiting.effects_waiting else ""
+    return (
+        f"{waiting.records_waiting} records, {waiting.bytes_waiting} bytes, "
+        f"the oldest for {waiting.oldest_waiting_ms / 1000:.1f} s{held_back}"
+    )
 
 
 @contextmanager

@@ -114,6 +114,26 @@ class OpenRefused(msgspec.Struct, frozen=True, gc=False, tag=True):
     reason: str
 
 
+class StoreBehind(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Records wait for the store longer than `store.warn_after_seconds`: look at the disk. reason: what the store said.
+
+    It is no fact of a journal: told once in this life, gone with it.
+    """
+
+    event_id: str
+    records_waiting: int
+    bytes_waiting: int
+    oldest_waiting_seconds: int
+    reason: str
+
+
+class StoreRecovered(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The store has caught up. behind_seconds: how long what `StoreBehind` told of lasted."""
+
+    event_id: str
+    behind_seconds: int
+
+
 Event: TypeAlias = (
     PaymentClaimable
     | PaymentClaimed
@@ -125,4 +145,6 @@ Event: TypeAlias = (
     | ChannelClosed
     | ChannelDataLoss
     | OpenRefused
+    | StoreBehind
+    | StoreRecovered
 )

@@ -169,7 +169,14 @@ def acknowledge_event(m: Manager, event_id: str) -> None:
             _acknowledge_in_channel(m, event.channel_id, event_id)
         case ev.PaymentForwarded():
             _acknowledge_in_channel(m, event.inbound_channel_id, event_id)
-        case ev.PaymentClaimable() | ev.PaymentClaimAbandoned() | ev.OpenRefused() | None:
+        case (
+            ev.PaymentClaimable()
+            | ev.PaymentClaimAbandoned()
+            | ev.OpenRefused()
+            | ev.StoreBehind()
+            | ev.StoreRecovered()
+            | None
+        ):
             # A question is retired by its durable answer alone; the others live in this life only.
             pass
 

@@ -22,7 +22,10 @@ Release: TypeAlias = Callable[[], None]
 
 
 class Tail(msgspec.Struct, gc=False):
-    """The end of one journal: its name, how many records it holds, how many of them are durable, and what waits."""
+    """The end of one journal: its name, how many records it holds, how many of them are durable, and what waits.
+
+    given: what the store has and is not durable, in runs: the last position of each, and when it was given.
+    """
 
     journal: str
     position: int
@@ -30,6 +33,19 @@ class Tail(msgspec.Struct, gc=False):
     records: list[bytes] = []
     waiting: deque[tuple[int, Release]] = msgspec.field(default_factory=deque)
     queued_bytes: int = 0
+    given: list[tuple[int, int]] = []
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """What of one journal waits for the store. since_us: when the oldest was given to it; None: it has none.
+
+    effects: messages, hand-offs, events and answers that are held back.
+    """
+
+    records: int = 0
+    bytes: int = 0
+    effects: int = 0
+    since_us: int | None = None
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -92,13 +108,20 @@ class Outbox:
         self.queued_bytes += len(encoded)
         self._dirty[tail.journal] = tail
 
-    def take_batch(self) -> list[Append]:
-        """Return all records appended since the last call, for the store."""
+    def has_batch(self) -> bool:
+        """Return whether records were appended since the last batch."""
+        return bool(self._dirty)
+
+    def take_batch(self, now_us: int = 0) -> list[Append]:
+        """Return all records appended since the last call, for the store. now_us: microseconds on any clock that never
+        steps back.
+        """
         batch = [
             Append(tail.journal, tail.position - len(tail.records) + 1, tail.records) for tail in self._dirty.values()
         ]
         for tail in self._dirty.values():
             tail.records = []
+            tail.given.append((tail.position, now_us))
         self._dirty = {}
         return batch
 
@@ -118,6 +141,9 @@ class Outbox:
                 continue
             tail.durable = max(tail.durable, last)
             self._close_gaps(tail)
+            given = tail.given
+            while given and given[0][0] <= tail.durable:
+                given.pop(0)
             waiting = tail.waiting
             while waiting and waiting[0][0] <= tail.durable:
                 self._free.append(waiting.popleft()[1])
@@ -143,7 +169,11 @@ class Outbox:
 
     def when_all_durable(self, release: Release) -> None:
         """Run `release` once every record that any journal holds now is durable (answers of the API, invariant P1)."""
-        behind = [tail for tail in self.tails.values() if tail.durable < tail.position]
+        self.when_these_durable(self.tails.values(), release)
+
+    def when_these_durable(self, tails: Iterable[Tail], release: Release) -> None:
+        """Run `release` once every record that these journals hold now is durable."""
+        behind = [tail for tail in tails if tail.durable < tail.position]
         if not behind:
             self._free.append(release)
             return
@@ -276,6 +306,29 @@ class Outbox:
                 line.ready = []
         self._touched = {}
         return out
+
+    # --- what waits ------------------------------------------------------------------------------------------------
+
+    def oldest_us(self) -> int | None:
+        """Return when the oldest record that is not durable was given to the store; None: it has made all durable."""
+        return min([tail.given[0][1] for tail in self.tails.values() if tail.given], default=None)
+
+    def waiting(self) -> dict[str, Waiting]:
+        """Return what waits for the store, by journal; journals of which nothing waits are left out."""
+        effects: dict[str, int] = {}
+        for line in self.lines.values():
+            for entry in line.entries:
+                effects[entry.tail.journal] = effects.get(entry.tail.journal, 0) + 1
+        return {
+            name: Waiting(
+                tail.position - tail.durable,
+                tail.queued_bytes,
+                len(tail.waiting) + effects.get(name, 0),
+                tail.given[0][1] if tail.given else None,
+            )
+            for name, tail in self.tails.items()
+            if tail.durable < tail.position or tail.waiting or name in effects
+        }
 
     def is_idle(self) -> bool:
         """Return whether nothing waits for the store."""

@@ -180,8 +180,11 @@ async def close(
             raise CommandRejected("this channel is closing already", code="already_closing")
         estimate = core.manager.env.closing_feerate_per_kw
         feerate = estimate if feerate_per_kw is None else check_feerate(feerate_per_kw)
-        script = _closing_script(core, slot, address)
-        await core.run(lambda manager: manager.apply(slot, StartShutdown(script, feerate)))
+
+        def shut_down(manager: Manager) -> None:
+            manager.apply(slot, StartShutdown(_closing_script(core, slot, address), feerate))
+
+        await core.run(shut_down)
     return ClosingView(
         channel_id=channel_id,
         state=describe.state_name(slot),

@@ -24,6 +24,10 @@ class LoopScheduler:
             ticking += ahead
         return int(ticking)
 
+    def monotonic_us(self) -> int:
+        """Return microseconds since some moment; they never step."""
+        return time.monotonic_ns() // 1000
+
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` in a later turn."""
         self._loop.call_soon(callback)

@@ -38,7 +38,7 @@ class NodeControl(Protocol):
     # --- the node -----------------------------------------------------------------------------------------------------
 
     async def info(self) -> NodeInfo:
-        """Say who the node is and how it is."""
+        """Say who the node is and how it is. It never waits for the store, of which it tells."""
         ...
 
     async def stop(self) -> None:
@@ -108,7 +108,10 @@ class NodeControl(Protocol):
         ...
 
     async def channels(self) -> list[ChannelView]:
-        """List channels, closed ones too until they are archived."""
+        """List channels, closed ones too until they are archived.
+
+        A store that is late is waited for 2 seconds at most: then `journal` says what of a channel is not durable yet.
+        """
         ...
 
     async def close(

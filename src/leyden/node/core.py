@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from leyden.base.errors import LeydenError
 from leyden.manager.events import Event, PaymentFailed, PaymentSent
 from leyden.manager.manager import Manager
+from leyden.manager.outbox import Tail
 from leyden.node.runtime import Runtime
 from leyden.node.settings import NodeConfig
 from leyden.ports.chain import ChainSource
@@ -56,14 +58,22 @@ class NodeCore:
     # --- waiting ---------------------------------------------------------------------------------------------------
 
     async def run(self, command: Callable[[Manager], ResultT]) -> ResultT:
-        """Run a command, and return its result when everything that it decided is durable (invariant P1)."""
+        """Run a command, and return its result when everything that it decided is durable (invariant P1).
+
+        That is in the journals that got a record in its pass. After a command that writes none all are waited for:
+        what it found may not be durable yet.
+        """
+        tails = self.runtime.outbox.tails
+        before = {name: tail.position for name, tail in tails.items()}
         result: list[ResultT] = []
         self.runtime.run(lambda manager: result.append(command(manager)))
-        await self.all_durable()
+        self.runtime.turn()
+        moved = [tail for name, tail in tails.items() if tail.position != before.get(name, 0)]
+        await self.durable(moved or tails.values())
         return result[0]
 
     async def run_in_node(self, command: Callable[[Manager], ResultT]) -> ResultT:
-        """The same for a command whose records are in the node journal alone."""
+        """The same for a command whose records are in the node journal alone, without a pass of its own."""
         result: list[ResultT] = []
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -75,11 +85,29 @@ class NodeCore:
         await self._until(durable)
         return result[0]
 
-    async def all_durable(self) -> None:
-        """Wait until all that is in memory now is durable: what an answer shows must not vanish at a crash."""
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.runtime.outbox.when_all_durable(lambda: _resolve(durable))
+    async def read(self, view: Callable[[], ResultT], tails: Iterable[Tail] | None = None) -> ResultT:
+        """Return what `view` says of the memory now, once it is durable: what an answer shows must not vanish at a
+        crash. tails: the journals that it rests on; None: all.
+        """
         self.runtime.turn()
+        shown = view()
+        await self.durable(self.runtime.outbox.tails.values() if tails is None else tails)
+        return shown
+
+    async def all_durable(self, within_seconds: float | None = None) -> None:
+        """Wait until all that is in memory now is durable, or for that long."""
+        self.runtime.turn()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_seconds):
+                await self.durable(self.runtime.outbox.tails.values())
+
+    async def durable(self, tails: Iterable[Tail]) -> None:
+        """Wait until all that these journals hold now is durable. Raises as `_until`."""
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if any(tail.durable < tail.position for tail in tails):
+            self.runtime.outbox.when_these_durable(tails, lambda: _resolve(durable))
+        else:
+            durable.set_result(None)
         await self._until(durable)
 
     async def _until(self, durable: "asyncio.Future[None]") -> None:

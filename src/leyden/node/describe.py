@@ -1,5 +1,6 @@
 """From what the manager knows to what users see."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import msgspec
@@ -13,10 +14,12 @@ from leyden.journal.records import ForwardingPolicy
 from leyden.manager import claiming
 from leyden.manager.events import Event
 from leyden.manager.manager import Manager
+from leyden.manager.outbox import Waiting
 from leyden.manager.state import ClaimableSet, ClaimableStatus, Slot
 from leyden.node import closing
 from leyden.node.core import NodeCore
 from leyden.node.parse import format_scid
+from leyden.node.persistence import channel_journal_view
 from leyden.node.views import (
     ChannelStateName,
     ChannelView,
@@ -58,8 +61,14 @@ def policy_view(policy: ForwardingPolicy) -> ForwardingPolicyView:
     )
 
 
-def channel_view(core: NodeCore, slot: Slot) -> ChannelView:
-    """Return a channel for users."""
+def channel_views(core: NodeCore) -> list[ChannelView]:
+    """Return all channels for users."""
+    waiting = core.runtime.outbox.waiting()
+    return [channel_view(core, slot, waiting) for slot in core.manager.channels.values()]
+
+
+def channel_view(core: NodeCore, slot: Slot, waiting: Mapping[str, Waiting]) -> ChannelView:
+    """Return a channel for users. waiting: of the outbox."""
     state, channel = slot.state, slot.state.core
     opened = channel.opened
     usable = type(state) is Normal and state.session.reestablished and not slot.halted
@@ -97,6 +106,7 @@ def channel_view(core: NodeCore, slot: Slot) -> ChannelView:
         close_reason=closing.reason_of(core.manager, slot),
         closing_txid=closing.txid_of(core.manager, slot),
         halted=slot.halted or None,
+        journal=channel_journal_view(slot, waiting, core.runtime.scheduler.monotonic_us()),
     )
 
 

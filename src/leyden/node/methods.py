@@ -11,6 +11,7 @@ from leyden.node import channels, describe, onchain, paying
 from leyden.node.control import DEFAULT_INVOICE_EXPIRY_SECONDS, DEFAULT_MAX_PARTS
 from leyden.node.core import NodeCore
 from leyden.node.parse import parse_hex
+from leyden.node.persistence import store_view
 from leyden.node.views import (
     AddressView,
     Balance,
@@ -30,6 +31,8 @@ from leyden.node.views import (
 )
 
 FAULTS_SHOWN = 3
+CHANNELS_WAIT_SECONDS = 2.0
+"""How long `channels` waits for the store; then it shows which journals wait."""
 VERSION = "0.1.0"
 
 
@@ -73,6 +76,7 @@ class NodeMethods(ABC):
             events_unacknowledged=len(manager.events),
             data_dir=core.config.data_dir,
             started_seconds=core.started_seconds,
+            store=store_view(core.runtime),
             alarms=[
                 *_crowded(len(manager.events), manager.config.unacknowledged_events_max),
                 *core.alarms.values(),
@@ -97,8 +101,7 @@ class NodeMethods(ABC):
 
     async def balance(self) -> Balance:
         """Say what the node owns."""
-        await self.core.all_durable()
-        return onchain.balance(self.core)
+        return await self.core.read(lambda: onchain.balance(self.core))
 
     async def send_onchain(
         self, address: str, amount_sat: int | None, feerate_per_kw: int | None = None
@@ -164,9 +167,8 @@ class NodeMethods(ABC):
 
     async def channels(self) -> list[ChannelView]:
         """List channels."""
-        core = self.core
-        await core.all_durable()
-        return [describe.channel_view(core, slot) for slot in core.manager.channels.values()]
+        await self.core.all_durable(CHANNELS_WAIT_SECONDS)
+        return describe.channel_views(self.core)
 
     async def close(
         self,
@@ -282,17 +284,11 @@ class NodeMethods(ABC):
 
     async def payments(self) -> list[PaymentView]:
         """List payments in both directions, the oldest first."""
-        core = self.core
-        await core.all_durable()
-        views = [describe.payment_view(one) for one in core.manager.node.ledger.payments.values()]
-        views += [describe.received_view(one) for one in core.manager.node.received.values()]
-        views += [describe.held_view(core.manager, one) for one in claiming.held(core.manager)]
-        return sorted(views, key=lambda view: view.created_seconds)
+        return await paying.read(self.core, lambda: paying.every(self.core))
 
     async def payment(self, payment_id: str) -> PaymentView:
         """Return one payment."""
-        await self.core.all_durable()
-        return paying.find(self.core, payment_id)
+        return await paying.read(self.core, lambda: paying.find(self.core, payment_id))
 
     async def wait_payment(self, payment_id: str, timeout_seconds: int = 60) -> PaymentView:
         """Return the payment when it has ended, or as it is after the time."""

@@ -206,6 +206,7 @@ class Node(NodeMethods):
             await store.close()
             raise
         runtime.on_broken = self._on_broken
+        runtime.watch.warn_after_seconds = float(self.config.store.warn_after_seconds)
         runtime.record_wallet(wallet.disconnect_blocks(manager.env.block_height))
         runtime.run(lambda m: recover(m, old))
         _alarm_old_copy(core, old)

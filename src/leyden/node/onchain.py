@@ -28,7 +28,8 @@ async def new_address(core: NodeCore) -> AddressView:
     """Return a fresh address."""
     issued = core.wallet.new_address(AddressKind.P2WPKH)
     core.runtime.record_wallet(issued.record)
-    await core.all_durable()
+    core.runtime.turn()
+    await core.durable([core.manager.node_tail])
     path = issued.record.path if issued.record is not None else None
     return AddressView(
         address=issued.address,
@@ -89,7 +90,8 @@ async def send(core: NodeCore, address: str, amount_sat: int | None, feerate_per
         draft = wallet.send(script, amount_sat, feerate, core.random32())
     transaction = wallet.sign(draft)
     core.runtime.record_wallet(wallet.sent(transaction))
-    await core.all_durable()
+    core.runtime.turn()
+    await core.durable([core.manager.node_tail])
     raw = transaction.serialize()
     result = None
     with suppress(ChainUnavailable):

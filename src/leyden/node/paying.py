@@ -1,6 +1,8 @@
 """Payments of users: checked here, carried by the manager."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 from leyden.base.errors import CommandRejected, DecodeError
 from leyden.channel import limits
@@ -20,6 +22,8 @@ from leyden.node.views import InvoiceView, PaymentView, RouteRequest
 from leyden.payments.outbound import OutboundPayment, PaymentTerms, invoice_terms
 from leyden.payments.terms import InvoiceTerms, encode_terms
 from leyden.sphinx.payload import CUSTOM_TYPE_MIN
+
+ResultT = TypeVar("ResultT")
 
 AMOUNT_MSAT_MAX = 21_000_000 * 100_000_000 * 1000
 EXPIRY_SECONDS_MAX = 10 * 366 * 86_400
@@ -362,10 +366,27 @@ async def begin(core: NodeCore, started: PaymentStarted, terms: PaymentTerms | N
     if known is not None:
         if known.started.payment_hash != started.payment_hash:
             raise CommandRejected("this payment_id names another payment", code="payment_id_in_use")
-        await core.all_durable()
+        await core.durable([core.manager.node_tail])
         return known
     await core.run_in_node(lambda manager: sending.start_payment(manager, started, terms))
     return core.manager.node.ledger.payments[started.payment_id]
+
+
+async def read(core: NodeCore, view: Callable[[], ResultT]) -> ResultT:
+    """Return what `view` says of payments, once it is durable: in `node`, and in the channels of what is held."""
+    channels = core.manager.channels
+    held = dict.fromkeys([channel_id for one in claiming.held(core.manager) for channel_id, _ in one.parts])
+    tails = [channels[channel_id].tail for channel_id in held if channel_id in channels]
+    return await core.read(view, [core.manager.node_tail, *tails])
+
+
+def every(core: NodeCore) -> list[PaymentView]:
+    """Return the payments in both directions, the oldest first."""
+    manager = core.manager
+    views = [describe.payment_view(one) for one in manager.node.ledger.payments.values()]
+    views += [describe.received_view(one) for one in manager.node.received.values()]
+    views += [describe.held_view(manager, one) for one in claiming.held(manager)]
+    return sorted(views, key=lambda view: view.created_seconds)
 
 
 def find(core: NodeCore, payment_id: str) -> PaymentView:
@@ -398,5 +419,4 @@ async def wait(core: NodeCore, payment_id: str, timeout_seconds: float) -> Payme
             waiting = core.payment_waiters.get(named)
             if waiting is not None and waiter in waiting:
                 waiting.remove(waiter)
-    await core.all_durable()
-    return find(core, payment_id)
+    return await read(core, lambda: find(core, payment_id))

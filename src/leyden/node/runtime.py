@@ -24,6 +24,7 @@ from leyden.manager.actions import Action, Disconnect, Report
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import encode_node_snapshot
 from leyden.manager.state import Peer
+from leyden.node.store_watch import StoreWatch
 from leyden.ports.store import KeepsReserve, Store
 from leyden.ports.transport import Connection
 from leyden.ports.wallet import OnchainWallet
@@ -34,6 +35,10 @@ class Scheduler(Protocol):
 
     def now_seconds(self) -> int:
         """Return seconds since 1970."""
+        ...
+
+    def monotonic_us(self) -> int:
+        """Return microseconds since some moment; they never step."""
         ...
 
     def post(self, callback: Callable[[], None]) -> None:
@@ -106,6 +111,7 @@ class Runtime:
         self._given: dict[str, int] = {}
         self._refused: dict[str, Refused] = {}
         self._told_tries = 0
+        self.watch = StoreWatch(epoch)
         self._tail_bytes: dict[str, int] = {}
         self._snapshot_bytes: dict[str, int] = {}
         self._snapshotting: dict[str, None] = {}
@@ -225,9 +231,8 @@ class Runtime:
         manager, outbox = self.manager, self.outbox
         while True:
             manager.flush()
-            batch = outbox.take_batch()
-            if batch:
-                self._append(batch)
+            if outbox.has_batch():
+                self._append(outbox.take_batch(self.scheduler.monotonic_us()))
             requests = outbox.take_requests()
             for signing in requests:
                 try:
@@ -283,9 +288,13 @@ class Runtime:
     # --- the store -----------------------------------------------------------------------------------------------
 
     def _append(self, batch: Sequence[Append]) -> None:
+        records = total = 0
         for append in batch:
             size = sum(map(len, append.records))
             self._tail_bytes[append.journal] = self._tail_bytes.get(append.journal, 0) + size
+            records += len(append.records)
+            total += size
+        self.watch.on_batch(records, total)
         if self._refused:
             # Within a journal nothing may overtake what was refused; other journals go on.
             for append in batch:
@@ -308,6 +317,10 @@ class Runtime:
         for append in appends:
             self._given[append.journal] -= 1
         if error is None:
+            given = self.outbox.tails[appends[0].journal].given
+            if given:
+                # One sample for each answer: from when its first records were ready until it came.
+                self.watch.commit_us.add(self.scheduler.monotonic_us() - given[0][1])
             self.outbox.on_durable(appends)
             self._compact(appends)
             if self._refused:
@@ -320,6 +333,7 @@ class Runtime:
 
     def _on_refused(self, appends: Sequence[Append], error: StorageUnavailable) -> None:
         """Keep what was refused, and give it again later, but for journals of which more is still under way."""
+        self.watch.refusals += 1
         for append in appends:
             bisect.insort(self._refused.setdefault(append.journal, Refused()).appends, append, key=_first)
         journals = [journal for journal in dict.fromkeys(map(_journal, appends)) if not self._given[journal]]
@@ -484,6 +498,7 @@ class Runtime:
             return
         self._begin()
         manager = self.manager
+        self.watch.on_second(manager, self.scheduler.monotonic_us(), self.store_status)
         manager.shielded(lambda: claiming.on_time(manager))
         manager.shielded(lambda: sending.on_time(manager))
         manager.shielded(lambda: forwarding.offer_held(manager))

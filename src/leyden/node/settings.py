@@ -43,6 +43,9 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     delay_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="make every batch durable this much later: to see what a slow disk does")
     ] = 0
+    warn_after_seconds: Annotated[
+        int, Meta(ge=1, le=86_400, description="warn when a record waits longer than this to be durable")
+    ] = 5
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

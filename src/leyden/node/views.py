@@ -32,6 +32,48 @@ PaymentStatus: TypeAlias = Literal["pending", "claimable", "succeeded", "failed"
 # --- the node ---------------------------------------------------------------------------------------------------------
 
 
+class JournalView(msgspec.Struct, frozen=True, kw_only=True):
+    """What of one journal waits: for the store, and for others to be done with it.
+
+    records_waiting, bytes_waiting: decided, and not durable yet: a crash would lose them, so nobody was told.
+    oldest_waiting_ms: how long the oldest of them has waited. effects_waiting: messages, hand-offs, events and answers
+    that are held back until they are. facts_unacknowledged: outcomes and claims that another journal, or the user, is
+    not known to have dealt with. events_unacknowledged: of this channel.
+    """
+
+    records_waiting: int = 0
+    bytes_waiting: int = 0
+    oldest_waiting_ms: int = 0
+    effects_waiting: int = 0
+    facts_unacknowledged: int = 0
+    events_unacknowledged: int = 0
+
+
+class StoreView(msgspec.Struct, frozen=True, kw_only=True):
+    """How the store keeps up; for the waiting see `JournalView`, here summed over all journals.
+
+    journals_waiting: journals with records that wait. node: the journal of what belongs to no channel. batches,
+    refusals: since the start, given to the store and refused for now. The percentiles are of the last 512 batches and
+    answers; commit_ms: from when a batch was ready until the store said that it is durable.
+    """
+
+    records_waiting: int = 0
+    bytes_waiting: int = 0
+    oldest_waiting_ms: int = 0
+    effects_waiting: int = 0
+    journals_waiting: int = 0
+    facts_unacknowledged: int = 0
+    node: JournalView = JournalView()
+    batches: int = 0
+    refusals: int = 0
+    batch_records_p50: int = 0
+    batch_records_p99: int = 0
+    batch_bytes_p50: int = 0
+    batch_bytes_p99: int = 0
+    commit_ms_p50: float = 0.0
+    commit_ms_p99: float = 0.0
+
+
 class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Who the node is and how it is.
 
@@ -60,6 +102,7 @@ class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
     events_unacknowledged: int
     data_dir: str
     started_seconds: int
+    store: StoreView = StoreView()
     alarms: list[str] = []
 
 
@@ -152,7 +195,8 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     short_channel_id: `block x transaction x output` once confirmed; alias: our own local name for it, same form.
     local_msat, remote_msat: balances, HTLCs not included. spendable_msat, receivable_msat: what one more HTLC could
     carry now. *_reserve_sat: what each side must keep. is_usable: it takes payments now. close_reason, closing_txid:
-    None while it is open. halted: why this channel does nothing in this life (a fault of Leyden), else None.
+    None while it is open. halted: why this channel does nothing in this life (a fault of Leyden), else None. journal:
+    what of it waits for the store; while records wait, the rest shows what is decided, not what is durable.
     """
 
     channel_id: str
@@ -187,6 +231,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     close_reason: str | None = None
     closing_txid: str | None = None
     halted: str | None = None
+    journal: JournalView = JournalView()
 
 
 class ClosingView(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,10 @@ class Life:
         """Return seconds since 1970."""
         return self.clock.now_seconds
 
+    def monotonic_us(self) -> int:
+        """Return microseconds on the world's clock."""
+        return self.clock.now_seconds * 1_000_000
+
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` before the world's next action."""
         if not self.is_over:
