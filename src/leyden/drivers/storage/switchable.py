@@ -10,7 +10,6 @@ from leyden.base.errors import StorageFailed, StorageUnavailable
 from leyden.base.ids import JournalId
 from leyden.ports.store import Append, Appended, Completion, Snapshot, Store, StoredJournal
 
-
 ALL = ""
 """Names every journal."""
 
