@@ -94,6 +94,7 @@ NODE_FEATURES = FeatureVector.of(
 INVOICE_FEATURES = FeatureVector.of(
     mandatory=(Feature.VAR_ONION_OPTIN, Feature.PAYMENT_SECRET), optional=(Feature.BASIC_MPP,)
 )
+INIT_FEATURES = NODE_FEATURES.restricted_to(Context.INIT).encode()
 
 
 def on_connected(m: Manager, node_id: bytes) -> None:
@@ -102,8 +103,7 @@ def on_connected(m: Manager, node_id: bytes) -> None:
         on_disconnected(m, node_id)
     m.peers[node_id] = Peer(node_id)
     m.outbox.open_line(node_id)
-    features = NODE_FEATURES.restricted_to(Context.INIT).encode()
-    m.outbox.send_free(node_id, encode(Init(b"", features, (m.config.network.chain_hash,))))
+    m.outbox.send_free(node_id, encode(Init(b"", INIT_FEATURES, (m.config.network.chain_hash,))))
 
 
 def on_disconnected(m: Manager, node_id: bytes) -> None:

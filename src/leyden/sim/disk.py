@@ -161,6 +161,23 @@ class SimDisk:
                 counts[name] = count
         return counts
 
+    def waiting(self) -> Iterator[tuple[str, _Write]]:
+        """Yield what is under way, with its journal, each journal's in order."""
+        for name in sorted(self._writes):
+            for write in self._writes[name]:
+                yield name, write
+
+    def journals_after(self, kept: Mapping[str, int]) -> list[StoredJournal]:
+        """Return what would be durable after a crash that keeps that many of the records under way."""
+        stored = {one.journal: one for one in self.journals()}
+        for name, count in kept.items():
+            records = [raw for write in self._writes[name] if write.append is not None for raw in write.append.records]
+            del records[count:]
+            if records:
+                before = stored.get(name, StoredJournal(name, 0, b"", []))
+                stored[name] = StoredJournal(name, before.position, before.state, before.records + records)
+        return [stored[name] for name in sorted(stored)]
+
     def crash(self, kept: Mapping[str, int]) -> None:
         """Lose what is under way, but for the first `kept.get(journal, 0)` records of each journal; nobody is told."""
         for name, writes in self._writes.items():

@@ -1,11 +1,12 @@
 """A node of a simulated world: the shipped core and run loop, started from its disk and killed at any moment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
 from leyden.base.errors import CommandRejected
+from leyden.bitcoin.bip32 import ExtendedPublicKey
 from leyden.bitcoin.networks import REGTEST
 from leyden.bitcoin.tx import Transaction, TxOut
 from leyden.crypto.hashes import sha256
@@ -27,7 +28,7 @@ from leyden.sim.disk import SimDisk, SimStore
 from leyden.sim.handler import Application, HandlerFailed, Prompt
 from leyden.sim.life import Life
 from leyden.sim.signing import LateNodeSigner
-from leyden.wallet.keys import AccountSigner
+from leyden.wallet.keys import AccountSigner, SignRequest
 from leyden.wallet.state import fold as fold_wallet_record
 from leyden.wallet.wallet import Wallet, creation_record
 
@@ -49,6 +50,25 @@ class Backup(NamedTuple):
 
     disk: SimDisk
     mark: Mark | None
+
+
+class _Accounts:
+    """A `WalletSigner` for all lives of a node: deriving its account keys would be half the cost of a restart."""
+
+    def __init__(self, signer: InMemorySigner) -> None:
+        self._signer = AccountSigner(signer.wallet_account)
+        self._known: dict[tuple[int, int], ExtendedPublicKey] = {}
+
+    def account_public_key(self, purpose: int, account: int) -> ExtendedPublicKey:
+        """See `WalletSigner`."""
+        key = self._known.get((purpose, account))
+        if key is None:
+            key = self._known[purpose, account] = self._signer.account_public_key(purpose, account)
+        return key
+
+    def sign(self, requests: Sequence[SignRequest]) -> list[bytes]:
+        """See `WalletSigner`."""
+        return self._signer.sign(requests)
 
 
 class SimNode:
@@ -79,6 +99,7 @@ class SimNode:
         self.best = BlockRef(0, b"")
         self.signer = InMemorySigner(self.seed, REGTEST)
         self.node_id = self.signer.node_id
+        self._accounts = _Accounts(self.signer)
         self._runtime: Runtime | None = None
         self._drawn = 0
         self._lost: dict[str, int] | None = None
@@ -124,7 +145,7 @@ class SimNode:
         old = compare(self.mark, folded, epoch, "the mark")
         manager = boot.make_manager(self.config, signer, folded, self.random32)
         manager.now_seconds = self.world.clock.now_seconds
-        wallet_signer = AccountSigner(signer.wallet_account)
+        wallet_signer = self._accounts
         wallet_state = boot.fold_wallet(folded)
         if folded.node.born is None:
             tip = self.world.chain.tip
@@ -230,6 +251,11 @@ class SimNode:
         self.disk = backup.disk.copy()
         if with_mark:
             self.mark = backup.mark
+
+    def compact(self) -> None:
+        """Replace the records of every journal by a snapshot, as soon as the world lets it become durable."""
+        for journal in list(self.runtime.outbox.tails):
+            self.runtime.snapshot(journal)
 
     # --- what the user does ------------------------------------------------------------------------------------------
 

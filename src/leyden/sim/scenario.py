@@ -4,13 +4,15 @@ A run is named by its scenario, its schedule and its deviations, and is the same
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
+from typing import NamedTuple
 
 import msgspec
 
 from leyden.sim.books import Books
 from leyden.sim.oracles import check_rest
-from leyden.sim.schedules import run_to_rest
+from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.user import Order
 from leyden.sim.world import Schedule, World
 
@@ -18,19 +20,24 @@ COMBINATIONS_MAX = 12
 
 
 class Crash(msgspec.Struct, frozen=True):
-    """Before step `step` kill `node`; each journal keeps that many of the records under way; then start it again."""
+    """Before step `step` kill `node`; each journal keeps that many of the records under way; then start it again.
+
+    quiet_seconds: how long nothing has happened then.
+    """
 
     step: int
     node: str
     kept: tuple[tuple[str, int], ...] = ()
+    quiet_seconds: int = 0
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """Before step number `step` lose the connection of two nodes."""
+    """Before step number `step` lose the connection of two nodes. quiet_seconds: how long nothing has happened then."""
 
     step: int
     one: str
     other: str
+    quiet_seconds: int = 0
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -39,6 +46,7 @@ class Hold(msgspec.Struct, frozen=True):
     step: int
     node: str
     journal: str
+    quiet_seconds: int = 0
 
 
 AT_REST = 1 << 30
@@ -60,6 +68,26 @@ class Scenario(msgspec.Struct, frozen=True):
     check: Check = no_more_checks
 
 
+class Begun(NamedTuple):
+    """A scenario whose users have begun. first_step: what `World.steps` was then."""
+
+    world: World
+    orders: list[Order]
+    books: Books
+    first_step: int
+
+
+def begin(scenario: Scenario) -> Begun:
+    """Return a new world of the scenario: its nodes are connected, their journals compacted, and the users begin."""
+    world = scenario.base.copy()
+    for node in world.nodes.values():
+        node.compact()
+    run_to_rest(world, Fair())
+    books = Books(world)
+    orders = scenario.begin(world)
+    return Begun(world, orders, books, world.steps)
+
+
 class Outline(msgspec.Struct, frozen=True):
     """What an undisturbed run shows: how many steps, and before each and after the last what is under way."""
 
@@ -69,11 +97,7 @@ class Outline(msgspec.Struct, frozen=True):
 
 def outline(scenario: Scenario, schedule: Schedule) -> Outline:
     """Run a scenario undisturbed, and check it."""
-    world = scenario.base.copy()
-    run_to_rest(world, schedule)
-    books = Books(world)
-    orders = scenario.begin(world)
-    first = world.steps
+    world, orders, books, first = begin(scenario)
     seen: list[dict[str, dict[str, int]]] = []
 
     def note(at: World) -> bool:
@@ -89,14 +113,10 @@ def outline(scenario: Scenario, schedule: Schedule) -> Outline:
 
 def replay(scenario: Scenario, schedule: Schedule, deviations: Sequence[Deviation]) -> World:
     """Run a scenario with deviations, and check it. Raises: Violation, naming the deviations and the last actions."""
-    world = scenario.base.copy()
-    run_to_rest(world, schedule)
-    books = Books(world)
-    orders = scenario.begin(world)
-    first = world.steps
+    world, orders, books, first = begin(scenario)
     try:
         for deviation in deviations:
-            run_to_rest(world, schedule, lambda at, step=deviation.step: at.steps - first >= step)  # type: ignore[misc]
+            run_to_rest(world, schedule, partial(_is_time, first, deviation))
             deviate(world, deviation, orders)
         run_to_rest(world, schedule)
         check_rest(world, books, orders)
@@ -106,6 +126,11 @@ def replay(scenario: Scenario, schedule: Schedule, deviations: Sequence[Deviatio
         error.add_note("\n".join(world.trace[-40:]))
         raise
     return world
+
+
+def _is_time(first: int, deviation: Deviation, world: World) -> bool:
+    done = world.steps - first
+    return done > deviation.step or (done == deviation.step and world.quiet_seconds >= deviation.quiet_seconds)
 
 
 def deviate(world: World, deviation: Deviation, orders: Sequence[Order]) -> None:

@@ -1,5 +1,6 @@
 """Ways to choose what happens next: fair, and each unfair one that has found something somewhere."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from leyden.crypto.hashes import sha256
@@ -40,6 +41,42 @@ class Newest:
         return enabled[-1]
 
 
+class Ranked:
+    """By kind, and of one kind by name: what comes next follows from what the world is, not from how it came to be."""
+
+    def __init__(self, name: str, *kinds: str) -> None:
+        self.name = name
+        self._ranks = {kind: rank for rank, kind in enumerate(kinds)}
+
+    def choose(self, world: World, enabled: Sequence[Action]) -> Action:
+        """See `Schedule`."""
+        del world
+        return min(enabled, key=self._rank)
+
+    def _rank(self, action: Action) -> tuple[int, Action]:
+        return self._ranks[action.kind], action
+
+
+STORE_FIRST = Ranked("store first", "commit", "sign", "block", "connect", "act", "deliver")
+STORE_LAST = Ranked("store last", "deliver", "connect", "block", "sign", "act", "commit")
+
+
+class Scripted:
+    """Given actions, one after the other; then what another schedule says."""
+
+    def __init__(self, actions: Sequence[Action], then: Schedule) -> None:
+        self._left = deque(actions)
+        self._then = then
+
+    def choose(self, world: World, enabled: Sequence[Action]) -> Action:
+        """See `Schedule`."""
+        if not self._left:
+            return self._then.choose(world, enabled)
+        action = self._left.popleft()
+        assert action in enabled, f"{action} is not possible here, only {enabled}"
+        return action
+
+
 class Draws:
     """Numbers from a seed."""
 
@@ -74,27 +111,51 @@ class Livelock(AssertionError):
     """The world does not come to rest."""
 
 
+class Calm:
+    """Whether a world in which nothing can happen is at rest, or only waits for the clock."""
+
+    def __init__(self) -> None:
+        self._quiet, self._patience = 0, PATIENCE_SECONDS
+
+    def is_rest(self) -> bool:
+        """Return whether the clock has moved long enough."""
+        return self._quiet > QUIET_SECONDS
+
+    def tick(self, world: World) -> None:
+        """Move the clock by a second."""
+        world.tick()
+        if self._patience and world.waits_for_time():
+            self._patience -= 1
+        else:
+            self._quiet += 1
+
+
+def pass_time(world: World) -> bool:
+    """Nothing can happen: move the clock until something can; return whether that came to be."""
+    calm = Calm()
+    while not calm.is_rest():
+        calm.tick(world)
+        if world.enabled():
+            return True
+    return False
+
+
 def run_to_rest(world: World, schedule: Schedule, until: Callable[[World], bool] | None = None) -> bool:
     """Let things happen until nothing can, not even after the clock has moved; or until `until` says so: then True.
 
     Raises: Livelock.
     """
-    quiet, patience = 0, PATIENCE_SECONDS
+    calm = Calm()
     last = world.steps + STEPS_MAX
-    while quiet <= QUIET_SECONDS:
+    while not calm.is_rest():
         if until is not None and until(world):
             return True
         enabled = world.enabled()
         if enabled:
-            quiet = 0
+            calm = Calm()
             world.perform(schedule.choose(world, enabled))
             if world.steps > last:
                 raise Livelock("\n".join(world.trace[-60:]))
-            patience = PATIENCE_SECONDS
-            continue
-        world.tick()
-        if patience and world.waits_for_time():
-            patience -= 1
         else:
-            quiet += 1
+            calm.tick(world)
     return False

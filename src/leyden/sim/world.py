@@ -70,7 +70,7 @@ class World:
     """See the module. seed: makes keys and draws. links: who connects to whom, and whether the link is open.
 
     acts: what users will do, in order. closes_asked: channels (channel_id) that somebody asked to close; True when the
-    call has returned, so that they must.
+    call has returned, so that they must. quiet_seconds: how far the clock has moved since something happened.
     """
 
     def __init__(self, seed: bytes = b"") -> None:
@@ -83,6 +83,7 @@ class World:
         self.broadcasts: list[tuple[bytes, str]] = []
         self.granted_sat = 0
         self.steps = 0
+        self.quiet_seconds = 0
         self.trace: list[str] = []
         self.deliver_count = ALL_MESSAGES
         self.acts: deque[Act] = deque()
@@ -200,6 +201,7 @@ class World:
     def perform(self, action: Action) -> None:
         """Let it happen, and whatever follows from it inside the nodes."""
         self.steps += 1
+        self.quiet_seconds = 0
         self.trace.append(" ".join(action))
         self._since.pop(action, None)
         if self.observer is not None:
@@ -246,6 +248,7 @@ class World:
 
     def cut(self, one: str, other: str) -> None:
         """Lose a connection, with what is on its way."""
+        self.quiet_seconds = 0
         for pair in ((one, other), (other, one)):
             near = self.connections.pop(pair, None)
             if near is not None:
@@ -260,6 +263,7 @@ class World:
 
     def crash(self, name: str, kept: Mapping[str, int] | None = None) -> None:
         """Kill a node; each journal keeps that many of the records under way (none when not named)."""
+        self.quiet_seconds = 0
         self.trace.append(f"crash {name} {dict(kept or {})}")
         self.nodes[name].crash(kept or {})
         self.settle()
@@ -287,6 +291,7 @@ class World:
         """Move the clock; every node's timers run each second."""
         for _ in range(seconds):
             self.clock.now_seconds += 1
+            self.quiet_seconds += 1
             for node in self.nodes.values():
                 if node.is_up:
                     node.life.run_timers()

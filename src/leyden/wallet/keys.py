@@ -117,6 +117,11 @@ def _key_and_script(branch: ExtendedPublicKey, purpose: int, index: int) -> tupl
     return key, script_of_key(purpose, key)
 
 
+@lru_cache(maxsize=128)
+def _branch(account_key: ExtendedPublicKey, branch: int) -> ExtendedPublicKey:
+    return account_key.derive(branch)
+
+
 def script_of_key(purpose: int, public_key: bytes) -> bytes:
     """Return the output script of a 33-byte key: P2WPKH for purpose 84, P2TR with a key path only for 86."""
     if purpose == BIP86_PURPOSE:
@@ -133,7 +138,7 @@ class Keyring:
     def __init__(self, signer: WalletSigner) -> None:
         accounts = {(p, a): signer.account_public_key(p, a) for p, a in ACCOUNTS}
         self.account_keys = accounts
-        self._branches = {chain: accounts[chain.purpose, chain.account].derive(chain.branch) for chain in KEYCHAINS}
+        self._branches = {chain: _branch(accounts[chain.purpose, chain.account], chain.branch) for chain in KEYCHAINS}
         self._keys: dict[KeyPath, bytes] = {}
         self._scripts: dict[bytes, KeyPath] = {}
         self._watched: dict[Keychain, int] = dict.fromkeys(KEYCHAINS, 0)

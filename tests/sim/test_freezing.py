@@ -1,0 +1,79 @@
+"""Worlds as bytes: what comes back goes on like the original, and apart from it."""
+
+from collections.abc import Callable
+
+from leyden.sim.freezing import Freezer
+from leyden.sim.scenario import begin
+from leyden.sim.schedules import Fair, run_to_rest
+from leyden.sim.world import World
+from leyden.wallet.wallet import AddressKind
+from tests.sim.scenarios import scenario
+
+
+def test_thawed_worlds_go_on_like_the_one_that_was_frozen() -> None:
+    """What waits in queues, timers and callbacks is all there, whenever it was frozen."""
+    world, orders, books, _ = begin(scenario("forward"))
+    freezer = Freezer((world, orders, books))
+    frozen: list[bytes] = []
+
+    def keep(at: World) -> bool:
+        frozen.append(freezer.freeze((at, orders)))
+        return False
+
+    run_to_rest(world, Fair(), keep)
+    for one in frozen[::5]:
+        other, others = freezer.thaw(one)
+        run_to_rest(other, Fair())
+        assert other.trace == world.trace
+        assert others[0].accepted
+
+
+def test_thawed_worlds_do_not_touch_each_other() -> None:
+    """One of them goes on, the next one begins where the first began."""
+    world, orders, _, _ = begin(scenario("direct"))
+    freezer = Freezer(world)
+    frozen = freezer.freeze((world, orders))
+    run_to_rest(freezer.thaw(frozen)[0], Fair())
+    other = freezer.thaw(frozen)[0]
+    assert other.steps == world.steps
+    assert not other.nodes["bob"].manager.channels[next(iter(other.nodes["bob"].manager.channels))].state.core.inbound
+
+
+def test_callbacks_that_share_a_variable_share_it_afterwards() -> None:
+    """A count of what is left belongs to all callbacks that count it down, and is not that of the original."""
+
+    def counting() -> tuple[Callable[[], int], Callable[[], int]]:
+        left = 3
+
+        def down() -> int:
+            nonlocal left
+            left -= 1
+            return left
+
+        return down, lambda: left
+
+    callbacks = counting()
+    freezer = Freezer(callbacks)
+    down, left = freezer.thaw(freezer.freeze(callbacks))
+    assert down() == 2
+    assert left() == 2
+    assert callbacks[1]() == 3
+
+
+def test_values_are_shared_and_keyrings_are_not() -> None:
+    """A configuration is the same object everywhere; what one wallet begins to watch, no other one watches."""
+    world = begin(scenario("direct")).world
+    freezer = Freezer(world)
+    frozen = freezer.freeze(world)
+    one, other = freezer.thaw(frozen), freezer.thaw(frozen)
+    assert one.nodes["alice"].config is other.nodes["alice"].config
+    for _ in range(3):
+        issued = one.nodes["alice"].runtime.wallet.new_address(AddressKind.P2WPKH)
+        one.nodes["alice"].runtime.record_wallet(issued.record)
+    watched = [set(vars_of(at.nodes["alice"].runtime.wallet)) for at in (one, other)]
+    assert watched[1] < watched[0]
+
+
+def vars_of(wallet: object) -> dict[bytes, object]:
+    """The scripts that a wallet watches."""
+    return getattr(vars(wallet)["_keyring"], "_scripts")  # noqa: B009
