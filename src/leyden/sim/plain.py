@@ -46,6 +46,7 @@ APART: dict[type, dict[str, str]] = {
         "scheduler": "the life", "on_action": NEVER, "on_broken": NEVER, "connections": "their peers",
         "_since": "matters when both sides dial at once, which links do not", "_turn_posted": "posted in the life",
         "_prepare_posted": "posted in the life", "_given": "what is under way",
+        "watch": "measures, and warns of a store that is behind for longer than the explorer waits",
         "_tail_bytes": "megabytes until a snapshot", "_snapshot_bytes": "as _tail_bytes",
     },
     Outbox: {
