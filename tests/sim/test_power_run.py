@@ -4,8 +4,10 @@ import random
 
 import pytest
 
-from leyden.sim.power_cut import Cut, Told, power_cuts
-from leyden.sim.power_run import cut_again, fault, history, run_power_cuts
+from leyden.drivers.storage.group import Group
+from leyden.ports.store import Append, Snapshot
+from leyden.sim.power_cut import Cut, PowerVfs, Told, cut_now, power_cuts
+from leyden.sim.power_run import StoreAtWork, cut_again, fault, history, row, run_power_cuts, state
 
 IMAGES = 1500
 
@@ -68,3 +70,34 @@ def test_judge_finds_a_damaged_file() -> None:
     last = list(power_cuts(history(1), random.Random(1), 1))[-1]
     damaged = {name: content[:100] + b"?" * 4000 + content[4100:] for name, content in last.image.items()}
     assert "refuses to open" in fault(Cut(damaged, last.told))
+
+
+def _written_wrong(kind: str) -> Cut:
+    """A store whose file is whole and holds something that no history wrote."""
+    vfs = PowerVfs()
+    try:
+        store = StoreAtWork(vfs)
+        store.write({"a": 3})
+        group = Group(store.file.positions, store.file.snapshots, {}, store.file.stored_records)
+        match kind:
+            case "record":
+                group.add_batch([Append("a", 4, [b"other"])])
+            case "snapshot":
+                group.add_snapshots([Snapshot("a", 2, b"other", row(2))])
+            case "rows":
+                group.add_snapshots([Snapshot("a", 2, state("a", 2), b"other")])
+        store.file.commit(store.file.epoch, group)
+        store.file.close()
+        [cut] = cut_now(vfs.history, random.Random(1), 1)
+        return cut
+    finally:
+        vfs.unregister()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("record", "other records, or a gap"), ("snapshot", "has other bytes"), ("rows", "without its penalty rows")],
+)
+def test_judge_finds_content_that_was_never_written(kind: str, words: str) -> None:
+    """A cut may leave less than was written, never something else."""
+    assert words in fault(_written_wrong(kind))
