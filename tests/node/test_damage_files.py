@@ -378,3 +378,15 @@ async def test_an_old_copy_is_known_by_the_peer(aged: Aged) -> None:
     alice = await aged.world.start("alice", disk=True)
     await _recovers(aged, alice)
     assert (await event_of(alice, "channel_data_loss")).fields["channel_id"] == aged.channel_id
+
+
+async def test_a_mark_that_cannot_be_written_is_told_and_stops_nothing(scene: Scene) -> None:
+    """It guards against old copies alone; without it the node still works."""
+    directory = scene.copy("unmarked")
+    (directory / (files.MARK_FILE + ".new")).mkdir()
+    node = scene.world.make("unmarked", disk=True)
+    await node.start()
+    while not (alarms := [one for one in (await node.info()).alarms if files.MARK_FILE in one]):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert "check the disk" in alarms[0]
+    await node.aclose()

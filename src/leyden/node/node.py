@@ -41,7 +41,7 @@ from leyden.manager.config import (
     no_custom_messages,
 )
 from leyden.manager.events import Event
-from leyden.node import actions, boot, chain_loop, peer_loop
+from leyden.node import actions, boot, chain_loop, peer_loop, second_place
 from leyden.node.clock import LoopScheduler, random32, random_bytes
 from leyden.node.config import network_of, split_address
 from leyden.node.core import NodeCore
@@ -220,7 +220,7 @@ class Node(NodeMethods):
         core.spawn(chain_loop.follow(core, height, block_hash, self._on_synced), "following the chain")
         core.spawn(chain_loop.watch_fees(core), "watching fees")
         core.spawn(peer_loop.every_second(core), "timers")
-        core.spawn(self._write_marks(core, epoch, old.lost()), "second place")
+        self._keep_mark(core, epoch, old.lost())
 
     def _keys(self) -> tuple[NodeSigner, WalletSigner]:
         network = network_of(self.config)
@@ -367,14 +367,23 @@ class Node(NodeMethods):
             self._core.abort_waiters(StorageBroken(str(error)))
         self._stopped.set()
 
-    async def _write_marks(self, core: NodeCore, epoch: int, lost: Mapping[str, int]) -> None:
-        """Keep the second place near the truth, lazily and never ahead of it; what it knows of journals that are lost
-        stays.
-        """
-        while self._mark is not None:
-            positions = {**lost, **{name: tail.durable for name, tail in core.runtime.outbox.tails.items()}}
-            await asyncio.to_thread(self._mark.write, epoch, positions)
-            await asyncio.sleep(5.0)
+    def _keep_mark(self, core: NodeCore, epoch: int, lost: Mapping[str, int]) -> None:
+        """Keep the second place; what it knows of journals that are lost stays."""
+        if self._mark is None:
+            return
+
+        def positions() -> dict[str, int]:
+            return {**lost, **{name: tail.durable for name, tail in core.runtime.outbox.tails.items()}}
+
+        def tell(why: str) -> None:
+            if not why:
+                core.alarms.pop(second_place.NAME, None)
+            elif core.alarms.get(second_place.NAME) != why:
+                core.alarms[second_place.NAME] = why
+                core.manager.report("node", "error", why)
+                core.runtime.turn()
+
+        core.spawn(second_place.keep(self._mark, epoch, positions, tell), second_place.NAME)
 
     # --- events
     # --------------------------------------------------------------------------------------------------------
