@@ -105,9 +105,11 @@ class Child:
 
 @final
 class DemoNode:
-    """A node of the demo, driven through its socket."""
+    """A node of the demo, driven through its socket. settings: more lines of its configuration."""
 
-    def __init__(self, name: str, directory: Path, port: int, chain_port: int, chain_directory: Path) -> None:
+    def __init__(
+        self, name: str, directory: Path, port: int, chain_port: int, chain_directory: Path, settings: str
+    ) -> None:
         self.name = name
         self.port = port
         self.node_id = ""
@@ -117,6 +119,7 @@ class DemoNode:
         (directory / "leyden.toml").write_text(
             f'network = "regtest"\nalias = "{name}"\nlisten = ["127.0.0.1:{port}"]\n\n'
             f'[bitcoind]\nurl = "http://127.0.0.1:{chain_port}"\ncookie_file = "{chain_directory / COOKIE_FILE}"\n'
+            f"{settings}"
         )
 
     async def start(self) -> None:
@@ -164,9 +167,10 @@ class Processes:
         self._http = HttpClient("127.0.0.1", self._chain_port, START_SECONDS)
         self._rpc = RpcClient(self._http, CookieFile(child.directory / COOKIE_FILE))
 
-    def add_node(self, name: str) -> DemoNode:
-        """Make the data directory of a node; it is not started yet."""
-        node = DemoNode(name, self.folder / name, _free_port(), self._chain_port, self.chain_child.directory)
+    def add_node(self, name: str, settings: str = "") -> DemoNode:
+        """Make the data directory of a node; it is not started yet. settings: more lines of its configuration."""
+        folder = self.folder / name
+        node = DemoNode(name, folder, _free_port(), self._chain_port, self.chain_child.directory, settings)
         self.nodes[name] = node
         return node
 
@@ -175,24 +179,27 @@ class Processes:
         assert self._rpc is not None, "the chain service is started first"
         return await self._rpc.call(method, *params)
 
+    @property
+    def children(self) -> list[Child]:
+        """Every process, the chain service first."""
+        return [self.chain_child, *[node.child for node in self.nodes.values()]]
+
     async def gone(self) -> list[str]:
         """Return the names of the processes that were started and have ended."""
         await asyncio.sleep(REAP_SECONDS)
-        children = [self.chain_child, *[node.child for node in self.nodes.values()]]
-        return [child.name for child in children if child.exit_status is not None]
+        return [child.name for child in self.children if child.exit_status is not None]
 
     async def close(self) -> None:
         """End every process."""
-        children = [self.chain_child, *[node.child for node in self.nodes.values()]]
         if self._http is not None:
             await self._http.close()
-        for child in children:
+        for child in self.children:
             child.ask_to_stop()
-        await asyncio.gather(*[child.ended() for child in children])
+        await asyncio.gather(*[child.ended() for child in self.children])
 
     def kill_left_over(self) -> None:
         """End by force what `close` did not come to, because it was interrupted."""
-        for child in [self.chain_child, *[node.child for node in self.nodes.values()]]:
+        for child in self.children:
             if not child.has_ended:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGKILL)
