@@ -49,7 +49,7 @@ def payment(payment_id: str, direction: str, **changes: Any) -> PaymentView:
 
 def info() -> NodeInfo:
     """Of a node that is well."""
-    texts = dict.fromkeys(
+    texts: dict[str, Any] = dict.fromkeys(
         ("node_id", "alias", "network", "version", "block_hash", "chain_status", "store_status", "data_dir"), ""
     )
     numbers: dict[str, Any] = {field.name: 0 for field in msgspec.structs.fields(NodeInfo) if field.type is int}

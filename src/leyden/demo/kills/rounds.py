@@ -27,12 +27,14 @@ CAPACITY_SAT: Final = 4_000_000
 FUNDING_BLOCKS: Final = 101
 CONFIRMATIONS: Final = 6
 PROBES: Final = (("alice", "carol"), ("carol", "alice"), ("alice", "bob"), ("bob", "carol"))
-REST_SECONDS: Final = 100.0
+REST_SECONDS: Final = 80.0
 """A payment in parts that lost one of them waits for the rest for a minute; nothing else takes long."""
 HAPPENINGS_MAX: Final = 240
 """Of about 250 answers and events in a round, after how many at most somebody is killed."""
-EARLY_MAX: Final = 50
-"""Before that many, some payments are not asked for yet."""
+AT_ONCE_SHARE: Final = 0.3
+AT_ONCE_SECONDS_MAX: Final = 0.15
+"""Or this soon after the first payment was asked for, while others are being asked for or made durable."""
+LATER_SECONDS_MAX: Final = 0.03
 LEAVE_SHARE: Final = 0.25
 KILL_AGAIN_SHARE: Final = 0.25
 KILL_AGAIN_SECONDS_MAX: Final = 0.7
@@ -57,11 +59,12 @@ def plan(seed: str, number: int) -> Plan:
     role = ROLES[number % len(ROLES)]
     sender, receiver = ("alice", "carol") if number % 2 == 0 else ("carol", "alice")
     victims = {"sender": (sender,), "forwarder": ("bob",), "receiver": (receiver,)}.get(role)
+    at_once = chance.random() < AT_ONCE_SHARE
     return Plan(
         role,
         victims or tuple(chance.sample(("alice", "bob", "carol"), 2)),
-        chance.randrange(chance.choice((EARLY_MAX, HAPPENINGS_MAX))),
-        chance.choice((0.0, chance.random() * 0.05)),
+        0 if at_once else chance.randrange(HAPPENINGS_MAX),
+        chance.random() * (AT_ONCE_SECONDS_MAX if at_once else LATER_SECONDS_MAX),
         chance.random() * KILL_AGAIN_SECONDS_MAX if chance.random() < KILL_AGAIN_SHARE else None,
     )
 
@@ -138,7 +141,7 @@ class Rounds:
             for wish in wishes:
                 group.create_task(self._ask_until_known(number, wish, height, leaves=chance.random() < LEAVE_SHARE))
             in_flight, away = await self._kill(number, todo)
-        await self._settle_left(wishes)
+        await self._settle(number, wishes)
         await self._probe(number, height)
         await self._all_told(number)
         asked = await self._ask_again(number, height)
@@ -201,7 +204,7 @@ class Rounds:
         before, deadline = self._happenings(), time.monotonic() + REST_SECONDS
         while self._happenings() - before < todo.after_happenings and not self._has_ended():
             if time.monotonic() > deadline:
-                raise Violation(number, self._missing() or ["the load did not go on"])
+                raise Violation(number, ["the load does not go on", *self._missing(), *await self._wrong()])
             await asyncio.sleep(0.002)
         await asyncio.sleep(todo.after_seconds)
         in_flight = len([wish for wish in self._round_wishes if wish.asks and not self._outcome(wish)])
@@ -228,19 +231,28 @@ class Rounds:
 
     # --- to rest -------------------------------------------------------------------------------------------------
 
-    async def _settle_left(self, wishes: list[Wish]) -> None:
-        """Whoever asked, got no answer and never asked again: the node may know the payment, or it was never one."""
+    async def _settle(self, number: int, wishes: list[Wish]) -> None:
+        """Look at payments that have not ended: what was accepted is known.
+
+        Whoever asked, got no answer and never asked again, may have a payment or none.
+        """
         for wish in wishes:
-            if not wish.is_accepted:
-                with contextlib.suppress(CommandRejected):
-                    view = await self.world.node(wish.payer).api.payment(wish.payment_id)
-                    wish.is_accepted = True
-                    wish.payment_hash = view.payment_hash
+            if self._outcome(wish):
+                continue
+            try:
+                view = await self.world.node(wish.payer).api.payment(wish.payment_id)
+            except CommandRejected:
+                if wish.is_accepted:
+                    what = f"{wish.payer} → {wish.payee} {wish.kind} {wish.payment_id}"
+                    raise Violation(number, [f"{what}: was accepted and has vanished"]) from None
+            else:
+                wish.is_accepted = True
+                wish.payment_hash = view.payment_hash
 
     async def _probe(self, number: int, height: int) -> None:
         """Both ways over bob, and to and from him: channels can be used after what has happened."""
         chance = random.Random(f"{self._seed}/{number}/probe")
-        await self._until(number, self._usable, ["not all channels are usable again"])
+        await self._until(number, lambda: self._usable(number), ["not all channels are usable again"])
         probes = [
             Wish("invoice", payer, payee, chance.randrange(1_000_000, 2_000_000), chance.randbytes(32).hex())
             for payer, payee in PROBES
@@ -258,9 +270,14 @@ class Rounds:
                 why = f"a probe {probe.payer} → {probe.payee} failed: {payment.reason}: {payment.advice}"
                 raise Violation(number, [why])
 
-    async def _usable(self) -> bool:
-        views = [await node.api.channels() for node in self.world.nodes]
-        return all(channel.is_usable for channels in views for channel in channels)
+    async def _usable(self, number: int) -> bool:
+        """Return whether all channels are usable. Raises Violation for one that will never be."""
+        found = [(node.name, one) for node in self.world.nodes for one in await node.api.channels()]
+        for name, one in found:
+            if one.state != "normal" or one.halted:
+                why = one.close_reason or one.halted
+                raise Violation(number, [f"{name}'s channel {one.channel_id[:16]} is {one.state}: {why}"])
+        return all(one.is_usable for _, one in found)
 
     async def _all_told(self, number: int) -> None:
         """Wait until what must be told has been: how payments ended, what was received, what was earned."""
@@ -268,7 +285,7 @@ class Rounds:
         async def told() -> bool:
             return not self._missing()
 
-        await self._until(number, told, [])
+        await self._until(number, told, ["not everything is told"])
 
     def _missing(self) -> list[str]:
         """Return what is not told yet."""
@@ -305,7 +322,7 @@ class Rounds:
         try:
             await self.world.until(check, "", REST_SECONDS)
         except DemoFailed:
-            raise Violation(number, self._missing() or otherwise or ["it does not come to rest"]) from None
+            raise Violation(number, [*otherwise, *self._missing(), *await self._wrong()]) from None
 
     # --- the audit -----------------------------------------------------------------------------------------------
 
@@ -318,12 +335,15 @@ class Rounds:
             )
         return looks
 
+    async def _wrong(self) -> list[str]:
+        pool = cast("list[str]", await self.world.processes.rpc("getrawmempool"))
+        return audit.violations(self._start, await self._look(), self.wishes, self.listeners, pool)
+
     async def _audit(self, number: int) -> None:
         """Look at everything. A moment is left to events that are under way to their listener, no longer."""
         wrong: list[str] = []
         for _ in range(AUDIT_TRIES):
-            pool = cast("list[str]", await self.world.processes.rpc("getrawmempool"))
-            wrong = audit.violations(self._start, await self._look(), self.wishes, self.listeners, pool)
+            wrong = await self._wrong()
             if not wrong:
                 break
             await asyncio.sleep(AUDIT_PAUSE_SECONDS)
