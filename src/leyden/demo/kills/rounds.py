@@ -232,12 +232,9 @@ class Rounds:
     # --- to rest -------------------------------------------------------------------------------------------------
 
     async def _settle(self, number: int, wishes: list[Wish]) -> None:
-        """Look at payments that have not ended: what was accepted is known.
-
-        Whoever asked, got no answer and never asked again, may have a payment or none.
-        """
+        """What was accepted is known. Who asked, got no answer and never asked again, may have a payment or none."""
         for wish in wishes:
-            if self._outcome(wish):
+            if wish.is_accepted and self._outcome(wish):
                 continue
             try:
                 view = await self.world.node(wish.payer).api.payment(wish.payment_id)
