@@ -5,6 +5,7 @@ from functools import cache, partial
 
 import pytest
 
+from leyden.base.errors import StorageUnavailable
 from leyden.channel.states import AwaitingReady, Closed, Normal
 from leyden.journal.node_records import PeerRemembered
 from leyden.journal.records import ChannelOpened
@@ -151,6 +152,24 @@ def test_birth_that_never_becomes_durable_leaves_no_channel(who: str) -> None:
     assert not stage.world.broadcasts
     stage.world.restart(who)
     stage.seconds(5)
+    opened_or_never_was(stage.world, stage.books, [])
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_birth_that_is_refused_is_given_again(who: str, restarts: bool) -> None:
+    """H127: the first write of a journal is like any other: the opening waits, and goes on or never was."""
+    stage = Stage(strangers())
+    ask(user.ANCHORS, stage.world)
+    while not stage.m(who).channels:
+        stage.world.perform(stage.world.enabled()[0])
+    stage[who].disk.refuse(StorageUnavailable("no space left"))
+    stage.act()
+    assert not stage.world.broadcasts
+    if restarts:
+        stage.world.restart(who)
+    stage.seconds(5)
+    assert bool(stage.world.broadcasts) is not restarts
     opened_or_never_was(stage.world, stage.books, [])
 
 

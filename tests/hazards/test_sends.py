@@ -111,7 +111,7 @@ OWED = {
     ev.ChannelClosed, ev.ChannelDataLoss,
 }  # fmt: skip
 """What a journal owes until it is acknowledged or answered."""
-OF_THIS_LIFE = {ev.PaymentClaimAbandoned, ev.OpenRefused}
+OF_THIS_LIFE = {ev.PaymentClaimAbandoned, ev.OpenRefused, ev.StoreBehind, ev.StoreRecovered}
 """Told in the life in which it happens: what it says can be asked for, and nothing of ours waits for it."""
 
 
