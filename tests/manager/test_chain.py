@@ -227,3 +227,39 @@ def test_channel_becomes_ready_at_start_when_it_was_due() -> None:
     stage.world.restart("alice", {slot.tail.journal: 0})
     stage.rest()
     assert type(stage.slot("alice", "bob").state) is Normal
+
+
+def test_what_a_restart_finds_in_the_chain_is_told_when_it_is_durable() -> None:
+    """The blocks that close a channel came while the node was down; the journal hangs (invariant P1)."""
+    stage = Stage(topologies.direct())
+    close(stage)
+    stage.rest()
+    bob, slot = stage["bob"], stage.slot("bob", "alice")
+    stage.world.crash("bob")
+    stage.mine(7)
+    bob.disk.held[slot.tail.journal] = None
+    bob.start()
+    stage.act()
+    assert type(stage.slot("bob", "alice").state) is Closed
+    assert not stage.told("bob", ev.ChannelClosed)
+    bob.disk.held.clear()
+    stage.act()
+    assert len(stage.told("bob", ev.ChannelClosed)) == 1
+
+
+def test_event_waits_for_its_own_record_and_not_for_an_earlier_one() -> None:
+    """The spend is durable; that it is deep enough is not yet (invariant P1)."""
+    stage = Stage(topologies.direct())
+    close(stage)
+    stage.rest()
+    bob, slot = stage["bob"], stage.slot("bob", "alice")
+    stage.world.crash("bob")
+    stage.mine(7)
+    bob.start()
+    assert bob.disk.under_way()[slot.tail.journal] == 2, "the spend and the end"
+    bob.disk.commit(slot.tail.journal)
+    stage.world.settle()
+    assert not stage.told("bob", ev.ChannelClosed)
+    bob.disk.commit(slot.tail.journal)
+    stage.world.settle()
+    assert len(stage.told("bob", ev.ChannelClosed)) == 1

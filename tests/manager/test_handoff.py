@@ -27,7 +27,8 @@ def test_acknowledged_event_is_not_told_again_before_that_is_written() -> None:
     stage.act()
     [forwarded] = stage.told("bob", ev.PaymentForwarded)
     handoff.acknowledge_event(stage.m("bob"), forwarded.event_id)
-    handoff.show_channel_events(stage.m("bob"), stage.slot("bob", "alice"))
+    handoff.raise_events_again(stage.m("bob"), stage.slot("bob", "alice"))
+    stage["bob"].runtime.turn()
     stage["bob"].run(lambda _m: None)
     stage.rest()
     assert len(stage.told("bob", ev.PaymentForwarded)) == 1

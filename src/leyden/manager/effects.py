@@ -172,7 +172,7 @@ def _reestablished(m: Manager, slot: Slot, _effect: fx.Reestablished) -> None:
 
 
 def _events_raised(m: Manager, slot: Slot, _effect: fx.EventsRaised) -> None:
-    m.outbox.when_durable(slot.tail, lambda: handoff.show_channel_events(m, slot))
+    handoff.raise_events(m, slot)
 
 
 def _fail_peer(m: Manager, slot: Slot, effect: fx.FailPeer) -> None:

@@ -102,15 +102,32 @@ def acknowledge_outcomes(m: Manager, slot: Slot, htlc_ids: list[int]) -> None:
     m.acks[slot.channel_id] = slot
 
 
-def show_channel_events(m: Manager, slot: Slot) -> None:
-    """Show the events that a channel's journal holds, durably, and that were not shown in this life."""
+def raise_events(m: Manager, slot: Slot) -> None:
+    """Show what the channel has to tell, once that is durable; what it has to tell later waits for its own records
+    (invariant P1).
+    """
+    event_ids = tuple(slot.state.core.events)
+    m.outbox.when_durable(slot.tail, lambda: _show_channel_events(m, slot, event_ids))
+
+
+def raise_events_again(m: Manager, slot: Slot) -> None:
+    """At start: the same, and what forwards have earned."""
+    raise_events(m, slot)
+    forwards = list(slot.state.core.forward_events.values())
+    if forwards:
+        m.outbox.when_durable(slot.tail, lambda: _show_all_forwards(m, slot, forwards))
+
+
+def _show_channel_events(m: Manager, slot: Slot, event_ids: tuple[str, ...]) -> None:
+    """Show those of the events that were neither shown in this life nor acknowledged."""
     core = slot.state.core
     opened = core.opened
     shown = slot.state.session.events_shown
-    for event_id, (name, *details) in core.events.items():
-        if event_id in shown:
+    for event_id in event_ids:
+        if event_id in shown or event_id not in core.events:
             continue
         shown.add(event_id)
+        name, *details = core.events[event_id]
         match name:
             case "channel_ready":
                 event: ev.Event = ev.ChannelReady(
@@ -123,8 +140,6 @@ def show_channel_events(m: Manager, slot: Slot) -> None:
             case _:
                 raise AssertionError(f"a channel raises no event {name}")
         m.show(event)
-    for forward in core.forward_events.values():
-        _show_forward(m, slot, forward)
 
 
 def on_forwarded(m: Manager, slot: Slot, forwarded: list[ForwardedPayment]) -> None:
@@ -138,6 +153,11 @@ def _show_forwards(m: Manager, slot: Slot, forwarded: list[ForwardedPayment]) ->
         forward = events.get(f"forwarded/{slot.channel_id.hex()}/{one.htlc_id}")
         if forward is not None:
             _show_forward(m, slot, forward)
+
+
+def _show_all_forwards(m: Manager, slot: Slot, forwards: list[ForwardEvent]) -> None:
+    for forward in forwards:
+        _show_forward(m, slot, forward)
 
 
 def _show_forward(m: Manager, slot: Slot, forward: ForwardEvent) -> None:

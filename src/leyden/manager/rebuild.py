@@ -127,7 +127,7 @@ def start(m: Manager) -> None:
         outcomes = tuple(slot.state.core.outcomes)
         if outcomes:
             handoff.on_outcomes(m, slot, outcomes)
-        handoff.show_channel_events(m, slot)
+        handoff.raise_events_again(m, slot)
     unspent = [slot for slot in m.channels.values() if not slot.state.core.is_left_to_chain]
     receiving.judge_at_start(m, unspent)
     for slot in unspent:
