@@ -72,6 +72,12 @@ def test_judge_finds_a_damaged_file() -> None:
     assert "refuses to open" in fault(Cut(damaged, last.told))
 
 
+def test_judge_finds_a_log_without_its_file() -> None:
+    """SQLite would delete the log; the store refuses to start, and says to put the file back."""
+    last = list(power_cuts(history(1), random.Random(1), 1))[-1]
+    assert "a start refuses that" in fault(Cut({**last.image, "/leyden.db": b"", "/leyden.db-wal": b"log"}, last.told))
+
+
 def _written_wrong(kind: str) -> Cut:
     """A store whose file is whole and holds something that no history wrote."""
     vfs = PowerVfs()

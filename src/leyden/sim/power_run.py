@@ -179,6 +179,9 @@ def history(seed: int, *, sync_lies: bool = False) -> list[Event]:
 
 def fault(cut: Cut) -> str:
     """Return what is wrong with the store that a cut left; empty when every promise is kept."""
+    wal, content = PATH.with_name(PATH.name + "-wal"), cut.image.get(str(PATH))
+    if cut.image.get(str(wal)) and not content:
+        return f"{PATH.name} is empty and its log is not: a start refuses that"
     vfs = PowerVfs(cut.image)
     try:
         try:

@@ -62,6 +62,7 @@ FAULTS = {
     "leaves what is behind a gap": "lost_tail_does_not_come_back",
     "records go before the snapshot": "crash_keeps_the_records_or_their_snapshot",
     "penalty rows come last": "crash_keeps_the_records_or_their_snapshot",
+    "snapshot answered early": "crash_keeps_the_records_or_their_snapshot",
     "drops in two steps": "crash_in_a_drop_leaves_all_or_nothing",
     "drop answered early": "crash_in_a_drop_leaves_all_or_nothing",
     "epoch durable later": "crash_never_takes_an_epoch_back",
@@ -277,7 +278,8 @@ class FaultyStore:
             return
         write = self.queue[0]
         failure = self._refusal(write)
-        early = self.fault == "answers before it is durable" or (write.drop and self.fault == "drop answered early")
+        kind = "drop" if write.drop else "snapshot" if write.snapshots else "append"
+        early = self.fault in ("answers before it is durable", f"{kind} answered early")
         if failure is None and early:
             self._answer(write, None)
         if failure is None:

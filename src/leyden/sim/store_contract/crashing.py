@@ -15,10 +15,11 @@ _IMAGES_MAX = 60
 
 
 class _Crash(msgspec.Struct, frozen=True):
-    """An image, and what had been reported before it. told: last durable position of each journal."""
+    """An image, and what had been reported before it. told: last durable position of each journal; answered: calls."""
 
     image: StoreMaker
     told: dict[str, int]
+    answered: int
 
 
 class _Crashes:
@@ -44,7 +45,8 @@ class _Crashes:
     def take(self) -> None:
         """Take images of this moment."""
         told = self.told()
-        self.taken += [_Crash(image, told) for image in self._life.maker.crashes()]
+        answered = sum([call.done.is_set() for call in self._calls])
+        self.taken += [_Crash(image, told, answered) for image in self._life.maker.crashes()]
 
     def chosen(self) -> list[_Crash]:
         """Return the images, or as many of them as there is time for; the others are given back."""
@@ -154,7 +156,7 @@ async def lost_tail_does_not_come_back(maker: StoreMaker) -> None:
         ends = {journal: end(life.loaded[journal]) if journal in life.loaded else 0 for journal in JOURNALS}
         await life.write(*[batch(journal, last + 1, last + 1, "after the crash") for journal, last in ends.items()])
         # Once more, with a crash instead of an end: the answer is a promise also of a second life.
-        copies = [_Crash(image, {}) for image in life.maker.crashes()][:2]
+        copies = [_Crash(image, {}, 0) for image in life.maker.crashes()][:2]
         await life.end()
         for later in [*copies, crash]:
             life = await begin(later.image)
@@ -180,12 +182,20 @@ async def crash_keeps_the_records_or_their_snapshot(maker: StoreMaker) -> None:
     crashes.watch(written)
     life.on_answer = crashes.take
     calls = [life.give_snapshots(snapshot(CHANNEL, at, b"<%d>" % at), snapshot(OTHER, at)) for at in (2, 5, 9)]
+    for call in calls:
+        crashes.watch(call)
     await _answers(life, calls, crashes)
     await life.end()
     for crash in crashes.chosen():
         life = await _reopened(crash, given)
         stored = life.loaded[CHANNEL]
+        # The first call that is watched gave the records.
+        told = (0, 0, 2, 5, 9)[crash.answered]
         for name, one in life.loaded.items():
+            require(
+                one.position >= told,
+                f"the snapshot of {name} at {told} was reported durable; after a crash it is at {one.position}",
+            )
             state = snapshot(name, one.position).state if one.position else b""
             require(one.state == state, f"after a crash the snapshot of {name} at {one.position} is {one.state[:60]!r}")
         rows = life.store.penalty_rows(CHANNEL)
