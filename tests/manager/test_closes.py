@@ -4,7 +4,7 @@ import pytest
 
 from leyden.channel.inputs import ForceClose
 from leyden.channel.states import Closed, ForceClosing, Normal, Spent
-from leyden.journal.records import FundingDisconnected
+from leyden.journal.records import FundingDisconnected, ProvenStale
 from leyden.manager import chain
 from leyden.manager import events as ev
 from leyden.manager.closes import spend_of
@@ -95,6 +95,26 @@ def test_a_commitment_is_published_again_behind_the_records_that_wait() -> None:
     assert published(stage) == before
     stage.act()
     assert published(stage) == before + 1
+
+
+def test_a_copy_that_proves_old_meanwhile_publishes_nothing_again() -> None:
+    """The close waits for its records, and one of them says that the peer is ahead of this store."""
+    stage = with_htlc()
+    force_close(stage)
+    stage.act()
+    stage.world.chain.pool.clear()
+    before = published(stage)
+    slot = stage.slot("alice", "bob")
+
+    def start(m: Manager) -> None:
+        m.learn(slot, FundingDisconnected(1))
+        chain.rebroadcast(m)
+        m.learn(slot, ProvenStale(0))
+
+    stage["alice"].run(start)
+    stage.act()
+    assert published(stage) == before
+    assert not stage.m("alice").faults
 
 
 def test_both_ends_say_how_it_was_closed() -> None:

@@ -132,8 +132,14 @@ def rebroadcast(m: Manager) -> None:
         if core.close_agreed is not None:
             _when_durable(m, slot, Broadcast(core.close_agreed.transaction, "cooperative close"))
         elif core.closing is not None and not core.stale:
-            m.outbox.when_durable(slot.tail, partial(m.publish_commitment, m, slot))
+            m.outbox.when_durable(slot.tail, partial(_close_again, m, slot))
 
 
 def _when_durable(m: Manager, slot: Slot, broadcast: Broadcast) -> None:
     m.outbox.when_durable(slot.tail, lambda: m.actions.append(broadcast))
+
+
+def _close_again(m: Manager, slot: Slot) -> None:
+    """One of the records that this waited for may have proven the copy old (DESIGN section 6, "Restored stores")."""
+    if not slot.state.core.stale:
+        m.publish_commitment(m, slot)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,27 @@ def test_a_violation_is_shown_and_everything_is_kept(
     assert (kept / "alice" / "leyden.log").exists()
     assert (kept / "carol" / "journals.sqlite").exists()
     assert psutil.Process().children(recursive=True) == []
+
+
+def test_interrupted_run_leaves_nothing_behind(folder: Path) -> None:
+    """Two hundred rounds take minutes: many of them end by Ctrl-C, in the middle of a load."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "leyden.demo.kills", "--rounds", "1000"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+        start_new_session=True,
+    )
+    children: list[psutil.Process] = []
+    while len(children) < 4:
+        children = psutil.Process(run.pid).children(recursive=True)
+    run.send_signal(signal.SIGINT)
+    out, _ = run.communicate(timeout=SECONDS_MAX)
+    assert run.returncode == 130
+    assert out.splitlines()[-1].startswith("Interrupted")
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []
+    assert list(folder.iterdir()) == []
 
 
 def test_rounds_are_cut_into_worlds_with_each_delay_in_turn() -> None:
