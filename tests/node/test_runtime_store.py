@@ -261,3 +261,18 @@ def test_snapshot_with_payments_in_flight(monkeypatch: pytest.MonkeyPatch) -> No
     stage["carol"].run(lambda _m: None)
     stage.check()
     assert stage.failure("alice")[2] == 1, "the failing hop is read with the stored path"
+
+
+@pytest.mark.parametrize(
+    ("error", "stops"), [(StorageFenced("taken over"), True), (StorageBroken("lost"), True), (FULL, False)]
+)
+def test_store_that_is_lost_at_a_snapshot_stops_the_node(error: StorageFailed, stops: bool) -> None:
+    """Who is fenced stops at once, also if it has nothing else to write: an idle zombie keeps the peers' connections."""
+    stage = Stage(topologies.direct())
+    alice = stage["alice"]
+    alice.runtime.snapshot("node")
+    alice.disk.refuse(error)
+    stage.world.settle()
+    assert (alice.runtime.broken is not None) == stops
+    assert (not alice.runtime.connections) == stops
+    expect_reports(stage)

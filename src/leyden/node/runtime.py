@@ -451,6 +451,9 @@ class Runtime:
             if error is None:
                 # Younger rows are still in the tail; writing one twice is writing it once.
                 del penalty[:written]
+            elif isinstance(error, StorageBroken) and self.broken is None:
+                # Fenced, or lost: it may be the only write for long, and no message must go out behind it.
+                self._break(error)
 
         self._snapshot_bytes[journal] = len(state)
         self._tail_bytes[journal] = 0
