@@ -267,7 +267,7 @@ def test_snapshot_with_payments_in_flight(monkeypatch: pytest.MonkeyPatch) -> No
     ("error", "stops"), [(StorageFenced("taken over"), True), (StorageBroken("lost"), True), (FULL, False)]
 )
 def test_store_that_is_lost_at_a_snapshot_stops_the_node(error: StorageFailed, stops: bool) -> None:
-    """Who is fenced stops at once, also if it has nothing else to write: an idle zombie keeps the peers' connections."""
+    """Who is fenced stops at once, also with nothing else to write: an idle zombie keeps the connections."""
     stage = Stage(topologies.direct())
     alice = stage["alice"]
     alice.runtime.snapshot("node")
