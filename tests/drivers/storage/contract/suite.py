@@ -88,10 +88,10 @@ class StoreContract:
     async def test_store_keeps(self, maker: store_contract.StoreMaker, rule: store_contract.Rule) -> None:
         """See the rule's own sentence."""
         if rule.name in self.left_out:
-            return
-        tried = True
+            pytest.skip(self.left_out[rule.name])
         try:
             await store_contract.run_rule(rule, maker)
-        except store_contract.NotTried:
-            tried = False
-        assert tried == (rule.name not in self.not_tried)
+        except store_contract.NotTried as reason:
+            assert rule.name in self.not_tried
+            pytest.skip(str(reason))
+        assert rule.name not in self.not_tried, "it can be tried now: take it out of the list"
