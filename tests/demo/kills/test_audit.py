@@ -11,7 +11,7 @@ import pytest
 
 from leyden.api.client import async_control
 from leyden.demo.kills import audit
-from leyden.demo.kills.audit import Look, Start
+from leyden.demo.kills.audit import Chain, Look, Start
 from leyden.demo.kills.listener import Listener, Told
 from leyden.demo.kills.load import Wish
 from leyden.node.views import Balance, ChannelView, EventView, ForwardingPolicyView, NodeInfo, PaymentView
@@ -63,11 +63,11 @@ class Scene(msgspec.Struct):
     looks: dict[str, Look]
     wishes: list[Wish]
     listeners: dict[str, Listener]
-    pool: list[str]
+    chain: Chain
 
     def wrong(self) -> list[str]:
         """What the audit says."""
-        return audit.violations(self.start, self.looks, self.wishes, self.listeners, self.pool)
+        return audit.violations(self.start, self.looks, self.wishes, self.listeners, self.chain)
 
     def change(self, name: str, **changes: Any) -> None:
         """Let a node say something else."""
@@ -110,7 +110,7 @@ def scene() -> Scene:
     listeners["carol"].claims[HASH] = [events["carol"].event_id]
     listeners["bob"].fees_earned_msat = FEE_MSAT
     start = Start({name: HALF_MSAT * audit.ENDS[name] for name in looks}, dict.fromkeys(looks, 0))
-    made = Scene(start, looks, [wish, unknown], listeners, [])
+    made = Scene(start, looks, [wish, unknown], listeners, Chain(0, []))
     made.change("alice", payments=[payment(wish.payment_id, "outbound", fee_msat=FEE_MSAT)])
     made.change("carol", payments=[payment(32 * "cc", "inbound")])
     return made
@@ -188,11 +188,12 @@ def received_twice(made: Scene) -> None:
 
 FAULTS: dict[str, tuple[Fault, str]] = {
     "heard something wrong": (heard("bob", wrong=["bob tells nonsense"]), "bob tells nonsense"),
-    "published": (lambda made: made.pool.append("f00d"), "f00d was published"),
+    "published": (lambda made: made.chain.pool.append("f00d"), "f00d was published"),
     "alarm": (of_info(alarms=["a fault"]), "bob has an alarm: a fault"),
     "store": (of_info(store_ok=False, store_status="disk full"), "not well:  disk full"),
     "chain": (of_info(chain_ok=False, chain_status="away"), "not well: away"),
     "not in sync": (of_info(is_synced=False), "not well"),
+    "behind": (of_info(block_height=-1), "bob is at block -1, the chain at 0"),
     "HTLC left": (of_info(htlcs_pending=1), "1 HTLCs left"),
     "money coming": (of_balance(in_flight_inbound_msat=1), "HTLCs left"),
     "money going": (of_balance(in_flight_outbound_msat=1), "HTLCs left"),

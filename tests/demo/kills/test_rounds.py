@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from leyden.demo.kills.rounds import HAPPENINGS_MAX, ROLES, Violation, plan
+from leyden.demo.kills.rounds import BLOCKS, HAPPENINGS_MAX, ROLES, Violation, plan
 
 
 def test_roles_come_in_turn_whichever_way_the_payments_go() -> None:
@@ -25,6 +25,7 @@ def test_moments_are_spread() -> None:
     moments = sorted(one.after_happenings for one in plans)
     assert moments[0] < 5
     assert moments[-1] > HAPPENINGS_MAX * 0.9
+    assert {one.block for one in plans} == {*BLOCKS}
     again = [one.again_seconds for one in plans if one.again_seconds is not None]
     assert 20 < len(again) < 80
     assert min(again) < 0.1

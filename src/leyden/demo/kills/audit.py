@@ -25,6 +25,13 @@ class Look(msgspec.Struct, frozen=True):
     events: list[EventView]
 
 
+class Chain(msgspec.Struct, frozen=True):
+    """What the chain service says. pool: txids that wait for a block."""
+
+    height: int
+    pool: list[str]
+
+
 class Start(msgspec.Struct, frozen=True):
     """What each node had before the first round. lightning_msat, confirmed_sat: by name."""
 
@@ -49,18 +56,16 @@ def violations(
     looks: Mapping[str, Look],
     wishes: list[Wish],
     listeners: Mapping[str, Listener],
-    pool: list[str],
+    chain: Chain,
 ) -> list[str]:
-    """Return everything that is wrong, in sentences.
-
-    Args:
-        wishes: of all rounds so far. pool: txids that wait for a block; there must be none.
-    """
+    """Return everything that is wrong, in sentences. wishes: of all rounds so far."""
     wrong = [sentence for listener in listeners.values() for sentence in listener.wrong]
-    wrong += [f"{txid} was published, and nobody asked for it" for txid in pool]
+    wrong += [f"{txid} was published, and nobody asked for it" for txid in chain.pool]
     for name, look in looks.items():
         wrong += _node(name, look)
         wrong += _events(name, look, listeners[name])
+        if look.info.block_height != chain.height:
+            wrong.append(f"{name} is at block {look.info.block_height}, the chain at {chain.height}")
         if look.balance.confirmed_sat != start.confirmed_sat[name]:
             wrong.append(f"{name} has {look.balance.confirmed_sat} sat on chain, not {start.confirmed_sat[name]}")
     wrong += _ends_agree(looks)

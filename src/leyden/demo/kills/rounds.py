@@ -14,13 +14,15 @@ from leyden.api.errors import NodeFault
 from leyden.base.errors import CommandRejected, DriverError
 from leyden.demo.errors import DemoFailed
 from leyden.demo.kills import audit, load
-from leyden.demo.kills.audit import Look, Start
+from leyden.demo.kills.audit import Chain, Look, Start
 from leyden.demo.kills.listener import AWAY_SECONDS, Listener
 from leyden.demo.kills.load import Wish
-from leyden.demo.world import World
+from leyden.demo.world import MINER_ADDRESS, World
 from leyden.node.views import ChannelView
 
 Role: TypeAlias = Literal["sender", "forwarder", "receiver", "two at once"]
+Block: TypeAlias = Literal["none", "before the kill", "while away"]
+BLOCKS: Final[tuple[Block, ...]] = ("none", "before the kill", "while away")
 ROLES: Final[tuple[Role, ...]] = ("sender", "forwarder", "receiver", "two at once")
 
 CAPACITY_SAT: Final = 4_000_000
@@ -44,13 +46,17 @@ AUDIT_PAUSE_SECONDS: Final = 0.2
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Whom a round kills, and when: after so many happenings and so many seconds more, and again while it starts."""
+    """Whom a round kills, and when: after so many happenings and so many seconds more, and again while it starts.
+
+    block: when one is mined; whoever is away then finds it at its next start.
+    """
 
     role: Role
     victims: tuple[str, ...]
     after_happenings: int
     after_seconds: float
     again_seconds: float | None
+    block: Block
 
 
 def plan(seed: str, number: int) -> Plan:
@@ -66,6 +72,7 @@ def plan(seed: str, number: int) -> Plan:
         0 if at_once else chance.randrange(HAPPENINGS_MAX),
         chance.random() * (AT_ONCE_SECONDS_MAX if at_once else LATER_SECONDS_MAX),
         chance.random() * KILL_AGAIN_SECONDS_MAX if chance.random() < KILL_AGAIN_SHARE else None,
+        chance.choice(BLOCKS),
     )
 
 
@@ -208,13 +215,20 @@ class Rounds:
             await asyncio.sleep(0.002)
         await asyncio.sleep(todo.after_seconds)
         in_flight = len([wish for wish in self._round_wishes if wish.asks and not self._outcome(wish)])
+        if todo.block == "before the kill":
+            await self._mine()
         await asyncio.gather(*[self._end(name) for name in todo.victims])
+        if todo.block == "while away":
+            await self._mine()
         if todo.again_seconds is not None:
             first = todo.victims[0]
             await self.world.node(first).child.start()
             await asyncio.sleep(todo.again_seconds)
             await self._end(first)
         return in_flight, await asyncio.gather(*[self._begin(name) for name in todo.victims])
+
+    async def _mine(self) -> None:
+        await self.world.processes.rpc("generatetoaddress", 1, MINER_ADDRESS)
 
     def _has_ended(self) -> bool:
         return all(self._outcome(wish) for wish in self._round_wishes)
@@ -333,8 +347,9 @@ class Rounds:
         return looks
 
     async def _wrong(self) -> list[str]:
-        pool = cast("list[str]", await self.world.processes.rpc("getrawmempool"))
-        return audit.violations(self._start, await self._look(), self.wishes, self.listeners, pool)
+        rpc = self.world.processes.rpc
+        chain = Chain(cast("int", await rpc("getblockcount")), cast("list[str]", await rpc("getrawmempool")))
+        return audit.violations(self._start, await self._look(), self.wishes, self.listeners, chain)
 
     async def _audit(self, number: int) -> None:
         """Look at everything. A moment is left to events that are under way to their listener, no longer."""
