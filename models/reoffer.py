@@ -1,7 +1,7 @@
 """One inbound HTLC and two channels that could carry it on: Y, whose peer comes and goes, and Z. No crash is needed.
 
 An add that nobody signed is dropped at a disconnection, and its source returns to the manager. A signature that
-provably never left may be taken back by a `Withdrawn` record (not built yet). Bounds: two signatures in Y, one in Z,
+provably never left may be taken back by a `Withdrawn` record. Bounds: two signatures in Y, one in Z,
 two connections of Y, two crashes, every kept prefix of both journals.
 """
 

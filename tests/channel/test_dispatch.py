@@ -26,6 +26,7 @@ from leyden.channel.inputs import (
     SetPolicy,
     Show,
     StartShutdown,
+    Withdraw,
 )
 from leyden.channel.session import FeerateQueued
 from leyden.channel.states import ChannelState
@@ -105,6 +106,7 @@ def own_inputs() -> list[Any]:
         QueueAdd(pending_add(9)),
         DecideHtlcs([], [], []),
         ReleaseClaim(b"c" * 32),
+        Withdraw(1),
         Show(HtlcsShown(b"x" * 32, [], b"h" * 32, b"s" * 32, "invoice", 1, 480, b"", [])),
         Commit(),
         ChangeFeerate(2_000),
@@ -229,6 +231,10 @@ def wants() -> list[Any]:
     receiving = ready_pair()
     receiving.offer(0, pending_add(1))
     got += [one for message in receiving.sent(0) for one in told((receiving.b, message))]
+    withdrawing = ready_pair()
+    withdrawing.offer(0, pending_add(1))
+    withdrawing.disconnect()
+    got += told((withdrawing.a, Withdraw(1)))
     both = born_pair(accept={"minimum_depth": 0})
     both.give(0, BecomeReady(5))
     both.give(1, both.sent(0)[0])

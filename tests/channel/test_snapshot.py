@@ -8,14 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leyden.base.errors import DecodeError
+from leyden.channel.core import WithdrawnCommitment, WithdrawnHtlc
 from leyden.channel.fold import fold
 from leyden.channel.inputs import ChangeFeerate, Commit, DecideHtlcs, Learn, QueueAdd, StartShutdown
 from leyden.channel.snapshot import SNAPSHOT_VERSION, ChannelSnapshot, core_of, decode_core, encode_core, snapshot_of
 from leyden.journal.records import (
     Acknowledged,
+    AddedHtlc,
     CloseAgreed,
     Closing,
     FundingSpent,
+    HtlcSource,
     HtlcsShown,
     PeerPolicy,
     ShutdownReceived,
@@ -84,7 +87,7 @@ def test_a_snapshot_holds_every_durable_field_and_no_volatile_one() -> None:
     assert unset <= {
         "events", "forward_events", "policy_timestamp", "local_shutdown_script", "remote_shutdown_script",
         "closing_feerate_per_kw", "own_acked", "peer_signed", "remote_prior", "remote_prior_point",
-        "revocation_is_last",
+        "revocation_is_last", "withdrawn",
     }  # fmt: skip
 
 
@@ -115,6 +118,9 @@ def full_core() -> Pair:
         FundingSpent(b"spending transaction", 300, b"b" * 32),
     ):
         fold(core, record)
+    htlcs = [WithdrawnHtlc(True, 5, 1_000, b"h" * 32, 500), WithdrawnHtlc(False, 6, 1_001, b"i" * 32, 501)]
+    add = AddedHtlc(5, 1_000, b"h" * 32, 500, b"onion", HtlcSource(b"o" * 32, 1, forwarded=True), 3)
+    core.withdrawn = [WithdrawnCommitment(core.remote.number + 1, b"p" * 33, 1_500, 7, 8, htlcs, [add])]
     return pair
 
 
@@ -124,6 +130,15 @@ def test_golden_snapshot_decodes_to_the_same_and_encodes_to_the_same_bytes() -> 
     core = decode_core(encoded)
     assert golden.readable(snapshot_of(core)) == fields
     assert encode_core(core) == encoded
+
+
+def test_a_snapshot_without_a_field_that_was_added_later_is_read() -> None:
+    """Fields are added at the end with a default: what was written before keeps its meaning."""
+    encoded = encode_core(full_core().a.core)
+    fields = msgspec.msgpack.decode(encoded[1:])
+    older = decode_core(encoded[:1] + msgspec.msgpack.encode(fields[:-1]))
+    assert older.withdrawn == []
+    assert snapshot_of(older) == msgspec.structs.replace(snapshot_of(decode_core(encoded)), withdrawn=[])
 
 
 def test_newer_and_damaged_snapshots_are_refused() -> None:

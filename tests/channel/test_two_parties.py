@@ -70,6 +70,11 @@ class TwoParties(RuleBasedStateMachine):
         """The connection breaks with all that is on it."""
         self.world.disconnect()
 
+    @rule(who=sides)
+    def withdraw(self, who: int) -> None:
+        """The connection breaks before a signature has left, which is taken back."""
+        self.world.withdraw(who)
+
     @precondition(lambda self: not any(party.session.connected for party in self.pair.parties))
     @rule()
     def connect(self) -> None:

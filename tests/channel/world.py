@@ -8,9 +8,10 @@ from typing import Any
 
 from leyden.channel import effects as fx
 from leyden.channel import limits
-from leyden.channel.inputs import DecideHtlcs, Disconnected, Learn, PendingAdd, QueueAdd, StartShutdown
+from leyden.channel.inputs import DecideHtlcs, Disconnected, Learn, PendingAdd, QueueAdd, StartShutdown, Withdraw
 from leyden.channel.states import Normal, ShuttingDown
 from leyden.journal.records import Acknowledged
+from leyden.wire.messages import CommitmentSigned
 from tests.channel.pair import Pair, failure, fulfil, pending_add
 from tests.channel.play import Crash, Party
 
@@ -136,6 +137,19 @@ class World:
             self.guarded(who, self.pair.give, who, Disconnected())
             self.wishes[who].to_offer = []
         self.pair.disconnect()
+
+    def withdraw(self, who: int) -> bool:
+        """Lose the connection with a side's signature on it, which then counts as never sent, and take that back.
+
+        Returns whether there was one.
+        """
+        number = self.pair.parties[who].core.remote.number
+        unsent = [message for message in self.pair.sent(who) if type(message) is CommitmentSigned]
+        self.disconnect()
+        before = self.crashes
+        if unsent and self.pair.parties[who].core.remote.number == number:
+            self.guarded(who, self.pair.give, who, Withdraw(number))
+        return self.crashes == before and self.pair.parties[who].core.remote.number < number
 
     def end_of_pass(self, who: int) -> None:
         """Tell the channel what its owner wants, then let it sign."""

@@ -34,6 +34,7 @@ from leyden.journal.records import (
     ShutdownStarted,
     SideParameters,
     SpendDisconnected,
+    Withdrawn,
 )
 
 
@@ -139,4 +140,5 @@ SAMPLES: tuple[ChannelRecord, ...] = (
     PolicyChanged(POLICY, 1_700_000_001),
     ClaimAbandoned(run_of(0x8C, 32)),
     FundingAbandoned("the inputs were spent by another transaction"),
+    Withdrawn(13),
 )

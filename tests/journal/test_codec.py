@@ -39,7 +39,7 @@ def test_tags_are_unique_and_never_reused() -> None:
         6: "SentCommitment", 7: "ReceivedCommitment", 8: "ReceivedRevocation", 9: "HtlcsDecided", 10: "HtlcsShown",
         11: "Acknowledged", 12: "ShutdownStarted", 13: "ShutdownReceived", 14: "CloseAgreed", 15: "Closing",
         16: "FundingSpent", 17: "SpendDisconnected", 18: "ChannelClosed", 19: "ProvenStale", 20: "PeerPolicy",
-        21: "PolicyChanged", 22: "ClaimAbandoned", 23: "FundingAbandoned",
+        21: "PolicyChanged", 22: "ClaimAbandoned", 23: "FundingAbandoned", 24: "Withdrawn",
     }  # fmt: skip
     assert len(RECORD_KINDS) == len(get_args(ChannelRecord))
 

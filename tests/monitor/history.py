@@ -12,7 +12,9 @@ from leyden.channel.core import ChannelCore
 from leyden.channel.fold import fold
 from leyden.channel.snapshot import decode_core, encode_core
 from leyden.journal.codec import decode_record
+from leyden.journal.records import Withdrawn
 from leyden.monitor.classify import Spend, SpendKind, classify
+from leyden.monitor.commitments import first_unrevoked
 from leyden.monitor.recognise import OutputRole
 from leyden.monitor.revoked import RevokedCommitment
 from leyden.transactions.commitment import Commitment, OutputKind
@@ -101,17 +103,23 @@ class Journal:
 
 
 class Witness:
-    """Keeps every commitment of both sides that was ever valid, as one party sees it. remote, local: by number."""
+    """Keeps every commitment of both sides that was ever valid, as one party sees it. remote, local: by number.
+
+    withdrawn: those of the peer that were signed and taken back.
+    """
 
     def __init__(self, party: Party) -> None:
         self.party = party
         self.journal = Journal(party)
         self.remote: dict[int, Commitment] = {}
         self.local: dict[int, Commitment] = {}
+        self.withdrawn: list[Commitment] = []
         evolve, crash = party._evolve, party.crash
 
         def evolve_and_note(record: Any) -> None:
             evolve(record)
+            if isinstance(record, Withdrawn):
+                self.withdrawn.append(self.remote.pop(record.number))
             self.note()
 
         def crash_and_note(lost: int = 0) -> None:
@@ -119,6 +127,7 @@ class Witness:
             core = party.core
             self.remote = {number: one for number, one in self.remote.items() if number <= core.remote.number}
             self.local = {number: one for number, one in self.local.items() if number <= core.local.number}
+            del self.withdrawn[sum(isinstance(record, Withdrawn) for record in party.records) :]
             self.note()
 
         party._evolve, party.crash = evolve_and_note, crash_and_note  # type: ignore[method-assign]
@@ -160,15 +169,38 @@ class Witness:
             else:
                 assert spend.possible is not None
                 assert spend.possible.commitment == commitment
+        self._check_withdrawn(core)
         for number, commitment in self.local.items():
             spend = self.classify(commitment.transaction(), core)
             assert spend.number == number
             assert spend.kind is (SpendKind.LOCAL if number == core.local.number else SpendKind.LOCAL_REVOKED)
 
+    def _check_withdrawn(self, core: ChannelCore) -> None:
+        """Assert that what was taken back stays in view, until its number is revoked like any other."""
+        for commitment in self.withdrawn:
+            number = commitment.commitment_number
+            again = self.remote.get(number)
+            if again is not None and again.txid == commitment.txid:
+                continue  # the same was signed once more
+            spend = self.classify(commitment.transaction(), core)
+            if number < first_unrevoked(core):
+                assert spend.kind is SpendKind.REMOTE_REVOKED
+                check_revoked(spend.revoked, commitment)
+            else:
+                assert spend.kind is SpendKind.REMOTE_WITHDRAWN
+                assert spend.possible is not None
+                assert spend.possible.commitment == commitment
+                assert {htlc.key for htlc in spend.possible.htlcs} == {
+                    (not htlc.offered, htlc.htlc_id) for _index, htlc in commitment.htlcs
+                } | {htlc.key for htlc in spend.possible.trimmed()}
+
     def check_old_copy(self, records: int) -> None:
         """Assert that a state which lost all but the first `records` records knows what it does not know."""
         core = fold_journal(self.party.journal[:records])
+        twice = [commitment.commitment_number for commitment in self.withdrawn]
         for number, commitment in self.remote.items():
+            if number in twice:
+                continue  # the copy may know the other one of that number
             kind = self.classify(commitment.transaction(), core).kind
             assert (kind is SpendKind.REMOTE_UNKNOWN) == (number > core.remote.number)
         for number, commitment in self.local.items():

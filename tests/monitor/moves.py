@@ -28,6 +28,7 @@ moves = st.one_of(
     st.tuples(st.just("compact"), sides, st.sampled_from([1, 1, 2])),
     st.tuples(st.just("feerate"), st.sampled_from([253, 1_000, 2_500, 6_000])),
     st.tuples(st.just("crash"), sides, st.sampled_from([0, 1])),
+    st.tuples(st.just("withdraw"), sides),
     st.tuples(st.just("rest")),
 )
 histories = st.lists(moves, min_size=50, max_size=120)
@@ -95,6 +96,10 @@ class Life:
         self.world.lost = lost
         party = self.pair.parties[who]
         party.crash_at = len(party.journal) + 1
+
+    def withdraw(self, who: int) -> None:
+        """A signature that has not left is taken back."""
+        self.world.withdraw(who)
 
     def rest(self) -> None:
         """All that can be done now is done, over a new connection if there is none."""

@@ -12,7 +12,7 @@ from leyden.channel.build import closing_parameters
 from leyden.channel.inputs import StartShutdown
 from leyden.monitor.balances import OnchainKind, onchain_balance, possible_balance
 from leyden.monitor.classify import SpendKind, classify
-from leyden.monitor.commitments import possible_commitments
+from leyden.monitor.commitments import CommitmentSource, possible_commitments
 from leyden.monitor.recognise import OutputRole
 from leyden.monitor.revoked import revoked_keys
 from leyden.transactions.closing import build_closing
@@ -29,9 +29,19 @@ def check_balances(witness: Witness) -> None:
     """Every millisatoshi of ours in a commitment that may confirm is in an output, lost or paid as a fee."""
     core = witness.journal.load()
     points = witness.party.signer.per_commitment_point
-    views = [core.local, core.remote, core.remote_prior]
-    for possible, view in zip(possible_commitments(core, witness.keys, points), views, strict=False):
-        assert view is not None
+    views = {
+        CommitmentSource.LOCAL: core.local,
+        CommitmentSource.REMOTE: core.remote,
+        CommitmentSource.REMOTE_PRIOR: core.remote_prior,
+    }
+    everything = possible_commitments(core, witness.keys, points)
+    taken_back = [one.number for one in everything if one.source is CommitmentSource.REMOTE_WITHDRAWN]
+    assert taken_back == [one.number for one in core.withdrawn]
+    for possible in everything:
+        view = views.get(possible.source)
+        if view is None:
+            assert possible.source is CommitmentSource.REMOTE_WITHDRAWN
+            continue
         balance = possible_balance(core, witness.keys, possible, None)
         here_sat = balance.sum_sat(OnchainKind.BALANCE, OnchainKind.HTLC_REFUND)
         assert (here_sat + balance.fee_sat) * 1000 + balance.lost_msat == view.local_msat + view.offered_msat

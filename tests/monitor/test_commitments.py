@@ -53,7 +53,7 @@ def test_while_a_signature_is_under_way_htlcs_are_in_one_and_not_in_another() ->
     pair.offered(0, pending_add(1))
     pair.offer(0, pending_add(2))  # signed by us alone
     found = possible(pair)
-    local, remote, prior = (found[source] for source in CommitmentSource)
+    local, remote, prior = found.values()
     assert [keys_of(one) for one in (local, remote, prior)] == [[(OURS, 0)], [(OURS, 0), (OURS, 1)], [(OURS, 0)]]
     assert prior.number == remote.number - 1
     everything = (local, remote, prior)
@@ -64,7 +64,7 @@ def test_while_a_signature_is_under_way_htlcs_are_in_one_and_not_in_another() ->
     pair.deliver(1)
     found = possible(pair)
     # The peer failed it on ours, and we have signed that for the peer's; its prior one has the HTLC still.
-    assert [keys_of(found[source]) for source in CommitmentSource] == [[(OURS, 1)], [(OURS, 1)], [(OURS, 0), (OURS, 1)]]
+    assert [keys_of(one) for one in found.values()] == [[(OURS, 1)], [(OURS, 1)], [(OURS, 0), (OURS, 1)]]
     missing = without_output(found[CommitmentSource.LOCAL], tuple(found.values()))
     assert [htlc.key for htlc in missing] == [(OURS, 0)]
 

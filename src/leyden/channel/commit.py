@@ -9,14 +9,14 @@ import msgspec
 from leyden.base.transition import Decision
 from leyden.channel import limits
 from leyden.channel.core import ChannelCore
-from leyden.channel.effects import AddRefused, Effect, SendCommitmentSigned, SendMessage
+from leyden.channel.effects import AddRefused, AddsWithdrawn, Effect, SendCommitmentSigned, SendMessage
 from leyden.channel.env import ChannelEnv
 from leyden.channel.htlc import InboundHtlc, outbound_htlc
-from leyden.channel.inputs import Commit
+from leyden.channel.inputs import Commit, Withdraw
 from leyden.channel.session import QueueTaken
 from leyden.channel.states import NOTHING, ChannelDecision, LiveState
 from leyden.channel.view import CommitmentView
-from leyden.journal.records import AddedHtlc, SentCommitment
+from leyden.journal.records import AddedHtlc, SentCommitment, Withdrawn
 from leyden.transactions import fees
 from leyden.wire.messages import (
     UpdateAddHtlc,
@@ -122,6 +122,18 @@ def _take_adds(state: LiveState, batch: _Batch, env: ChannelEnv) -> None:
         batch.view.add(outbound_htlc(add, number))
         batch.adds.append(add)
         batch.messages.append(SendMessage(add_message(core.opened.channel_id, add)))
+
+
+def on_withdraw(state: LiveState, event: Withdraw, _env: ChannelEnv) -> ChannelDecision:
+    """Take a signature back that provably never left: its HTLCs are free once that is durable (invariant P18).
+
+    Only HTLCs that we offer are worth it; what else it carries is promised again at the next connection anyway.
+    """
+    core = state.core
+    adds = tuple([htlc.add for htlc in core.own_signed.adds])
+    if state.session.connected or not adds or core.remote.number != event.number:
+        return NOTHING
+    return Decision((Withdrawn(event.number),), (), (AddsWithdrawn(adds),))
 
 
 def waits_for_ever(core: ChannelCore, amount_msat: int) -> bool:

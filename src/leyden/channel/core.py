@@ -15,6 +15,7 @@ from leyden.channel.htlc import Changes, InboundHtlc, OutboundHtlc
 from leyden.channel.view import CommitmentView
 from leyden.crypto.shachain import Shachain
 from leyden.journal.records import (
+    AddedHtlc,
     ChannelOpened,
     Claim,
     CloseAgreed,
@@ -49,6 +50,32 @@ class ForwardEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     outbound_channel_id: bytes
     outbound_htlc_id: int
     outbound_amount_msat: int
+
+
+class WithdrawnHtlc(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An HTLC of a withdrawn commitment. offered: by us."""
+
+    offered: bool
+    htlc_id: int
+    amount_msat: int
+    payment_hash: bytes
+    cltv_expiry: int
+
+
+class WithdrawnCommitment(msgspec.Struct, frozen=True, array_like=True):
+    """A commitment of the peer that we signed and took back. Nobody should have the signature; until it is revoked it
+    stays in view all the same. point: the peer's, 33 bytes. local_msat, remote_msat: balances before fees.
+
+    adds: HTLCs that were in no earlier commitment; their ids were given again.
+    """
+
+    number: int
+    point: bytes
+    feerate_per_kw: int
+    local_msat: int
+    remote_msat: int
+    htlcs: list[WithdrawnHtlc]
+    adds: list[AddedHtlc]
 
 
 class ChannelCore(msgspec.Struct):
@@ -104,6 +131,7 @@ class ChannelCore(msgspec.Struct):
     closed_height: int = 0
     abandoned: str = ""
     penalty_rows: list[bytes] = []
+    withdrawn: list[WithdrawnCommitment] = []
 
     @property
     def awaiting_revocation(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from leyden.base.transition import Decision
 from leyden.channel import closing, negotiating, normal, ready, receive, reestablish, shutdown
-from leyden.channel.commit import on_commit
+from leyden.channel.commit import on_commit, on_withdraw
 from leyden.channel.effects import SendChannelUpdate
 from leyden.channel.env import ChannelEnv
 from leyden.channel.fold import fold
@@ -24,6 +24,7 @@ from leyden.channel.inputs import (
     SetPolicy,
     Show,
     StartShutdown,
+    Withdraw,
 )
 from leyden.channel.session import Fact, apply_fact
 from leyden.channel.states import (
@@ -80,6 +81,7 @@ _EVERYWHERE: dict[type, Handler] = {
     QueueAdd: normal.refuse_add,
     DecideHtlcs: normal.on_decide_htlcs,
     ReleaseClaim: _ignore,
+    Withdraw: _ignore,
     Show: _ignore,
     ChangeFeerate: _ignore,
     BecomeReady: _ignore,
@@ -108,6 +110,7 @@ _UPDATES: dict[type, Handler] = {
     CommitmentSigned: normal.on_commitment_signed,
     RevokeAndAck: normal.on_revoke_and_ack,
     Commit: on_commit,
+    Withdraw: on_withdraw,
     ReleaseClaim: normal.on_release_claim,
     Show: normal.on_show,
     ChangeFeerate: normal.on_change_feerate,

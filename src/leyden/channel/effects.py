@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from leyden.channel.inputs import PendingAdd
-from leyden.journal.records import RemovedHtlc
+from leyden.journal.records import AddedHtlc, RemovedHtlc
 
 
 class SendMessage(msgspec.Struct, frozen=True, gc=False):
@@ -73,6 +73,12 @@ class AddRefused(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class AddsWithdrawn(msgspec.Struct, frozen=True, gc=False):
+    """The signature that offered these HTLCs is taken back: whoever owns their sources may offer them elsewhere."""
+
+    adds: tuple[AddedHtlc, ...]
+
+
 class PublishFunding(msgspec.Struct, frozen=True, gc=False):
     """Broadcast the funding transaction."""
 
@@ -121,6 +127,7 @@ Effect: TypeAlias = (
     | PreimageLearnt
     | OutcomesKnown
     | AddRefused
+    | AddsWithdrawn
     | PublishFunding
     | PublishClose
     | PublishCommitment

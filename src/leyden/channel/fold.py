@@ -6,7 +6,7 @@ Reads records and state, nothing else. Folding a record costs what the record ch
 from collections.abc import Callable
 from typing import Any
 
-from leyden.channel.core import ChannelCore, ForwardEvent, Outcome
+from leyden.channel.core import ChannelCore, ForwardEvent, Outcome, WithdrawnCommitment, WithdrawnHtlc
 from leyden.channel.htlc import Changes, InboundHtlc, OutboundHtlc, inbound_htlc, outbound_htlc
 from leyden.crypto.shachain import index_of_commitment
 from leyden.journal import penalty
@@ -36,6 +36,7 @@ from leyden.journal.records import (
     ShutdownReceived,
     ShutdownStarted,
     SpendDisconnected,
+    Withdrawn,
 )
 
 
@@ -97,6 +98,49 @@ def _feerate_moves_dust(core: ChannelCore) -> bool:
     return not core.opened.anchors
 
 
+def _withdrawn(core: ChannelCore, record: Withdrawn) -> None:
+    """Undo `_sent_commitment`, also under commitments of the peer that came since."""
+    assert core.remote_prior is not None, "only an unrevoked commitment is taken back"
+    assert record.number == core.remote.number, "only the latest commitment is taken back"
+    signed = core.own_signed
+    _keep_in_view(core)
+    core.remote = core.remote_prior
+    core.remote_prior = None
+    # The point of the number that is free again is still the next one.
+    core.remote_point = core.remote_prior_point
+    core.remote_prior_point = b""
+    for added in signed.adds:
+        del core.outbound[added.add.htlc_id]
+    # The peer has never heard of these ids, and the next HTLC that it hears of must have the first of them.
+    core.next_outbound_id -= len(signed.adds)
+    for removed, _fulfilled in signed.removals:
+        assert type(removed) is InboundHtlc
+        removed.removing = False
+    core.own_signed = Changes()
+    for peer_add in core.peer_signed.adds:
+        peer_add.first_remote_number = 0
+    core.peer_signed.extend(core.peer_local)
+    core.peer_local = core.peer_signed
+    core.peer_signed = Changes()
+
+
+def _keep_in_view(core: ChannelCore) -> None:
+    """Keep the commitment that is taken back, and, for the day when its number is revoked, a row of each HTLC."""
+    view = core.remote
+    htlcs = [
+        WithdrawnHtlc(bool(key & 1), one.htlc_id, one.amount_msat, one.payment_hash, one.cltv_expiry)
+        for key, one in view.htlcs.items()
+    ]
+    for one in htlcs:
+        row = penalty.encode_row(one.payment_hash, one.cltv_expiry, one.offered, view.number, view.number)
+        core.penalty_rows.append(row)
+    adds = [htlc.add for htlc in core.own_signed.adds]
+    kept = WithdrawnCommitment(
+        view.number, core.remote_point, view.feerate_per_kw, view.local_msat, view.remote_msat, htlcs, adds
+    )
+    core.withdrawn = [*core.withdrawn, kept]
+
+
 def _received_commitment(core: ChannelCore, record: ReceivedCommitment) -> None:
     assert record.number == core.local.number + 1, "commitment numbers have no gaps"
     changes = received_changes(core, record.adds, record.removals, record.feerate_per_kw)
@@ -139,6 +183,8 @@ def _received_revocation(core: ChannelCore, record: ReceivedRevocation) -> None:
     assert record.number == core.remote_prior.number, "commitments are revoked in order"
     core.secrets = core.secrets.insert(index_of_commitment(record.number), record.per_commitment_secret)
     core.remote_next_point = record.next_per_commitment_point
+    if core.withdrawn:
+        core.withdrawn = [one for one in core.withdrawn if one.number > record.number]
     core.remote_prior = None
     core.remote_prior_point = b""
     core.own_acked.extend(core.own_signed)
@@ -351,4 +397,5 @@ _FOLDS: dict[type, Callable[[ChannelCore, Any], None]] = {
     PolicyChanged: _policy_changed,
     ClaimAbandoned: _claim_abandoned,
     FundingAbandoned: _funding_abandoned,
+    Withdrawn: _withdrawn,
 }

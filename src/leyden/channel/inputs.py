@@ -58,6 +58,12 @@ class Commit(msgspec.Struct, frozen=True, gc=False):
     """The pass over the peer's bytes is done: sign everything that is queued, if a signature may be sent."""
 
 
+class Withdraw(msgspec.Struct, frozen=True, gc=False):
+    """Our signature on the peer's commitment `number` was made in this life, has not left, and the peer stays away."""
+
+    number: int
+
+
 class ChangeFeerate(msgspec.Struct, frozen=True, gc=False):
     """The fee policy wants this feerate on the commitments (opener only)."""
 
@@ -116,6 +122,7 @@ Command: TypeAlias = (
     QueueAdd
     | DecideHtlcs
     | ReleaseClaim
+    | Withdraw
     | Show
     | Commit
     | ChangeFeerate

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from leyden.base.errors import DecodeError
-from leyden.channel.core import ChannelCore, ForwardEvent, Outcome, new_core
+from leyden.channel.core import ChannelCore, ForwardEvent, Outcome, WithdrawnCommitment, new_core
 from leyden.channel.htlc import Changes, InboundHtlc, OutboundHtlc, inbound_htlc, outbound_htlc
 from leyden.channel.view import CommitmentView
 from leyden.crypto.shachain import Shachain
@@ -110,6 +110,7 @@ class ChannelSnapshot(msgspec.Struct, frozen=True, array_like=True, tag=1):
     stale: bool
     closed_height: int
     abandoned: str
+    withdrawn: list[WithdrawnCommitment] = []
 
 
 _SAME = [
@@ -141,6 +142,7 @@ _SAME = [
     "stale",
     "closed_height",
     "abandoned",
+    "withdrawn",
 ]
 
 _encoder = msgspec.msgpack.Encoder()

@@ -360,6 +360,14 @@ class FundingAbandoned(msgspec.Struct, frozen=True, array_like=True, forbid_unkn
     reason: str
 
 
+class Withdrawn(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=24):
+    """Our signature on the peer's commitment `number` is taken back: it was made in this life and never reached the
+    transport (invariant P18). What its `SentCommitment` changed is undone; its HTLCs go elsewhere behind this record.
+    """
+
+    number: int
+
+
 ChannelRecord: TypeAlias = (
     ChannelOpened
     | FundingConfirmed
@@ -384,4 +392,5 @@ ChannelRecord: TypeAlias = (
     | PolicyChanged
     | ClaimAbandoned
     | FundingAbandoned
+    | Withdrawn
 )

@@ -7,7 +7,7 @@ from leyden.channel.build import local_commitment, remote_commitment
 from leyden.channel.inputs import ClosingSignature
 from leyden.channel.negotiating import closing_form
 from leyden.crypto.hashes import sha256d
-from leyden.manager import claiming, forwarding, handoff, receiving, sending
+from leyden.manager import claiming, forwarding, handoff, receiving, sending, withdrawing
 from leyden.manager.actions import Broadcast
 from leyden.manager.manager import REASON_LENGTH_MAX, EffectHandler, Manager
 from leyden.manager.state import Slot
@@ -38,7 +38,7 @@ def _send_commitment_signed(m: Manager, slot: Slot, _effect: fx.SendCommitmentSi
             return None
         return encode(CommitmentSigned(channel_id, answer.signature, answer.htlc_signatures))
 
-    m.outbox.send_signed(slot.peer, slot.tail, request, complete)
+    m.outbox.send_signed(slot.peer, slot.tail, request, complete, signs=True)
 
 
 def _send_revoke_and_ack(m: Manager, slot: Slot, effect: fx.SendRevokeAndAck) -> None:
@@ -155,6 +155,10 @@ def _add_refused(m: Manager, slot: Slot, effect: fx.AddRefused) -> None:
         sending.on_refused(m, slot, effect)
 
 
+def _adds_withdrawn(m: Manager, slot: Slot, effect: fx.AddsWithdrawn) -> None:
+    m.outbox.when_durable(slot.tail, lambda: withdrawing.return_sources(m, slot, effect.adds))
+
+
 def _preimage_learnt(m: Manager, slot: Slot, effect: fx.PreimageLearnt) -> None:
     handoff.on_preimage(m, slot, effect)
 
@@ -195,6 +199,7 @@ HANDLERS: dict[type, Any] = {
     fx.PreimageLearnt: _preimage_learnt,
     fx.OutcomesKnown: _outcomes_known,
     fx.AddRefused: _add_refused,
+    fx.AddsWithdrawn: _adds_withdrawn,
     fx.PublishFunding: _publish_funding,
     fx.PublishClose: _publish_close,
     fx.PublishCommitment: _publish_commitment,

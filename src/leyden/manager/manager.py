@@ -258,6 +258,7 @@ class Manager:
             self.guarded(slot, COMMIT)
             if slot.state.core.remote.number != before:
                 self.moved[slot.channel_id] = slot
+                slot.tail.unsent = slot.state.core.remote.number
                 self.on_signed(self, slot)
         return bool(self.dirty or self.verdicts)
 

@@ -25,6 +25,7 @@ class Tail(msgspec.Struct, gc=False):
     """The end of one journal: its name, how many records it holds, how many of them are durable, and what waits.
 
     given: what the store has and is not durable, in runs: the last position of each, and when it was given.
+    unsent: the peer's commitment that was signed in this life and whose signature has not left yet; 0: none.
     """
 
     journal: str
@@ -34,6 +35,7 @@ class Tail(msgspec.Struct, gc=False):
     waiting: deque[tuple[int, Release]] = msgspec.field(default_factory=deque)
     queued_bytes: int = 0
     given: list[tuple[int, int]] = []
+    unsent: int = 0
 
 
 class Waiting(msgspec.Struct, frozen=True, gc=False):
@@ -49,12 +51,13 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, gc=False):
-    """A message of one connection. `message` is empty while the signer has not answered."""
+    """A message of one connection. `message` is empty while the signer has not answered. signs: a commitment."""
 
     tail: Tail
     position: int
     message: bytes
     dropped: bool = False
+    signs: bool = False
 
 
 class Line(msgspec.Struct, gc=False):
@@ -236,12 +239,17 @@ class Outbox:
             line.ready.append(message)
             self._touched[peer] = line
 
-    def send_signed(self, peer: bytes, tail: Tail, request: Request, complete: Complete) -> None:
-        """Queue a message that the signer completes; later messages of the connection wait behind it."""
+    def send_signed(
+        self, peer: bytes, tail: Tail, request: Request, complete: Complete, *, signs: bool = False
+    ) -> None:
+        """Queue a message that the signer completes; later messages of the connection wait behind it.
+
+        signs: it is our signature on a commitment, which may be taken back while it has not left (invariant P18).
+        """
         line = self.lines.get(peer)
         if line is None:
             return
-        entry = Entry(tail, tail.position, b"")
+        entry = Entry(tail, tail.position, b"", signs=signs)
         line.entries.append(entry)
         self._waiting[peer] = line
         self._to_sign.append(Signing(request, entry, line, complete))
@@ -292,6 +300,8 @@ class Outbox:
             entries.popleft()
             if not entry.dropped:
                 ready.append(entry.message)
+                if entry.signs:
+                    entry.tail.unsent = 0
         if ready:
             self._touched[line.peer] = line
 

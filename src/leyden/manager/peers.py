@@ -116,6 +116,7 @@ def on_disconnected(m: Manager, node_id: bytes) -> None:
         opening.end(m, peer, pending, "the peer disconnected")
     for slot in m.channels_with(node_id):
         committed = slot.state.core.inbound
+        slot.away_since = m.now_seconds
         m.guarded(slot, Disconnected())
         slot.peeled = {htlc_id: one for htlc_id, one in slot.peeled.items() if htlc_id in committed}
 

@@ -115,7 +115,6 @@ def _is_open(m: Manager, slot: Slot, htlc: InboundHtlc) -> bool:
     return (
         htlc.committed
         and not htlc.decided()
-        and not htlc.handed_off
         and htlc.set_id not in slot.state.core.shown
         and (slot.channel_id, htlc_id) not in m.forwards
         and not _in_a_set(m, slot.channel_id, htlc_id)

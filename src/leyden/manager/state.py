@@ -46,6 +46,7 @@ class Slot(msgspec.Struct):
     """One channel: its state, the end of its journal, and what is known of its inbound onions.
 
     halted: why this channel does nothing more in this life (a bug of ours), else empty.
+    away_since: when the peer's last connection of this life ended, in seconds.
     heard: in this life the peer has said where it stands, and that proved nothing against us.
     acks: facts that may be forgotten, written with the channel's next record.
     """
@@ -56,6 +57,7 @@ class Slot(msgspec.Struct):
     peeled: dict[int, Peeled] = {}
     halted: str = ""
     heard: bool = False
+    away_since: int = 0
     ack_handed_off: list[tuple[int, bytes]] = []
     ack_outcomes: list[int] = []
     ack_claims: list[bytes] = []

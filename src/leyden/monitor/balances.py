@@ -14,7 +14,6 @@ import msgspec
 
 from leyden.channel.build import ChannelKeys
 from leyden.channel.core import ChannelCore
-from leyden.channel.view import CommitmentView
 from leyden.monitor.classify import Spend, SpendKind
 from leyden.monitor.commitments import CommitmentSource, KnownHtlc, PossibleCommitment
 from leyden.monitor.recognise import OutputRole
@@ -91,7 +90,7 @@ class OnchainBalance(msgspec.Struct, frozen=True):
 def onchain_balance(core: ChannelCore, keys: ChannelKeys, spend: Spend, height: int | None) -> OnchainBalance:
     """Return what `spend` leaves us. height: of the block that holds it, None while there is none."""
     match spend.kind:
-        case SpendKind.LOCAL | SpendKind.REMOTE | SpendKind.REMOTE_PRIOR:
+        case SpendKind.LOCAL | SpendKind.REMOTE | SpendKind.REMOTE_PRIOR | SpendKind.REMOTE_WITHDRAWN:
             assert spend.possible is not None, "classified by its txid"
             return possible_balance(core, keys, spend.possible, height)
         case SpendKind.REMOTE_REVOKED:
@@ -129,20 +128,13 @@ def possible_balance(
         value_sat = commitment.output_value_sat(index)
         deadline = _later(height, ANCHOR_CSV_BLOCKS)
         outputs.append(OnchainOutput(OnchainKind.ANCHOR, index, value_sat, height, deadline, None))
-    balance_msat = _view(core, possible.source).local_msat
+    balance_msat = possible.local_msat
     fee_sat = 0
     if core.opened.is_opener:
         cost_sat = commitment_cost_sat(commitment.feerate_per_kw, len(commitment.htlcs), anchors)
         fee_sat = min(cost_sat, balance_msat // 1000)
     lost_msat = balance_msat - (fee_sat + balance_sat) * 1000 + _lost_in_htlcs_msat(possible)
     return OnchainBalance(tuple(sorted(outputs, key=lambda output: output.output_index)), lost_msat, fee_sat)
-
-
-def _view(core: ChannelCore, source: CommitmentSource) -> CommitmentView:
-    if source is CommitmentSource.LOCAL:
-        return core.local
-    prior = core.remote_prior if source is CommitmentSource.REMOTE_PRIOR else None
-    return core.remote if prior is None else prior
 
 
 def _lost_in_htlcs_msat(possible: PossibleCommitment) -> int:

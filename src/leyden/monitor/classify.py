@@ -23,6 +23,7 @@ from leyden.monitor.commitments import (
     local_possible,
     remote_possible,
     remote_prior_possible,
+    withdrawn_possible,
 )
 from leyden.monitor.recognise import (
     CandidateHtlc,
@@ -42,7 +43,8 @@ class SpendKind(Enum):
 
     LOCAL_REVOKED: an old commitment of our own, published from an old copy of this node. LOCAL_FUTURE: one of our own
     that this state does not know yet, so that this state is the old copy. REMOTE_UNKNOWN: a commitment of the peer that
-    this state does not know: data were lost. OTHER: nothing that this state knows we signed.
+    this state does not know: data were lost. REMOTE_WITHDRAWN: one that we signed and took back. OTHER: nothing that
+    this state knows we signed.
     """
 
     MUTUAL_CLOSE = "mutual_close"
@@ -51,6 +53,7 @@ class SpendKind(Enum):
     LOCAL_FUTURE = "local_future"
     REMOTE = "remote"
     REMOTE_PRIOR = "remote_prior"
+    REMOTE_WITHDRAWN = "remote_withdrawn"
     REMOTE_REVOKED = "remote_revoked"
     REMOTE_UNKNOWN = "remote_unknown"
     OTHER = "other"
@@ -60,6 +63,7 @@ _KIND_OF = {
     CommitmentSource.LOCAL: SpendKind.LOCAL,
     CommitmentSource.REMOTE: SpendKind.REMOTE,
     CommitmentSource.REMOTE_PRIOR: SpendKind.REMOTE_PRIOR,
+    CommitmentSource.REMOTE_WITHDRAWN: SpendKind.REMOTE_WITHDRAWN,
 }
 
 
@@ -71,7 +75,7 @@ class Spend(msgspec.Struct, frozen=True):
         number: of the commitment; None for what is no commitment.
         txid: 32 bytes, internal order.
         transaction: the published one.
-        possible: the commitment as rebuilt, for LOCAL, REMOTE and REMOTE_PRIOR.
+        possible: the commitment as rebuilt, for LOCAL, REMOTE, REMOTE_PRIOR and REMOTE_WITHDRAWN.
         revoked: what justice needs, for REMOTE_REVOKED.
         is_agreed: it is the very closing transaction that the journal holds with both signatures.
     """
@@ -141,6 +145,9 @@ def _possible(
         prior = remote_prior_possible(core, keys)
         if prior is not None and prior.commitment.txid == txid:
             return prior
+    for one in withdrawn_possible(core, keys):
+        if (one.number, one.commitment.txid) == (number, txid):
+            return one
     if number == core.local.number:
         local = local_possible(core, keys, own_points)
         if local.commitment.txid == txid:

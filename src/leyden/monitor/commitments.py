@@ -1,7 +1,8 @@
 """Every commitment that may confirm now, rebuilt with its transaction and with what is known of its HTLCs.
 
 Both sides sign ahead of revocations, so up to three may confirm: our latest, the peer's current one, and the peer's
-prior one until its secret is here. An HTLC may be in one of them and not in another; whichever confirms decides.
+prior one until its secret is here; beside them those whose signature was taken back. An HTLC may be in one of them and
+not in another; whichever confirms decides.
 
 Spec: BOLT 5, "Unilateral Close Handling".
 """
@@ -12,9 +13,11 @@ from enum import Enum
 import msgspec
 
 from leyden.channel.build import ChannelKeys, PointOf, local_commitment, remote_commitment
-from leyden.channel.core import ChannelCore
+from leyden.channel.core import ChannelCore, WithdrawnCommitment, WithdrawnHtlc
 from leyden.channel.view import CommitmentView
-from leyden.transactions.commitment import Commitment
+from leyden.crypto.hashes import ripemd160
+from leyden.transactions.commitment import Commitment, build_commitment
+from leyden.transactions.types import CommitmentHtlc
 
 
 class CommitmentSource(Enum):
@@ -23,6 +26,7 @@ class CommitmentSource(Enum):
     LOCAL = "local"
     REMOTE = "remote"
     REMOTE_PRIOR = "remote_prior"
+    REMOTE_WITHDRAWN = "remote_withdrawn"
 
 
 class KnownHtlc(msgspec.Struct, frozen=True, gc=False):
@@ -63,11 +67,13 @@ class PossibleCommitment(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         source: whose, and which.
+        local_msat: our balance in it, before fees.
         commitment: the transaction without signatures.
         htlcs: those with an output in output order, then the trimmed ones.
     """
 
     source: CommitmentSource
+    local_msat: int
     commitment: Commitment
     htlcs: tuple[KnownHtlc, ...]
 
@@ -103,11 +109,65 @@ def remote_prior_possible(core: ChannelCore, keys: ChannelKeys) -> PossibleCommi
     return _possible(core, prior, CommitmentSource.REMOTE_PRIOR, commitment)
 
 
+def withdrawn_possible(core: ChannelCore, keys: ChannelKeys) -> tuple[PossibleCommitment, ...]:
+    """Rebuild the peer's commitments that we signed and took back, until their number is revoked.
+
+    Nobody should have the signature; the rule that says so is ours, and the peer's coins would be real.
+    """
+    return tuple([_withdrawn(core, keys, one) for one in core.withdrawn])
+
+
+def _withdrawn(core: ChannelCore, keys: ChannelKeys, withdrawn: WithdrawnCommitment) -> PossibleCommitment:
+    commitment = build_commitment(
+        keys.remote_parameters,
+        keys.remote_keys(withdrawn.point),
+        withdrawn.number,
+        withdrawn.feerate_per_kw,
+        withdrawn.remote_msat,
+        withdrawn.local_msat,
+        [
+            CommitmentHtlc(
+                one.htlc_id,
+                not one.offered,
+                one.amount_msat,
+                one.payment_hash,
+                ripemd160(one.payment_hash),
+                one.cltv_expiry,
+            )
+            for one in withdrawn.htlcs
+        ],
+    )
+    placed = {(not htlc.offered, htlc.htlc_id): output_index for output_index, htlc in commitment.htlcs}
+    known = [_known_withdrawn(core, one, placed.get((one.offered, one.htlc_id))) for one in withdrawn.htlcs]
+    known.sort(key=lambda htlc: (htlc.output_index is None, htlc.output_index or 0))
+    return PossibleCommitment(CommitmentSource.REMOTE_WITHDRAWN, withdrawn.local_msat, commitment, tuple(known))
+
+
+def _known_withdrawn(core: ChannelCore, htlc: WithdrawnHtlc, output_index: int | None) -> KnownHtlc:
+    """The id of an HTLC that we offered may have been given again, to another one."""
+    preimage = claim_id = b""
+    inbound = None if htlc.offered else core.inbound.get(htlc.htlc_id)
+    if inbound is not None:
+        preimage, claim_id = inbound.preimage, inbound.claim_id
+    return KnownHtlc(
+        htlc.offered,
+        htlc.htlc_id,
+        htlc.amount_msat,
+        htlc.payment_hash,
+        htlc.cltv_expiry,
+        output_index,
+        preimage,
+        claim_id,
+    )
+
+
 def possible_commitments(core: ChannelCore, keys: ChannelKeys, own_points: PointOf) -> tuple[PossibleCommitment, ...]:
-    """Rebuild all commitments that may confirm: ours, the peer's, the peer's prior one. own_points: from the signer."""
+    """Rebuild all commitments that may confirm: ours, the peer's, the peer's prior one, and those that were taken back.
+    own_points: from the signer.
+    """
     prior = remote_prior_possible(core, keys)
     both = (local_possible(core, keys, own_points), remote_possible(core, keys))
-    return both if prior is None else (*both, prior)
+    return (*both, *(() if prior is None else (prior,)), *withdrawn_possible(core, keys))
 
 
 def first_unrevoked(core: ChannelCore) -> int:
@@ -144,7 +204,7 @@ def _possible(
         placed[key] = None
         known.append(_known(core, key, output_index))
     known += [_known(core, key, None) for key in view.htlcs if key not in placed]
-    return PossibleCommitment(source, commitment, tuple(known))
+    return PossibleCommitment(source, view.local_msat, commitment, tuple(known))
 
 
 def _known(core: ChannelCore, key: int, output_index: int | None) -> KnownHtlc:

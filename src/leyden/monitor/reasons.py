@@ -10,6 +10,7 @@ _SENTENCES = {
     SpendKind.LOCAL_FUTURE: "a newer commitment of this node was published: the data here are an old copy",
     SpendKind.REMOTE: "the peer published its commitment",
     SpendKind.REMOTE_PRIOR: "the peer published its commitment",
+    SpendKind.REMOTE_WITHDRAWN: "the peer published a commitment whose signature this node had taken back",
     SpendKind.REMOTE_REVOKED: "the peer published a revoked commitment",
     SpendKind.REMOTE_UNKNOWN: "the peer published a commitment that is newer than the data of this node",
     SpendKind.OTHER: "an unknown transaction spent the funding output",
@@ -35,6 +36,7 @@ _ALARMING = (
     SpendKind.LOCAL_REVOKED,
     SpendKind.LOCAL_FUTURE,
     SpendKind.REMOTE_REVOKED,
+    SpendKind.REMOTE_WITHDRAWN,
     SpendKind.REMOTE_UNKNOWN,
     SpendKind.OTHER,
 )

@@ -19,7 +19,7 @@ from leyden.channel.snapshot import encode_core
 from leyden.journal.batch import Append, Snapshot
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.wallet_records import WalletDisconnected, WalletRecord
-from leyden.manager import chain, claiming, forwarding, opening, peer_storage, peers, sending
+from leyden.manager import chain, claiming, forwarding, opening, peer_storage, peers, sending, withdrawing
 from leyden.manager.actions import Action, Disconnect, Report
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import encode_node_snapshot
@@ -504,6 +504,7 @@ class Runtime:
         self.watch.on_second(manager, self.scheduler.monotonic_us(), self.store_status)
         manager.shielded(lambda: claiming.on_time(manager))
         manager.shielded(lambda: sending.on_time(manager))
+        manager.shielded(lambda: withdrawing.on_time(manager))
         manager.shielded(lambda: forwarding.offer_held(manager))
         manager.shielded(lambda: peer_storage.on_time(manager))
         if manager.now_seconds % RuntimeLimits.FORGET_EVERY_SECONDS == 0:

@@ -56,6 +56,7 @@ APART: dict[type, dict[str, str]] = {
     },
     Slot: {
         "state": "by itself", "tail": "in the outbox", "peer": NEVER, "peeled": "its names",
+        "away_since": "counts only while a signature has not left, for longer than links are cut",
     },
     SimNode: {
         "world": "is around it", "config": NEVER, "seed": NEVER, "node_id": NEVER, "signs_late": NEVER,
@@ -197,6 +198,7 @@ class Values:
                 tail.position - tail.durable,
                 tail.records,
                 [[max(0, position - tail.durable), self.of(release)] for position, release in tail.waiting],
+                tail.unsent,
             ]
             for tail in outbox.tails.values()
         ]
