@@ -1,5 +1,6 @@
 """The check of the hazards page must be able to fail."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,18 @@ def test_cells_are_read() -> None:
     assert read.waits_for == "On chain"
     with pytest.raises(ValueError, match="6 cells"):
         list(rows("| H01 | FL | outcome | by | test |\n"))
+
+
+def test_rules_of_stores_that_rows_rest_on_are_tried() -> None:
+    """A store that cannot do what a rule needs skips it: no hazard may rest on that."""
+    named = [test for row in rows(check_hazards.TABLE.read_text()) for test in row.tests if "[" in test]
+    assert named
+    for reference in named:
+        file, class_name, case = reference.removesuffix("]").replace("::test_store_keeps[", "::").split("::")
+        module = import_module(file.removesuffix(".py").replace("/", "."))
+        contract = getattr(module, class_name)
+        assert case not in contract.not_tried, reference
+        assert case not in contract.left_out, reference
 
 
 @pytest.mark.parametrize("twice", [False, True])
