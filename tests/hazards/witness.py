@@ -126,8 +126,9 @@ class Witness:
                 shown = [
                     core.inbound[htlc_id].add.amount_msat
                     for core in cores.values()
-                    if event.set_id in core.shown
-                    for htlc_id in core.shown[event.set_id].htlc_ids
+                    for one in core.shown.values()
+                    if one.payment_hash == event.payment_hash
+                    for htlc_id in one.htlc_ids
                 ]
                 assert sum(shown) == event.amount_msat, f"{what} before the verdict of every part was durable"
             case ev.ChannelReady() | ev.ChannelClosed() | ev.ChannelDataLoss():

@@ -78,7 +78,7 @@ def test_wrong_answers_change_nothing() -> None:
     with pytest.raises(CommandRejected):
         claiming.fail_payment(stage.m("bob"), bytes(32))
     [held] = claiming.held(stage.m("bob"))
-    assert held.set_id == set_id
+    assert claiming.claim_id_of(held) == set_id
     claim(stage)
     stage.prompt("bob", "claim")
     stage.check()
@@ -336,7 +336,11 @@ def test_same_hash_again_is_another_payment() -> None:
         assert stage.question("bob") == second, "it waits for its own answer"
         assert [one.event_id for one in stage.told("bob", ev.PaymentClaimed)][-1] == claimed.event_id
         assert stage.payment("alice", "second").is_live
-    assert second.event_id != stage.told("bob", ev.PaymentClaimable)[0].event_id
+    first = stage.told("bob", ev.PaymentClaimable)[0]
+    assert second.event_id != first.event_id
+    with pytest.raises(CommandRejected, match="no claimable payment has this set_id"):
+        # Whoever repeats the call that claimed the first payment means the first payment.
+        claiming.claim_payment(stage.m("bob"), first.set_id, preimage)
     set_id = second.set_id
     stage["bob"].run(lambda m: claiming.fail_payment(m, set_id))
     stage.prompt("bob", "fail")

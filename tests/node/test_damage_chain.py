@@ -278,8 +278,8 @@ async def test_the_clock_jumps_forward_and_back(tmp_path: Path) -> None:
             bob.core.runtime.on_second()
             paid = await alice.wait_payment((await alice.pay(early.invoice)).payment_id) if offset in (0,) else None
             assert paid is None or paid.status in ("succeeded", "failed")
-            for claimable in list(bob.core.manager.claimables.values()):
-                await bob.fail_payment(claimable.set_id.hex())
+            for set_id in list(bob.core.manager.asked):
+                await bob.fail_payment(set_id.hex())
             assert (await alice.wait_payment(started.payment_id)).status == "failed"
             assert (await _pay_fresh(bob, alice)).status == "succeeded"
             await bob.set_policy(channel_id, fee_base_msat=1_000 + (offset & 0xFF))
@@ -332,8 +332,8 @@ async def test_a_payment_over_its_deadline_by_a_jump(tmp_path: Path) -> None:
         assert (await alice.payment(started.payment_id)).status == "pending", "an HTLC is under way"
         hands.offset = -86_400
         alice.core.runtime.on_second()
-        for claimable in list(bob.core.manager.claimables.values()):
-            await bob.fail_payment(claimable.set_id.hex())
+        for set_id in list(bob.core.manager.asked):
+            await bob.fail_payment(set_id.hex())
         assert (await alice.wait_payment(started.payment_id)).status == "failed"
 
 

@@ -96,7 +96,7 @@ async def test_a_preimage_that_comes_while_the_disk_is_full_is_used(scene: Scene
     held = await scene.carol.create_invoice(2_000_000, "", payment_hash=sha256(preimage).hex())
     started = await scene.alice.pay(held.invoice)
     manager = scene.carol.core.manager
-    (set_id,) = await until(lambda: [one.set_id for one in manager.claimables.values() if one.parts])
+    (set_id,) = await until(lambda: list(manager.asked))
     await until(lambda: "claimable/" in "".join(manager.events))
     await scene.fill()
     await scene.carol.claim_payment(set_id.hex(), preimage.hex())
@@ -118,7 +118,7 @@ async def test_back_pressure_takes_nothing_new_and_holds_no_claim_back(
     held = await scene.carol.create_invoice(2_000_000, "", payment_hash=sha256(preimage).hex())
     started = await scene.alice.pay(held.invoice)
     manager = scene.carol.core.manager
-    (set_id,) = await until(lambda: [one.set_id for one in manager.claimables.values() if one.parts])
+    (set_id,) = await until(lambda: list(manager.asked))
     await until(lambda: "claimable/" in "".join(manager.events))
     runtime = scene.bob.core.runtime
     monkeypatch.setattr(RuntimeLimits, "HOLD_BYTES", -1)

@@ -7,7 +7,7 @@ from leyden.sim.commands import VERBS, BadLine, Crash, Pay, Timed, format_comman
 
 EXAMPLES = (
     "pay alice bob 500 one parts=2 keysend=true",
-    "claim bob",
+    "claim bob first=1",
     "refuse bob",
     "abandon alice one",
     "app bob wait acks=false slow=3 fails=1",

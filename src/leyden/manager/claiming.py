@@ -96,9 +96,7 @@ def question_id(claimable: ClaimableSet) -> str:
     """Name the question about this set: by its parts, because another payment may come with the same hash and
     secret.
     """
-    parts = sorted(claimable.parts)
-    named = [channel_id + htlc_id.to_bytes(8, "big") for channel_id, htlc_id in parts]
-    return f"claimable/{sha256(b''.join(named)).hex()}"
+    return f"claimable/{claim_id_of(claimable).hex()}"
 
 
 def _show(m: Manager, claimable: ClaimableSet) -> None:
@@ -133,10 +131,12 @@ def _show(m: Manager, claimable: ClaimableSet) -> None:
 
 def ask(m: Manager, claimable: ClaimableSet) -> None:
     """Ask the user; repeated in every life until the answer is durable."""
+    set_id = claim_id_of(claimable)
+    m.asked[set_id] = claimable
     m.show(
         ev.PaymentClaimable(
             question_id(claimable),
-            claimable.set_id,
+            set_id,
             claimable.payment_hash,
             claimable.received_msat(),
             claimable.purpose,
@@ -155,9 +155,7 @@ def claim_payment(m: Manager, set_id: bytes, preimage: bytes) -> bytes:
 
     Raises: CommandRejected when the set is not claimable, the preimage is wrong, or it is too late.
     """
-    claimable = m.claimables.get(set_id)
-    if claimable is None or claimable.status is not ClaimableStatus.SHOWN:
-        raise CommandRejected("no claimable payment has this set_id", code="unknown_claimable")
+    claimable = _asked_about(m, set_id)
     secret = preimage or claimable.preimage
     if not secret:
         raise CommandRejected(
@@ -191,16 +189,19 @@ def fail_payment(m: Manager, set_id: bytes) -> None:
 
     Raises: CommandRejected when the set is not claimable.
     """
-    claimable = m.claimables.get(set_id)
+    fail_set(m, _asked_about(m, set_id), None)
+
+
+def _asked_about(m: Manager, set_id: bytes) -> ClaimableSet:
+    claimable = m.asked.get(set_id)
     if claimable is None or claimable.status is not ClaimableStatus.SHOWN:
         raise CommandRejected("no claimable payment has this set_id", code="unknown_claimable")
-    fail_set(m, claimable, None)
+    return claimable
 
 
 def fail_set(m: Manager, claimable: ClaimableSet, failure: FailureMessage | None) -> None:
     """Fail every part of a set that is not being claimed (BOLT 4: *all* parts)."""
-    del m.claimables[claimable.set_id]
-    m.events.pop(question_id(claimable), None)
+    _forget(m, claimable)
     for (channel_id, htlc_id), amount_msat in claimable.parts.items():
         slot = m.channels.get(channel_id)
         if slot is not None and htlc_id in slot.state.core.inbound:
@@ -357,8 +358,13 @@ def _set_of(m: Manager, claim: Claim) -> ClaimableSet | None:
 def _forget_set(m: Manager, claim: Claim) -> None:
     claimable = _set_of(m, claim)
     if claimable is not None:
-        del m.claimables[claimable.set_id]
-        m.events.pop(question_id(claimable), None)
+        _forget(m, claimable)
+
+
+def _forget(m: Manager, claimable: ClaimableSet) -> None:
+    del m.claimables[claimable.set_id]
+    m.asked.pop(claim_id_of(claimable), None)
+    m.events.pop(question_id(claimable), None)
 
 
 def release_again(m: Manager, slot: Slot) -> None:

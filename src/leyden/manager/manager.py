@@ -63,6 +63,8 @@ class Manager:
     faults: bugs outside of any channel in this life, for the operator.
     storage_waiting: node_id -> blob of `peer_storage` that is written later. storage_due: node_id -> when its writes
     are paid for.
+    asked: sets that users were asked about, by the set_id that they name: other than the key of `claimables` it is
+    never that of another payment with the same hash and secret.
     claim_blockers: claim_id -> channels whose claim record is not durable yet; never stored, a replayed claim makes it
     again.
     """
@@ -83,6 +85,7 @@ class Manager:
         self.by_short_channel_id: dict[int, bytes] = {}
         self.peers: dict[bytes, Peer] = {}
         self.claimables: dict[bytes, ClaimableSet] = {}
+        self.asked: dict[bytes, ClaimableSet] = {}
         self.claim_blockers: dict[bytes, dict[bytes, None]] = {}
         self.claim_channels: dict[bytes, list[bytes]] = {}
         self.forwards: dict[tuple[bytes, int], bytes] = {}

@@ -109,7 +109,9 @@ class ClaimableStatus(Enum):
 
 
 class ClaimableSet(msgspec.Struct):
-    """HTLCs with one payment_hash and one payment_secret. parts: (channel_id, htlc_id) -> amount_msat."""
+    """HTLCs with one payment_hash and one payment_secret. set_id: made of these, so another payment may have it later;
+    what users are told is `claim_id_of`. parts: (channel_id, htlc_id) -> amount_msat.
+    """
 
     set_id: bytes
     payment_hash: bytes

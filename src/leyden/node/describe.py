@@ -182,7 +182,7 @@ def held_view(manager: Manager, held: ClaimableSet) -> PaymentView:
         in_flight_msat=0,
         parts=len(held.parts),
         created_seconds=held.since_seconds,
-        set_id=held.set_id.hex(),
+        set_id=claiming.claim_id_of(held).hex(),
         deadline_height=claiming.deadline_height(manager, held),
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from leyden.channel.states import Closed, Spent
+from leyden.channel.states import Closed, MutualClose, Spent
 from leyden.manager.events import PaymentClaimed, PaymentForwarded
 from leyden.sim.node import SimNode
 from leyden.sim.user import Order
@@ -10,17 +10,19 @@ from leyden.sim.world import MINER_SCRIPT, World
 
 
 def balance_msat(node: SimNode) -> int:
-    """Return what a node owns on the chain and in its channels; HTLCs in flight count nowhere."""
+    """Return what a node owns on the chain and in its channels; HTLCs in flight count nowhere, and what a closing
+    transaction pays counts in the wallet from the moment it is published.
+    """
     wallet = node.runtime.wallet.balance()
     own_sat = wallet.confirmed_sat + wallet.unconfirmed_sat + wallet.immature_sat
     channels = [slot.state for slot in node.manager.channels.values()]
     return own_sat * 1000 + sum(
-        [state.core.local.local_msat for state in channels if type(state) not in (Closed, Spent)]
+        [state.core.local.local_msat for state in channels if type(state) not in (Closed, Spent, MutualClose)]
     )
 
 
 def chain_msat(world: World) -> int:
-    """Return the sum of all unspent outputs that no miner owns."""
+    """Return the sum of all unspent outputs that no miner owns, as if all that waits were mined."""
     return sum([coin.value_sat * 1000 for coin in world.chain.coins() if coin.script_pubkey != MINER_SCRIPT])
 
 
@@ -32,7 +34,7 @@ class Books:
         self._chain_msat = chain_msat(world) - world.granted_sat * 1000
 
     def chain_fees_msat(self, world: World) -> int:
-        """Return what miners have got since; to be asked when nothing waits for a block."""
+        """Return what miners have got since, or will get with the next block."""
         return self._chain_msat + world.granted_sat * 1000 - chain_msat(world)
 
     def expected(self, world: World, orders: Iterable[Order]) -> dict[str, int]:

@@ -45,15 +45,17 @@ class Pay(Command, frozen=True):
 
 
 class Claim(Command, frozen=True):
-    """Claim every payment that the user of `node` is asked about."""
+    """Claim the payments that the user of `node` is asked about, the oldest `first` ones, or all."""
 
     node: str
+    first: int = 0
 
 
 class Refuse(Command, frozen=True):
-    """Fail every payment that the user of `node` is asked about."""
+    """Fail the payments that the user of `node` is asked about, the oldest `first` ones, or all."""
 
     node: str
+    first: int = 0
 
 
 class Abandon(Command, frozen=True):

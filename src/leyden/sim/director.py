@@ -42,7 +42,7 @@ class Director:
     """See the module. orders: of payments, in the order in which they were accepted or asked for.
 
     skipped: commands that could not be carried out, and why. preimages: by payment_hash, of hashes whose preimage only
-    users know.
+    users know. answered: by set_id, what users have answered once, and answer again when they are asked again.
     """
 
     def __init__(self, world: World) -> None:
@@ -52,8 +52,9 @@ class Director:
         self.orders: list[Order] = []
         self.skipped: list[str] = []
         self.preimages: dict[bytes, bytes] = {}
+        self.answered: dict[bytes, str] = {}
         for node in world.nodes.values():
-            node.application = Prompt("claim", preimages=self.preimages)
+            node.application = Prompt("claim", preimages=self.preimages, answered=self.answered)
         self._by_name: dict[str, Order] = {}
         self._touched_chain = False
 
@@ -135,13 +136,16 @@ class Director:
             self.preimages[sha256(preimage)] = preimage
         return sha256(preimage)
 
-    def answer(self, node: SimNode, answer: str) -> None:
-        """Answer every question that is open; what cannot be claimed is refused."""
+    def answer(self, node: SimNode, answer: str, first: int = 0) -> None:
+        """Answer the questions that are open, oldest first, all or so many; what cannot be claimed is refused."""
         prompt = Prompt(answer, preimages=self.preimages)
 
         def run(manager: Manager) -> None:
+            left = first or len(manager.events)
             for event in list(manager.events.values()):
-                if isinstance(event, PaymentClaimable) and event.set_id in manager.claimables:
+                if left and isinstance(event, PaymentClaimable) and event.set_id in manager.asked:
+                    left -= 1
+                    self.answered[event.set_id] = answer
                     try:
                         prompt.on_event(manager, event)
                     except CommandRejected:
@@ -169,6 +173,7 @@ class Director:
         node.application = Prompt(
             "" if command.answer == "wait" else command.answer,
             preimages=self.preimages,
+            answered=self.answered,
             acknowledges=command.acks,
             delay_seconds=command.slow,
             fails=command.fails,
@@ -276,7 +281,7 @@ class Director:
                 self.start(cmd.Start(node.name))
             node.disk.held.clear()
             node.sync()
-            node.application = Prompt("fail", preimages=self.preimages)
+            node.application = Prompt("fail", preimages=self.preimages, answered=self.answered)
             self.answer(node, "fail")
             self.acknowledge(node)
             for order in self.orders:
@@ -289,7 +294,7 @@ class Director:
     def probe(self, _command: Command) -> None:
         """See `Probe`."""
         for node in self.world.nodes.values():
-            node.application = Prompt("claim", preimages=self.preimages)
+            node.application = Prompt("claim", preimages=self.preimages, answered=self.answered)
         for node in self.world.nodes.values():
             for slot in node.manager.channels.values():
                 peer = self.world.node_of(slot.peer)
@@ -318,8 +323,8 @@ def _performs(kind: type[CommandT], run: Callable[[Director, CommandT], object])
 
 
 _performs(cmd.Pay, Director.pay)
-_performs(cmd.Claim, lambda d, c: d.answer(d.node(c.node), "claim"))
-_performs(cmd.Refuse, lambda d, c: d.answer(d.node(c.node), "fail"))
+_performs(cmd.Claim, lambda d, c: d.answer(d.node(c.node), "claim", c.first))
+_performs(cmd.Refuse, lambda d, c: d.answer(d.node(c.node), "fail", c.first))
 _performs(cmd.Abandon, Director.abandon)
 _performs(cmd.App, Director.set_application)
 _performs(cmd.Ack, lambda d, c: d.acknowledge(d.node(c.node)))

@@ -28,7 +28,8 @@ class Prompt:
     """Acknowledges everything, and answers every question the same way.
 
     answer: `claim` (what has a preimage, else `fail`), `fail`, or empty to leave the question open. preimages: of
-    hashes whose preimage the node does not know. fails: how many times it fails before it works.
+    hashes whose preimage the node does not know. answered: by set_id, what is answered again whenever it is asked.
+    fails: how many times it fails before it works.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Prompt:
         *,
         acknowledges: bool = True,
         preimages: dict[bytes, bytes] | None = None,
+        answered: dict[bytes, str] | None = None,
         delay_seconds: int = 0,
         fails: int = 0,
     ) -> None:
         self.answer = answer
         self.acknowledges = acknowledges
         self.preimages = {} if preimages is None else preimages
+        self.answered = {} if answered is None else answered
         self.delay_seconds = delay_seconds
         self.fails = fails
 
@@ -52,11 +55,12 @@ class Prompt:
             self.fails -= 1
             raise HandlerFailed(event.event_id)
         if isinstance(event, PaymentClaimable):
-            claimable = manager.claimables.get(event.set_id)
-            if not self.answer or claimable is None:
+            claimable = manager.asked.get(event.set_id)
+            answer = self.answered.get(event.set_id, self.answer)
+            if not answer or claimable is None:
                 return
             preimage = self.preimages.get(event.payment_hash, claimable.preimage)
-            if self.answer == "claim" and preimage:
+            if answer == "claim" and preimage:
                 claiming.claim_payment(manager, event.set_id, preimage)
             else:
                 claiming.fail_payment(manager, event.set_id)

@@ -76,11 +76,11 @@ def _name(world: World, slot: Slot) -> str:
     return world.node_of(slot.peer).name
 
 
-def _payments(world: World, orders: Iterable[Order]) -> Iterator[str]:
+def _payments(world: World, orders: Sequence[Order]) -> Iterator[str]:
     """Every payment that was accepted has ended, the same way at both ends, and was told."""
     for order in orders:
         name = f"payment {order.started.payment_id.hex()[:8]}"
-        payer, payee = world.nodes[order.payer], world.nodes[order.payee]
+        payer = world.nodes[order.payer]
         payment = payer.manager.node.ledger.payments.get(order.started.payment_id)
         if payment is None:
             yield f"{name} was {'accepted' if order.accepted else 'asked for'} and is unknown"
@@ -92,15 +92,25 @@ def _payments(world: World, orders: Iterable[Order]) -> Iterator[str]:
         wanted = ev.PaymentSent if payment.sent is not None else ev.PaymentFailed
         if told != {wanted}:
             yield f"{name}: told {sorted(kind.__name__ for kind in told)}, not {wanted.__name__}"
+    yield from _claims(world, orders)
+
+
+def _claims(world: World, orders: Sequence[Order]) -> Iterator[str]:
+    """What payers of a hash have sent is what its payee has claimed and was told: no more, no less, each once."""
+    for payment_hash, payee in dict.fromkeys((one.started.payment_hash, one.payee) for one in orders):
+        sent: list[int] = []
+        for order in orders:
+            payment = world.nodes[order.payer].manager.node.ledger.payments.get(order.started.payment_id)
+            is_meant = (order.started.payment_hash, order.payee) == (payment_hash, payee)
+            if is_meant and payment is not None and payment.sent is not None:
+                sent.append(payment.started.amount_msat)
         claimed = {
             shown.event.event_id: shown.event.amount_msat
-            for shown in payee.shown
-            if isinstance(shown.event, ev.PaymentClaimed) and shown.event.payment_hash == order.started.payment_hash
+            for shown in world.nodes[payee].shown
+            if isinstance(shown.event, ev.PaymentClaimed) and shown.event.payment_hash == payment_hash
         }
-        should = [payment.started.amount_msat] if payment.sent is not None else []
-        same_hash = [one for one in orders if one.started.payment_hash == order.started.payment_hash]
-        if len(same_hash) == 1 and list(claimed.values()) != should:
-            yield f"{name}: the payee claimed {list(claimed.values())}, the payer says {should}"
+        if sorted(claimed.values()) != sorted(sent):
+            yield f"hash {payment_hash.hex()[:8]}: {payee} claimed {list(claimed.values())}, the payers say {sent}"
 
 
 def _names(event: ev.Event, order: Order) -> bool:

@@ -89,8 +89,13 @@ class MemoryChain:
         return other
 
     def coins(self) -> Iterator[UnspentOutput]:
-        """Yield every unspent output."""
-        yield from self._coins.values()
+        """Yield every unspent output, as if all that waits in the mempool were mined."""
+        spent = self._pool_spends()
+        yield from [coin for outpoint, coin in self._coins.items() if outpoint not in spent]
+        for txid, tx in self.pool.items():
+            for vout, out in enumerate(tx.outputs):
+                if OutPoint(txid, vout) not in spent:
+                    yield UnspentOutput(out.value_sat, out.script_pubkey, 0, is_coinbase=False)
 
     # --------------------------------------------------------------------------------------------------------- mining
 
