@@ -166,7 +166,9 @@ async def test_event_stream_and_info_tell_of_a_store_that_is_behind(scene: Scene
     assert event.fields["reason"] == "no room"
     info = await scene.bob.info()
     assert (info.store_ok, info.store_status, info.store.refusals > 0) == (False, "no room", True)
+    assert "look at the disk" in info.alarms[0]
     scene.store.accept()
     await until(lambda: not scene.bob.core.runtime.outbox.waiting())
     scene.bob.core.runtime.on_second()
     assert [one.type for one in await scene.bob.events()][-1] == "store_recovered"
+    assert (await scene.bob.info()).alarms == []

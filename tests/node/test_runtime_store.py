@@ -173,17 +173,20 @@ def test_nothing_leaves_before_it_is_durable_while_the_store_is_in_trouble() -> 
     stage.check()
 
 
+@pytest.mark.parametrize("journal", [None, "node"], ids=["all journals", "one journal"])
 @pytest.mark.parametrize("error", [StorageBroken("disk gone"), StorageFenced("another process")])
-def test_store_that_is_lost_for_good_stops_the_node(error: StorageFailed) -> None:
+def test_store_that_is_lost_for_good_stops_the_node(error: StorageFailed, journal: str | None) -> None:
     """Not one more message goes out; the next life starts from what is durable (invariant P24)."""
     stage = Stage(topologies.direct())
     told: list[StorageFailed] = []
     alice = stage["alice"]
     alice.runtime.on_broken = told.append
     stage.pay("alice", "bob", stage.invoice("bob"))
-    alice.disk.refuse(error)
+    alice.disk.refuse(error, journal)
     stage.world.settle()
     assert told
+    with pytest.raises(StorageBroken):
+        alice.run(lambda _m: None)
     assert alice.runtime.connections == {} or all(one.ended for one in stage.world.connections.values())  # type: ignore[attr-defined]
     stage.act()
     assert not stage.slot("bob", "alice").state.core.inbound
@@ -192,6 +195,56 @@ def test_store_that_is_lost_for_good_stops_the_node(error: StorageFailed) -> Non
     stage.world.restart("alice")
     stage.orders[0].ask(alice)
     stage.check()
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_store_that_is_lost_in_the_middle_of_an_outage_stops_the_node(times: int) -> None:
+    """What was refused for now and then for good ends the life, and no timer revives it."""
+    stage = Stage(topologies.line())
+    bob = stage["bob"]
+    journal = stage.slot("bob", "alice").tail.journal
+    refuse(bob.disk, journal)
+    stage.pay("alice", "bob", stage.invoice("bob"), deadline_seconds=10_000)
+    stage.seconds(times * 2 + 1)
+    assert bob.runtime.broken is None
+    bob.disk.refusing[journal] = StorageBroken("disk gone")
+    stage.seconds(30)
+    assert isinstance(bob.runtime.broken, StorageBroken)
+    commits = bob.disk.commits
+    stage.seconds(30)
+    assert bob.disk.commits == commits
+    assert bob.runtime.connections == {} or all(one.ended for one in stage.world.connections.values())  # type: ignore[attr-defined]
+    expect_reports(stage, "bob")
+    stage.world.restart("bob")
+    stage.check()
+
+
+def test_node_that_lost_its_store_to_another_process_hears_of_it_by_a_snapshot_too() -> None:
+    """A fence is a fence, whatever meets it: two live copies of a node lose money."""
+    stage = Stage(topologies.direct())
+    alice = stage["alice"]
+    alice.disk.take_fence()
+    alice.runtime.snapshot("node")
+    assert isinstance(alice.runtime.broken, StorageBroken)
+    assert not alice.runtime.connections or all(one.ended for one in stage.world.connections.values())
+    expect_reports(stage)
+    stage.world.restart("alice")
+    stage.check()
+
+
+def test_snapshot_that_is_refused_is_no_reason_to_stop() -> None:
+    """The records are all there; the next snapshot will do."""
+    stage = Stage(topologies.direct())
+    alice = stage["alice"]
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    stage.rest()
+    alice.runtime.snapshot("node")
+    alice.disk.refuse(FULL, "node")
+    assert alice.runtime.broken is None
+    assert [one.text for one in alice.reports] == ["a snapshot of node was refused: no space left"]
+    alice.runtime.snapshot("node")
+    stage.check()
+    assert any(one.position for one in alice.disk.journals() if one.journal == "node")
 
 
 def test_older_life_cannot_write_any_more() -> None:

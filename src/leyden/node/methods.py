@@ -79,6 +79,7 @@ class NodeMethods(ABC):
             store=store_view(core.runtime),
             alarms=[
                 *_crowded(len(manager.events), manager.config.unacknowledged_events_max),
+                *_store_behind(core),
                 *core.alarms.values(),
                 *[
                     f"channel {slot.channel_id.hex()[:16]}: {slot.halted}"
@@ -322,6 +323,15 @@ class NodeMethods(ABC):
     async def acknowledge_event(self, event_id: str) -> None:
         """Say that an event was dealt with."""
         await self.core.run(lambda manager: _acknowledge(manager, event_id))
+
+
+def _store_behind(core: NodeCore) -> list[str]:
+    """Say that the store does not keep up, also when it says nothing itself."""
+    since_us = core.runtime.watch.behind_since_us
+    if since_us is None:
+        return []
+    waited = (core.runtime.scheduler.monotonic_us() - since_us) // 1_000_000
+    return [f"records have waited for the store for {waited} s: look at the disk"]
 
 
 def _crowded(events: int, most: int) -> list[str]:

@@ -59,6 +59,8 @@ class RuntimeLimits:
     RETRY_FIRST_SECONDS = 0.2
     RETRY_LAST_SECONDS = 10.0
     GIVE_AGAIN_BYTES = 1 << 20
+    STALL_SECONDS_MIN = 2
+    STALL_SECONDS_MAX = 60
     SNAPSHOT_TAIL_BYTES_MIN = 4 << 20
     FORGET_EVERY_SECONDS = 600
     STRANGER_MESSAGES = 1000
@@ -157,6 +159,8 @@ class Runtime:
         node_id = bytes(connection.node_id)
         if self.connections.get(node_id) is not connection or self.broken is not None:
             return
+        if self._paused:
+            connection.pause()  # until the next second
         self._begin()
         manager = self.manager
         on_message = peers.on_message
@@ -403,7 +407,11 @@ class Runtime:
         self.on_broken(self.broken)
 
     def _apply_back_pressure(self) -> None:
-        """A store slower than the traffic: first no new forwards, then no reading; claims are never held back."""
+        """A store slower than the traffic: first nothing new is taken, then each peer is read once a second.
+
+        So pings are answered and fulfils are taken however long it lasts, and claims are never held back. What a peer
+        can add meanwhile is bounded: it cannot sign again before our `revoke_and_ack`, which waits for the store.
+        """
         queued = self.outbox.queued_bytes
         self.manager.forward_hold = queued > RuntimeLimits.HOLD_BYTES
         if queued > RuntimeLimits.PAUSE_BYTES and not self._paused:
@@ -454,6 +462,8 @@ class Runtime:
             elif isinstance(error, StorageBroken) and self.broken is None:
                 # Fenced, or lost: it may be the only write for long, and no message must go out behind it.
                 self._break(error)
+            elif self.broken is None:
+                self.on_action(Report("store", "warning", f"a snapshot of {journal} was refused: {error}"))
 
         self._snapshot_bytes[journal] = len(state)
         self._tail_bytes[journal] = 0
@@ -501,7 +511,12 @@ class Runtime:
             return
         self._begin()
         manager = self.manager
-        self.watch.on_second(manager, self.scheduler.monotonic_us(), self.store_status)
+        waited_seconds = self.watch.on_second(manager, self.scheduler.monotonic_us(), self.store_status)
+        if RuntimeLimits.STALL_SECONDS_MIN <= waited_seconds < RuntimeLimits.STALL_SECONDS_MAX:
+            claiming.wait_longer(manager)
+        if self._paused:
+            for connection in self.connections.values():
+                connection.resume()
         manager.shielded(lambda: claiming.on_time(manager))
         manager.shielded(lambda: sending.on_time(manager))
         manager.shielded(lambda: withdrawing.on_time(manager))
