@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import apsw
 import pytest
 
-from leyden.sim.power_cut import SECTOR, Change, Cut, Event, PowerVfs, Synced, Told, cut_now, power_cuts
+from leyden.sim.power_cut import SECTOR, Change, Cut, Event, PowerVfs, Synced, SyncFailed, Told, cut_now, power_cuts
 
 
 def images(history: list[Event], count: int, start: dict[str, bytes] | None = None) -> list[dict[str, bytes]]:
@@ -64,6 +64,31 @@ def test_removed_file_is_not_made_by_a_write_from_before() -> None:
     history: list[Event] = [Change("f", 0, b"1" * 3000), Synced("f"), Change("f", 0, b"2"), Change("f", deleted=True)]
     assert {len(image.get("f", b"")) for image in images(history, 200)} == {0, 3000}
     assert images([*history, Synced("f")], 20) == [{}] * 20
+
+
+def test_sync_that_failed_leaves_a_part_that_no_later_sync_brings() -> None:
+    """A system may take pages for written that it could not write."""
+    history: list[Event] = [
+        Change("f", 0, b"1"),
+        Change("f", 1, b"2"),
+        SyncFailed("f"),
+        Change("f", 2, b"3"),
+        Synced("f"),
+    ]
+    seen = {cut.image["f"] for seed in range(40) for cut in cut_now(history, random.Random(seed), 1)}
+    assert seen == {b"123", b"1\x003", b"\x0023", b"\x00\x003"}
+
+
+def test_replacement_is_whole_and_makes_durable_what_could_only_be_read(vfs: PowerVfs) -> None:
+    """It is another file, synced before it takes the name."""
+    vfs.change(Change("f", 0, b"1" * 2000))
+    vfs.history.append(SyncFailed("f"))
+    before = len(vfs.history)
+    vfs.renew("f")
+    vfs.renew("none")
+    assert {image["f"] for image in images(vfs.history, 20)} == {b"1" * 2000}
+    pending = {image.get("f", b"") for image in images(vfs.history[before:-1], 50, {"f": b"old"})}
+    assert pending == {b"old", b"1" * 2000}
 
 
 def test_cuts_fall_before_and_after_each_event_and_know_what_was_told() -> None:

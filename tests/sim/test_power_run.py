@@ -72,6 +72,28 @@ def test_judge_finds_a_damaged_file() -> None:
     assert "refuses to open" in fault(Cut(damaged, last.told))
 
 
+class _KeepsTheLog(PowerVfs):
+    def renew(self, name: str) -> None:
+        """Do nothing, as a start without `renew_log` did."""
+
+
+@pytest.mark.parametrize(("disk", "loses"), [(PowerVfs, False), (_KeepsTheLog, True)])
+def test_records_behind_a_failed_sync_are_not_lost_with_it(disk: type[PowerVfs], loses: bool) -> None:
+    """The next life can read what the disk never got; what it writes behind that must not hang on it."""
+    vfs = disk()
+    try:
+        store = StoreAtWork(vfs)
+        store.write({"a": 3})
+        store.fail_to_sync({"a": 1})
+        store.write({"a": 2})
+        store.file.close()
+        faults = [fault(cut) for seed in range(20) for cut in cut_now(vfs.history, random.Random(seed), 1)]
+    finally:
+        vfs.unregister()
+    assert any("was reported durable" in one or "follows epoch" in one for one in faults) == loses
+    assert any(faults) == loses
+
+
 def test_judge_finds_a_log_without_its_file() -> None:
     """SQLite would delete the log; the store refuses to start, and says to put the file back."""
     last = list(power_cuts(history(1), random.Random(1), 1))[-1]

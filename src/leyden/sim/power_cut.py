@@ -21,17 +21,29 @@ Image: TypeAlias = dict[str, bytes]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One operation on a file: bytes at an offset, a new size, or its removal; none of these: it was made."""
+    """One operation on a file: bytes at an offset, a new size, or its removal; none of these: it was made.
+
+    whole: another file, synced and with `data` in it, took its name.
+    """
 
     name: str
     offset: int = 0
     data: bytes | None = None
     size: int = -1
     deleted: bool = False
+    whole: bool = False
 
 
 class Synced(msgspec.Struct, frozen=True):
     """The disk promised that a file's operations so far are on it."""
+
+    name: str
+
+
+class SyncFailed(msgspec.Struct, frozen=True):
+    """The disk failed to sync a file. What was not on it yet may never get there, though it can still be read: a system
+    may take pages that it could not write for written.
+    """
 
     name: str
 
@@ -44,7 +56,7 @@ class Told(msgspec.Struct, frozen=True):
     position: int = 0
 
 
-Event: TypeAlias = Change | Synced | Told
+Event: TypeAlias = Change | Synced | SyncFailed | Told
 
 
 def apply(files: dict[str, bytearray], change: Change) -> None:
@@ -56,7 +68,7 @@ def apply(files: dict[str, bytearray], change: Change) -> None:
     if change.data is not None:
         if len(content) < change.offset:
             content.extend(bytes(change.offset - len(content)))
-        content[change.offset : change.offset + len(change.data)] = change.data
+        content[change.offset : len(content) if change.whole else change.offset + len(change.data)] = change.data
     elif change.size >= 0:
         del content[change.size :]
 
@@ -89,6 +101,13 @@ class PowerVfs(apsw.VFS):
         """Make a file durable, or what is said to be that."""
         if not self.sync_lies:
             self.history.append(Synced(name))
+
+    def renew(self, name: str) -> None:
+        """Put a copy of a file in its place, as a start does with the log (`drivers/storage/sqlite_log.py`)."""
+        content = bytes(self.files.get(name, b""))
+        if content:
+            self.change(Change(name, data=content, whole=True))
+            self.sync(name)
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
         """Open or make a file."""
@@ -141,6 +160,7 @@ class PowerFile:
     def xSync(self, flags: int) -> None:  # noqa: N802
         """Make the file durable."""
         if self._vfs.sync_fails:
+            self._vfs.history.append(SyncFailed(self._name))
             raise apsw.exception_for(apsw.SQLITE_IOERR_FSYNC)
         self._vfs.sync(self._name)
 
@@ -181,6 +201,35 @@ class Cut(msgspec.Struct, frozen=True):
     told: Sequence[Told]
 
 
+class _Platter:
+    """What is on a disk for sure, what is not, and what was told, event by event."""
+
+    def __init__(self, chance: random.Random, start: Image | None) -> None:
+        self._chance = chance
+        self._synced = {name: bytearray(content) for name, content in (start or {}).items()}
+        self._unsynced: list[Change] = []
+        self._told: list[Told] = []
+
+    def take(self, event: Event) -> None:
+        """Go on by one event."""
+        match event:
+            case Change():
+                self._unsynced.append(event)
+            case Told():
+                self._told.append(event)
+            case Synced() | SyncFailed():
+                mine = [change for change in self._unsynced if change.name == event.name]
+                self._unsynced = [change for change in self._unsynced if change.name != event.name]
+                for change in mine:
+                    # Of a sync that failed some got there, and the rest no later sync will bring.
+                    if isinstance(event, Synced) or self._chance.random() < 0.5:
+                        apply(self._synced, change)
+
+    def cut(self) -> Cut:
+        """Return what a cut now leaves, with some luck."""
+        return Cut(_image(self._synced, self._unsynced, self._chance), self._told[:])
+
+
 def power_cuts(
     history: Sequence[Event], chance: random.Random, images_per_cut: int, start: Image | None = None
 ) -> Iterator[Cut]:
@@ -188,40 +237,22 @@ def power_cuts(
 
     start: the files before the history began, all of them synced.
     """
-    synced = {name: bytearray(content) for name, content in (start or {}).items()}
-    unsynced: list[Change] = []
-    told: list[Told] = []
-    for event in [None, *history]:
-        match event:
-            case Change():
-                unsynced.append(event)
-            case Told():
-                told.append(event)
-            case Synced(name=name):
-                for change in unsynced:
-                    if change.name == name:
-                        apply(synced, change)
-                unsynced = [change for change in unsynced if change.name != name]
-            case None:
-                pass
+    platter = _Platter(chance, start)
+    for _ in range(images_per_cut):
+        yield platter.cut()
+    for event in history:
+        platter.take(event)
         for _ in range(images_per_cut):
-            yield Cut(_image(synced, unsynced, chance), told[:])
+            yield platter.cut()
 
 
 def cut_now(history: Sequence[Event], chance: random.Random, images: int, start: Image | None = None) -> Iterator[Cut]:
     """Yield `images` images of a cut behind the last event."""
-    synced = {name: bytearray(content) for name, content in (start or {}).items()}
-    unsynced: list[Change] = []
-    last: dict[str, int] = {event.name: place for place, event in enumerate(history) if isinstance(event, Synced)}
-    for place, event in enumerate(history):
-        if isinstance(event, Change):
-            if place < last.get(event.name, -1):
-                apply(synced, event)
-            else:
-                unsynced.append(event)
-    told = [event for event in history if isinstance(event, Told)]
+    platter = _Platter(chance, start)
+    for event in history:
+        platter.take(event)
     for _ in range(images):
-        yield Cut(_image(synced, unsynced, chance), told)
+        yield platter.cut()
 
 
 def _image(synced: Mapping[str, bytearray], unsynced: Sequence[Change], chance: random.Random) -> Image:
@@ -242,7 +273,7 @@ def _image(synced: Mapping[str, bytearray], unsynced: Sequence[Change], chance: 
 def _sectors(change: Change) -> Iterator[Change]:
     """Yield the parts of a write that the disk may keep or lose each by itself."""
     data = change.data
-    if data is None:
+    if data is None or change.whole:
         yield change
         return
     start = 0
@@ -253,11 +284,11 @@ def _sectors(change: Change) -> Iterator[Change]:
 
 
 def _reordered(changes: list[Change], chance: random.Random) -> list[Change]:
-    """Return the changes in another order. No write is moved over a removal: it would land in no file."""
+    """Return the changes in another order. No write is moved over a removal or a replacement: it has another file."""
     ordered: list[Change] = []
     run: list[Change] = []
     for change in changes:
-        if change.deleted:
+        if change.deleted or change.whole:
             chance.shuffle(run)
             ordered += [*run, change]
             run = []
@@ -269,7 +300,7 @@ def _reordered(changes: list[Change], chance: random.Random) -> list[Change]:
 
 def _torn(change: Change, chance: random.Random) -> Change:
     """Return a write that stopped in the middle: some whole sectors, then perhaps garbage as far as the write went."""
-    if change.data is None:
+    if change.data is None or change.whole:
         return change
     sectors = [piece.data for piece in _sectors(change) if piece.data is not None]
     whole = chance.randrange(len(sectors) + 1)

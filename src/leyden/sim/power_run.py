@@ -7,6 +7,7 @@ opened as a start would open it. Some are worked on and cut a second time, in th
 import itertools
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -83,6 +84,7 @@ class StoreAtWork:
 
     def start(self) -> None:
         """Begin a life."""
+        self.vfs.renew(str(PATH) + "-wal")
         self.file = SqliteFile(PATH, self.vfs.name)
         self.ends = dict(self.file.positions)
         self._tell("epoch", "", self.file.epoch)
@@ -90,6 +92,7 @@ class StoreAtWork:
     def restart(self) -> None:
         """End a life and begin the next."""
         self.file.close()
+        self.vfs.room = 1 << 40
         self.start()
 
     def write(self, counts: dict[str, int], snapshots: Sequence[str] = ()) -> None:
@@ -117,16 +120,19 @@ class StoreAtWork:
         del self.ends[journal]
         self._tell("dropped", journal, 1)
 
-    def run_out_of_room(self, counts: dict[str, int]) -> None:
-        """Write to a full disk, and again when there is room."""
-        self.vfs.room = sum(map(len, self.vfs.files.values())) + 600
+    def fail_to_sync(self, counts: dict[str, int]) -> None:
+        """Write to a disk that fails to sync, or move the log if there is nothing; the next life begins at once."""
+        self.vfs.sync_fails = True
         try:
-            self.write(counts)
-        except apsw.FullError:
+            if counts:
+                self.write(counts)
+            else:
+                self.file.checkpoint(truncate=False)
+        except apsw.IOError:
             pass
         finally:
-            self.vfs.room = 1 << 40
-        self.write(counts)
+            self.vfs.sync_fails = False
+        self.restart()
 
     def _tell(self, promise: str, journal: str, position: int) -> None:
         self.vfs.history.append(Told(promise, journal, position))
@@ -136,29 +142,38 @@ def work(store: StoreAtWork, chance: random.Random, steps: int, prefix: str) -> 
     """Let a store do `steps` of all it can do, in a random order. prefix: of the names of journals to be dropped."""
     names = itertools.count()
     for _ in range(steps):
-        file = store.file
-        match chance.randrange(12):
-            case 0 | 1 | 2:
-                store.write({name: chance.randrange(1, 4) for name in ("a", "b") if chance.random() < 0.7} or {"a": 1})
-            case 3:
-                store.write({"b": 40, f"{prefix}{next(names)}": 1})
-            case 4 | 5:
-                store.write({"a": 1}, [name for name in sorted(store.ends) if chance.random() < 0.6])
-            case 6:
-                store.run_out_of_room({"a": chance.randrange(1, 30)})
-            case 7:
-                passing = [name for name in sorted(store.ends) if name.startswith(prefix)]
-                if passing:
-                    store.drop(chance.choice(passing))
-            case 8:
-                file.cut(file.epoch, 1 << 20)
-            case 9:
-                file.cut(file.epoch, 1 << 20)
-                file.vacuum(64)
-            case 10:
-                file.checkpoint(truncate=chance.random() < 0.3)
-            case _:
-                store.restart()
+        # The disk is nearly full at times: a step may fail in the middle, and another one comes.
+        used = sum(map(len, store.vfs.files.values()))
+        store.vfs.room = used + chance.randrange(40_000) if chance.random() < 0.2 else 1 << 40
+        with suppress(apsw.FullError):
+            _step(store, chance, f"{prefix}{next(names)}", prefix)
+    store.vfs.room = 1 << 40
+
+
+def _step(store: StoreAtWork, chance: random.Random, name: str, prefix: str) -> None:
+    file = store.file
+    match chance.randrange(12):
+        case 0 | 1 | 2:
+            store.write({a: chance.randrange(1, 4) for a in ("a", "b") if chance.random() < 0.7} or {"a": 1})
+        case 3:
+            store.write({"b": 40, name: 1})
+        case 4 | 5:
+            store.write({"a": 1}, [one for one in sorted(store.ends) if chance.random() < 0.6])
+        case 6:
+            store.fail_to_sync({"a": chance.randrange(1, 30)} if chance.random() < 0.7 else {})
+        case 7:
+            passing = [one for one in sorted(store.ends) if one.startswith(prefix)]
+            if passing:
+                store.drop(chance.choice(passing))
+        case 8:
+            file.cut(file.epoch, 1 << 20)
+        case 9:
+            file.cut(file.epoch, 1 << 20)
+            file.vacuum(64)
+        case 10:
+            file.checkpoint(truncate=chance.random() < 0.3)
+        case _:
+            store.restart()
 
 
 def history(seed: int, *, sync_lies: bool = False) -> list[Event]:

@@ -198,3 +198,17 @@ async def test_store_that_is_never_idle_stays_small(vfs: PowerVfs) -> None:
         vfs.history.clear()
     assert sum(map(len, vfs.files.values())) < 60_000_000
     await store.close()
+
+
+async def test_nothing_is_written_behind_a_failed_sync_not_even_at_the_end(vfs: PowerVfs) -> None:
+    """What can be read of the log need not be on the disk: to move it into the file could damage the file."""
+    store = SqliteStore(PATH, vfs=vfs.name)
+    epoch = await store.open()
+    assert await written(store, epoch, batch(CHANNEL, 1, 3)) is None
+    assert await snapshotted(store, epoch, Snapshot(CHANNEL, 3, b"state", b"")) is None
+    vfs.sync_fails = True
+    assert isinstance(await written(store, epoch, batch(CHANNEL, 4, 4)), StorageBroken)
+    vfs.sync_fails = False
+    before = len(vfs.history)
+    await store.close()
+    assert vfs.history[before:] == []

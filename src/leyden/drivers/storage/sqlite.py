@@ -16,6 +16,7 @@ from leyden.base.ids import JournalId
 from leyden.drivers.storage.lock import FileLock
 from leyden.drivers.storage.reserve import DiskReserve
 from leyden.drivers.storage.sqlite_file import SqliteFile
+from leyden.drivers.storage.sqlite_log import renew_log
 from leyden.drivers.storage.sqlite_schema import storage_error
 from leyden.drivers.storage.sqlite_writer import Outcome, Query, Request, Stop, Write, Writer, reclaim
 from leyden.ports.store import Append, Appended, Completion, Snapshot, StoredJournal
@@ -147,6 +148,7 @@ class SqliteStore:
             if self._vfs is None:
                 self._lock.take()
                 refuse_headless(self._path)
+                renew_log(self._path)
             file = SqliteFile(self._path, self._vfs)
             self._reserve.fill()
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller of `open`
@@ -160,9 +162,12 @@ class SqliteStore:
             _call_soon(loop, lambda: _complete(loop, outcomes))
 
         try:
-            Writer(file, self._requests, post).run()
-            with suppress(apsw.Error, StorageFailed):  # nothing depends on a tidy end
-                reclaim(file)
+            writer = Writer(file, self._requests, post)
+            writer.run()
+            # Behind a failed sync nothing may be written: what can be read of the log need not be on the disk.
+            if not writer.is_broken:
+                with suppress(apsw.Error, StorageFailed):  # nothing depends on a tidy end
+                    reclaim(file)
         finally:
             file.close()
             self._lock.release()

@@ -80,6 +80,11 @@ class Writer:
         self._broken: StorageFailed | None = None
         self._idle_seconds = _IDLE_SECONDS
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether this life takes no more writes."""
+        return self._broken is not None
+
     def run(self) -> None:
         """Serve requests until `Stop`."""
         writes: list[Write] = []
