@@ -51,6 +51,12 @@ class ReleaseFunding(msgspec.Struct, frozen=True, gc=False):
     transaction: bytes
 
 
+class DropJournal(msgspec.Struct, frozen=True, gc=False):
+    """Remove a journal that `node` has recorded as archived, durably."""
+
+    journal: str
+
+
 class ShowEvent(msgspec.Struct, frozen=True, gc=False):
     """Show an event to the user."""
 
@@ -65,4 +71,6 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-Action: TypeAlias = Broadcast | Disconnect | FundChannel | ChannelBorn | ReleaseFunding | ShowEvent | Report
+Action: TypeAlias = (
+    Broadcast | Disconnect | FundChannel | ChannelBorn | ReleaseFunding | DropJournal | ShowEvent | Report
+)

@@ -15,7 +15,7 @@ from leyden.journal.records import (
     FundingSpent,
     SpendDisconnected,
 )
-from leyden.manager import claiming, closes, peer_storage
+from leyden.manager import archive, claiming, closes, peer_storage
 from leyden.manager.actions import Broadcast
 from leyden.manager.manager import Manager
 from leyden.manager.opening import new_alias
@@ -44,6 +44,7 @@ def on_block(
             _on_height(m, slot, height)
     m.shielded(lambda: claiming.on_block(m))
     m.shielded(lambda: peer_storage.on_block(m))
+    m.shielded(lambda: archive.on_block(m))
     m.seen_onions.on_block(height)
 
 

@@ -136,6 +136,21 @@ class Manager:
         self.register_short_channel_ids(slot)
         return slot
 
+    def remove_channel(self, slot: Slot) -> None:
+        """Forget a channel whose journal is archived; whatever still names it is told that it is unknown."""
+        channel_id = slot.channel_id
+        del self.channels[channel_id]
+        del self.by_peer[slot.peer][channel_id]
+        self.by_short_channel_id = {
+            scid: known for scid, known in self.by_short_channel_id.items() if known != channel_id
+        }
+        self.watched.pop(slot.state.keys.local_parameters.funding_outpoint, None)
+        if self.watched_txids.get(slot.state.core.opened.funding_txid) is slot:
+            del self.watched_txids[slot.state.core.opened.funding_txid]
+        for waiting in (self.acks, self.dirty, self.moved):
+            waiting.pop(channel_id, None)
+        self.outbox.close_tail(slot.tail)
+
     def channels_with(self, peer: bytes) -> list[Slot]:
         """Return the channels with a peer (node_id)."""
         return list(self.by_peer.get(peer, {}).values())
@@ -153,7 +168,7 @@ class Manager:
 
         Raises: PeerViolation, CommandRejected: nothing has happened.
         """
-        if slot.halted:
+        if slot.halted or slot.archived:
             return
         decision = decide(slot.state, event, self.env)
         for record in decision.records:

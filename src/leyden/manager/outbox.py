@@ -103,6 +103,12 @@ class Outbox:
             tail = self.tails[journal] = Tail(journal, position, position)
         return tail
 
+    def close_tail(self, tail: Tail) -> None:
+        """The journal goes: nothing of it is under way, and nothing is appended any more."""
+        assert not tail.waiting, "what waits for a journal is over before it goes"
+        assert tail.durable == tail.position, "a journal goes when all of it is durable"
+        del self.tails[tail.journal]
+
     def append(self, tail: Tail, encoded: bytes) -> None:
         """Append one encoded record."""
         tail.position += 1

@@ -48,7 +48,7 @@ def on_time(m: Manager) -> None:
 def on_block(m: Manager) -> None:
     """Erase what belongs to a peer whose last channel was closed long ago."""
     for node_id in list(m.node.storage):
-        if not any(_counts(m, slot) for slot in m.channels_with(node_id)):
+        if not any(counts(m, slot) for slot in m.channels_with(node_id)):
             m.storage_waiting.pop(node_id, None)
             m.record(PeerStorageKept(node_id, b""))
 
@@ -62,7 +62,7 @@ def _write_if_due(m: Manager, node_id: bytes) -> None:
 
 def _is_served(m: Manager, node_id: bytes) -> bool:
     """Return whether the peer has, or had not long ago, a channel that cost it something."""
-    return any(_counts(m, slot) and not waits_for_funding(slot) for slot in m.channels_with(node_id))
+    return any(counts(m, slot) and not waits_for_funding(slot) for slot in m.channels_with(node_id))
 
 
 def _has_room(m: Manager, node_id: bytes, size: int) -> bool:
@@ -74,7 +74,7 @@ def _has_room(m: Manager, node_id: bytes, size: int) -> bool:
     return sum(kept.values()) + size <= KEPT_BYTES_MAX
 
 
-def _counts(m: Manager, slot: Slot) -> bool:
+def counts(m: Manager, slot: Slot) -> bool:
     """Return whether a channel is open, or was closed less than two weeks ago."""
     core = slot.state.core
     if core.closed_height:

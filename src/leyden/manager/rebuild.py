@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from leyden.base.errors import DecodeError
-from leyden.base.ids import NODE_JOURNAL
+from leyden.base.ids import NODE_JOURNAL, ChannelId, channel_journal
 from leyden.channel.build import channel_keys
 from leyden.channel.core import ChannelCore, new_core
 from leyden.channel.fold import fold
@@ -22,6 +22,7 @@ from leyden.journal.node_codec import NodeRecord, decode_node_record
 from leyden.journal.records import ChannelOpened
 from leyden.journal.wallet_records import WalletRecord
 from leyden.manager import chain, claiming, handoff, receiving, sending
+from leyden.manager.actions import DropJournal
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import decode_node_snapshot
@@ -31,13 +32,16 @@ from leyden.payments.outbound import OutboundPayment, Part
 
 
 class Folded(msgspec.Struct):
-    """What the journals say. wallet: the wallet's records and snapshot, for whoever folds them."""
+    """What the journals say. wallet: the wallet's records and snapshot, for whoever folds them. archived: journals that
+    `node` has let go, and a crash has left.
+    """
 
     node: NodeState
     node_position: int
     wallet_snapshot: bytes
     wallet_records: list[WalletRecord]
     channels: list[ChannelState]
+    archived: list[str] = []
 
 
 def fold_journals(journals: Iterable[StoredJournal]) -> Folded:
@@ -54,7 +58,20 @@ def fold_journals(journals: Iterable[StoredJournal]) -> Folded:
                 folded.channels.append(live_state(fold_channel(stored)))
         except (DecodeError, AssertionError, KeyError) as error:
             raise DecodeError(f"journal {stored.journal} cannot be read: {error}") from error
+    _leave_out_archived(folded)
     return folded
+
+
+def _leave_out_archived(folded: Folded) -> None:
+    """`JournalArchived` was durable first: what is left of such a journal is dropped, and never lives again."""
+    kept: list[ChannelState] = []
+    for state in folded.channels:
+        journal = channel_journal(ChannelId(state.core.opened.channel_id))
+        if journal in folded.node.archived:
+            folded.archived.append(journal)
+        else:
+            kept.append(state)
+    folded.channels = kept
 
 
 def _fold_node_journal(folded: Folded, stored: StoredJournal) -> None:
@@ -99,6 +116,7 @@ def load(
     m.node = folded.node
     for state in folded.channels:
         m.add_channel(state, state.core.position)
+    m.actions += [DropJournal(journal) for journal in folded.archived]
     for payment in m.node.ledger.payments.values():
         payment.durable = True
     if m.node.best is not None:

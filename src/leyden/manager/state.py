@@ -48,6 +48,7 @@ class Slot(msgspec.Struct):
     halted: why this channel does nothing more in this life (a bug of ours), else empty.
     away_since: when the peer's last connection of this life ended, in seconds.
     heard: in this life the peer has said where it stands, and that proved nothing against us.
+    archived: `node` is to say that its journal goes; nothing is appended any more.
     acks: facts that may be forgotten, written with the channel's next record.
     """
 

@@ -10,6 +10,7 @@ from leyden.manager.actions import (
     Broadcast,
     ChannelBorn,
     Disconnect,
+    DropJournal,
     FundChannel,
     ReleaseFunding,
     Report,
@@ -52,7 +53,7 @@ def carry_out(core: NodeCore, action: Action) -> None:
             # Not published yet, its coins are locked; published, they are spent. Either ends here.
             core.wallet.pending_transaction(transaction)
             core.wallet.forget_pending(transaction.txid())
-        case Disconnect():
+        case Disconnect() | DropJournal():
             raise AssertionError("the run loop disconnects")
 
 

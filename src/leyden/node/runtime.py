@@ -13,14 +13,14 @@ from typing import Protocol
 import msgspec
 
 from leyden.base.errors import StorageBroken, StorageFailed, StorageUnavailable
-from leyden.base.ids import NODE_JOURNAL
+from leyden.base.ids import NODE_JOURNAL, JournalId
 from leyden.bitcoin.tx import Transaction
 from leyden.channel.snapshot import encode_core
 from leyden.journal.batch import Append, Snapshot
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.wallet_records import WalletDisconnected, WalletRecord
 from leyden.manager import chain, claiming, forwarding, opening, peer_storage, peers, sending, withdrawing
-from leyden.manager.actions import Action, Disconnect, Report
+from leyden.manager.actions import Action, Disconnect, DropJournal, Report
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import encode_node_snapshot
 from leyden.manager.state import Peer
@@ -267,8 +267,22 @@ class Runtime:
                 connection = self.connections.get(action.node_id)
                 if connection is not None:
                     connection.close(action.reason)
+            elif type(action) is DropJournal:
+                self._drop(action.journal)
             else:
                 self.on_action(action)
+
+    def _drop(self, journal: str) -> None:
+        """Remove an archived journal; what fails now is done at the next start."""
+        for figures in (self._tail_bytes, self._snapshot_bytes, self._given):
+            figures.pop(journal, None)
+        self.store.drop(self.epoch, JournalId(journal), partial(self._on_dropped, journal))
+
+    def _on_dropped(self, journal: str, error: StorageFailed | None) -> None:
+        if error is not None and self.broken is None:
+            self.on_action(Report("store", "warning", f"{journal} is archived and could not be dropped yet: {error}"))
+            if isinstance(error, StorageBroken):
+                self._break(error)
 
     def _prepare(self) -> None:
         """While store and peers are at work: derive what the next commitments will need."""

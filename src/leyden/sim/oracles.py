@@ -40,8 +40,9 @@ def _channels(world: World) -> Iterator[str]:
             name = f"channel {slot.channel_id.hex()[:8]} of {node.name} and {peer.name}"
             twin = peer.manager.channels.get(slot.channel_id)
             if twin is None:
-                # The opener lost it before it could be funded; whoever accepted it has given it up.
-                if type(slot.state) is not Closed or slot.state.core.funding is not None:
+                # The opener lost it before it could be funded; whoever accepted it has given it up. Or it is archived.
+                archived = slot.tail.journal in peer.manager.node.archived
+                if type(slot.state) is not Closed or (slot.state.core.funding is not None and not archived):
                     yield f"{name}: {peer.name} does not know it"
                 continue
             yield from (f"{name}: {what}" for what in _end(world, node, slot, twin))
