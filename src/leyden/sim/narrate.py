@@ -113,9 +113,12 @@ class Narrator:
         before = self._durable[name].get(journal, 0)
         self._durable[name] = _durable(self._world.nodes[name])
         stored = {one.journal: one for one in self._world.nodes[name].disk.journals()}.get(journal)
-        records = [] if stored is None else stored.records[max(0, before - stored.position) :]
-        kinds = [_record(journal, raw) for raw in records]
-        self._add("commit", name, self._labels.of_journal(journal), ", ".join(kinds) or "a snapshot")
+        label = self._labels.of_journal(journal)
+        if stored is None:
+            self._add("commit", name, label, "nothing more, it is dropped")
+            return
+        kinds = [_record(journal, raw) for raw in stored.records[max(0, before - stored.position) :]]
+        self._add("commit", name, label, ", ".join(kinds) or "a snapshot")
 
     def _add_consequences(self) -> None:
         for name, node in self._world.nodes.items():
