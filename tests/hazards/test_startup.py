@@ -76,6 +76,23 @@ def test_nothing_happens_before_every_journal_is_folded_and_the_chain_is_at_its_
     assert stage.m("bob").forwards
 
 
+def test_payment_past_its_deadline_is_not_ended_before_its_parts_are_known() -> None:
+    """H103, H147: only the start finds out what is in flight; until then no deadline counts."""
+    stage = Stage(topologies.direct("bob"))
+    stage.prompt("bob", "")
+    stage.pay("alice", "bob", stage.invoice("bob"), deadline_seconds=30)
+    stage.seconds(3)
+    stage.world.crash("alice")
+    stage.seconds(60)
+    stage.world.mine()
+    stage["alice"].start(sync=False)
+    stage.world.tick(3)
+    assert stage.payment("alice").is_live
+    stories.answer(stage.world, "bob", "claim")
+    stage.check()
+    assert stage.payment("alice").sent is not None
+
+
 @pytest.mark.parametrize("kept", [0, 1])
 def test_old_failure_does_not_touch_the_new_attempt(kept: int) -> None:
     """H154: a part failed and was replaced; its outcome is told again after a crash: the new part stays in flight."""
