@@ -66,9 +66,14 @@ class Schedule(Protocol):
         ...
 
 
+def _trust(_chain: MemoryChain, _transaction: Transaction) -> None:
+    """The light chain looks at inputs and values, not at scripts; `sim.consensus` does."""
+
+
 class World:
     """See the module. seed: makes keys and draws. links: who connects to whom, and whether the link is open.
 
+    validate: sees each transaction before the mempool does.
     acts: what users will do, in order. closes_asked: channels (channel_id) that somebody asked to close; True when the
     call has returned, so that they must. quiet_seconds: how far the clock has moved since something happened.
     """
@@ -89,6 +94,7 @@ class World:
         self.acts: deque[Act] = deque()
         self.closes_asked: dict[bytes, bool] = {}
         self.observer: Observer | None = None
+        self.validate: Callable[[MemoryChain, Transaction], None] = _trust
         self._since: dict[Action, int] = {}
         self._became = 0
         self._by_id: dict[bytes, SimNode] = {}
@@ -276,6 +282,7 @@ class World:
 
     def broadcast(self, transaction: Transaction, what: str) -> None:
         """Offer a transaction to the mempool."""
+        self.validate(self.chain, transaction)
         self.broadcasts.append((transaction.txid(), what))
         self.chain.offer(transaction)
 
