@@ -20,6 +20,7 @@ from benchmarks.run import Run
 from benchmarks.scale import SCALES, Scale
 from benchmarks.screen import Screen
 from benchmarks.sizes import command_line, sizes
+from benchmarks.stalls import stalls
 
 RUNS: dict[str, tuple[str, Callable[[Run], Figures]]] = {
     "direct": ("payments with real sync", direct),
@@ -27,6 +28,7 @@ RUNS: dict[str, tuple[str, Callable[[Run], Figures]]] = {
     "delay-50": ("a store that is 50 ms late", delayed(50)),
     "delay-150": ("a store that is 150 ms late", delayed(150)),
     "forwarded": ("payments over a third node", forwarded),
+    "stalls": ("a store that stalls", stalls),
     "sizes": ("memory and start", sizes),
     "store": ("the store after many payments", store),
     "help": ("the command line", command_line),

@@ -53,6 +53,8 @@ ROWS: tuple[Row, ...] = (
     _lone(50, 455.0, "0.2.7, 2.2/s"),
     _lone(150, 1429.0, "0.2.7, 0.7/s"),
     Row("forwarded_100", "forwarded", "forwarded over a third node, 100 in flight", "/s", 500, 900),
+    Row("stall_all", "stalls", "longest payment while the payer's store stalls 10 s", "s", 11, None, less=True),
+    Row("stall_other", "stalls", "50 in flight while the journal of another channel stalls", "/s", None, None),
     Row(
         "cpu", "direct", "CPU per payment and node, 100 in flight", "ms", 0.45, 0.25, less=True, ldk=0.73,
         ldk_note="0.3-rc3 fsync, the busier node; 0.54 without a store",

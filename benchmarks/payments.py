@@ -64,6 +64,7 @@ def pay(nodes: Sequence[BenchNode], invoices: list[str], in_flight: int) -> dict
         "per_second": round(count / times["seconds"], 1),
         "p50_ms": round(times["p50_ms"], 2),
         "p99_ms": round(times["p99_ms"], 2),
+        "max_ms": round(times["max_ms"], 2),
         "failed": times["failed"],
         "cpu_ms": [round(one["cpu"] * 1000 / count, 3) for one in used],
         "loop_cpu_ms": [round(one["loop_cpu"] * 1000 / count, 3) for one in used],

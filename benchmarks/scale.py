@@ -7,8 +7,8 @@ class Scale(msgspec.Struct, frozen=True):
     """Payments and repetitions of each case.
 
     runs: of the cases with many payments in flight; the median counts. lone: lone payments by store delay in ms.
-    store: payments on the channel whose store is weighed. channels: of the grown node. micro_seconds: for each
-    micro-benchmark.
+    store: payments on the channel whose store is weighed. channels: of the grown node. stalled: payments while a store
+    stalls. micro_seconds: for each micro-benchmark.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Scale(msgspec.Struct, frozen=True):
     store: int
     channels: int
     processes: int
+    stalled: int
     micro_seconds: float
 
 
@@ -39,6 +40,7 @@ DEFAULT = Scale(
     store=100_000,
     channels=1_000,
     processes=5,
+    stalled=2_000,
     micro_seconds=0.5,
 )
 QUICK = Scale(
@@ -54,6 +56,7 @@ QUICK = Scale(
     store=10_000,
     channels=1_000,
     processes=3,
+    stalled=1_000,
     micro_seconds=0.1,
 )
 TINY = Scale(
@@ -69,6 +72,7 @@ TINY = Scale(
     store=50,
     channels=20,
     processes=1,
+    stalled=60,
     micro_seconds=0.002,
 )
 SCALES = {scale.name: scale for scale in (DEFAULT, QUICK, TINY)}

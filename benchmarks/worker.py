@@ -17,6 +17,7 @@ from leyden.base.errors import CommandRejected
 from leyden.base.ids import JournalId
 from leyden.drivers.storage.delayed import DelayedStore
 from leyden.drivers.storage.sqlite import SqliteStore
+from leyden.drivers.storage.switchable import SwitchableStore
 from leyden.manager.events import PaymentFailed, PaymentSent
 from leyden.node.node import Node
 from leyden.node.settings import BitcoindSettings, ChannelSettings, ForwardingSettings, NodeConfig, StoreSettings
@@ -27,9 +28,10 @@ Command = dict[str, Any]
 class Worker:
     """Runs one node and what the benchmark asks of it."""
 
-    def __init__(self, node: Node, store: SqliteStore) -> None:
+    def __init__(self, node: Node, store: SqliteStore, switch: SwitchableStore | None) -> None:
         self.node = node
         self.store = store
+        self.switch = switch
         self.waiting: dict[bytes, asyncio.Future[bool]] = {}
         self.profiler: cProfile.Profile | None = None
 
@@ -114,8 +116,19 @@ class Worker:
             "seconds": time.perf_counter() - begun,
             "p50_ms": latencies[len(latencies) // 2] * 1000,
             "p99_ms": latencies[len(latencies) * 99 // 100] * 1000,
+            "max_ms": latencies[-1] * 1000,
             "failed": failed,
         }
+
+    async def do_begin(self, command: Command) -> Any:
+        """Start a payment that nobody waits for."""
+        await self.node.pay(command["invoice"])
+
+    async def do_stall(self, command: Command) -> Any:
+        """Let the store hang from now on for so many seconds; with a channel, its journal alone."""
+        assert self.switch is not None
+        self.switch.hold(*([f"channel/{command['channel']}"] if command["channel"] else []))
+        asyncio.get_running_loop().call_later(command["seconds"], self.switch.accept)
 
     async def do_use(self, _command: Command) -> Any:
         """Return what this process has used so far. loop_cpu: the part of `cpu` on the event loop's thread."""
@@ -224,15 +237,17 @@ def _answer(answer: dict[str, Any]) -> None:
 async def main() -> None:
     """Run the node until standard input ends."""
     logging.basicConfig(level=logging.WARNING)
-    config = _config(json.loads(sys.argv[1]))
+    options = json.loads(sys.argv[1])
+    config = _config(options)
+    switch = SwitchableStore(SqliteStore(config.store_path)) if options["switch"] else None
     reader = asyncio.StreamReader(limit=1 << 26)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    async with Node(config) as node:
+    async with Node(config, store=switch) as node:
         store = node.core.runtime.store
-        inner = store.inner if isinstance(store, DelayedStore) else store
+        inner = store.inner if isinstance(store, DelayedStore | SwitchableStore) else store
         assert isinstance(inner, SqliteStore)
-        worker = Worker(node, inner)
+        worker = Worker(node, inner, switch)
         events = asyncio.create_task(worker.acknowledge_all())
         while line := await reader.readline():
             try:

@@ -23,7 +23,7 @@ class BenchNode:
     started_seconds: from the start of the process until it followed the chain and listened.
     """
 
-    def __init__(self, world: "World", name: str, delay_ms: int) -> None:
+    def __init__(self, world: "World", name: str, delay_ms: int, *, switch: bool) -> None:
         self.name = name
         self.errors = world.directory / f"{name}.err"
         options = {
@@ -31,6 +31,7 @@ class BenchNode:
             "chain_url": world.chain_url,
             "cookie_file": str(world.cookie),
             "delay_ms": delay_ms,
+            "switch": switch,
         }
         begun = time.monotonic()
         with self.errors.open("wb") as errors:
@@ -151,9 +152,9 @@ class World:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["result"]
 
-    def node(self, name: str, delay_ms: int = 0) -> BenchNode:
-        """Start a node."""
-        node = BenchNode(self, name, delay_ms)
+    def node(self, name: str, delay_ms: int = 0, *, switch: bool = False) -> BenchNode:
+        """Start a node. switch: its store can be told to stall."""
+        node = BenchNode(self, name, delay_ms, switch=switch)
         self.nodes.append(node)
         return node
 
@@ -173,13 +174,14 @@ class World:
         for node in self.nodes:
             node.wait(lambda info: bool(info["height"] >= height))
 
-    def channel(self, opener: BenchNode, accepter: BenchNode, amount_sat: int) -> None:
-        """Open a channel and wait until both can use it, and the accepter can be found through it."""
+    def channel(self, opener: BenchNode, accepter: BenchNode, amount_sat: int) -> str:
+        """Open a channel and wait until both can use it, and the accepter can be found through it; return its id."""
         both = (opener, accepter)
         usable = [one.call("usable") + 1 for one in both]
         opener.call("connect", node_id=accepter.node_id, host=accepter.host, port=accepter.port)
-        opener.call("open", node_id=accepter.node_id, amount_sat=amount_sat, push_msat=0)
+        channel_id: str = opener.call("open", node_id=accepter.node_id, amount_sat=amount_sat, push_msat=0)
         self.rpc("generatetoaddress", 6, NOBODY)
         self.settle()
         until("the channel", lambda: [one.call("usable") for one in both] == usable)
         until("the policy of the opener", lambda: accepter.call("hints") > 0)
+        return channel_id

@@ -38,6 +38,8 @@ WANTED = [
     "lone_50ms",
     "lone_150ms",
     "forwarded_100",
+    "stall_all",
+    "stall_other",
     "cpu",
     "syncs",
     "idle_rss",

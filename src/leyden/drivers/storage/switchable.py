@@ -38,6 +38,11 @@ class SwitchableStore:
         self._missing: dict[str, int] = {}
         """First record of each journal that was refused and has not been given again."""
 
+    @property
+    def inner(self) -> Store:
+        """The store behind, for whoever measures."""
+        return self._inner
+
     def refuse(self, failure: StorageFailed, *journals: str) -> None:
         """Answer every call from now on, held ones included, with `failure`; those of `journals` alone, when given."""
         named = dict.fromkeys(journals or (ALL,))
