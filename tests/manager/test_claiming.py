@@ -219,6 +219,9 @@ def test_claim_that_is_not_durable_in_time_is_abandoned_and_told() -> None:
     assert stage.m("bob").claim_blockers
     stage.mine()
     assert not stage.m("bob").claim_blockers
+    stage.seconds(3)
+    assert stage["bob"].disk.held, "the store still hangs, and may for ever"
+    assert len(stage.told("bob", ev.PaymentClaimAbandoned)) == 1
     stage["bob"].disk.held.clear()
     stage.prompt("bob", "claim")
     stage.check()

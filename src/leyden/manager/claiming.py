@@ -431,10 +431,30 @@ def abandon_claim(m: Manager, claim: Claim) -> None:
     _forget_set(m, claim)
     for slot in _holders(m, claim.claim_id):
         m.learn(slot, ClaimAbandoned(claim.claim_id))
+    failed: list[Slot] = []
     for part in claim.parts:
         slot_of_part = m.channels.get(part.channel_id)
         htlc = None if slot_of_part is None else slot_of_part.state.core.inbound.get(part.htlc_id)
         if slot_of_part is not None and htlc is not None and htlc.committed and not htlc.decided():
             _fail_part(m, slot_of_part, part.htlc_id, _unknown(m, part.amount_msat))
+            if not slot_of_part.halted:
+                failed.append(slot_of_part)
+    # Behind the failures, which are written at the end of the pass.
+    m.after_verdicts.append(lambda: _tell_abandoned(m, claim, failed))
+
+
+def _tell_abandoned(m: Manager, claim: Claim, failed: list[Slot]) -> None:
+    """Tell the user once one part has failed durably: no life takes the claim up again then, and the journal that made
+    it late may hang for ever.
+    """
     event = ev.PaymentClaimAbandoned(f"abandoned/{claim.claim_id.hex()}", claim.claim_id, claim.payment_hash)
-    m.outbox.when_all_durable(lambda: m.show(event))
+    waiting: list[ev.Event] = [event]
+
+    def tell() -> None:
+        if waiting:
+            m.show(waiting.pop())
+
+    for slot in failed:
+        m.outbox.when_durable(slot.tail, tell)
+    if not failed:
+        m.outbox.when_all_durable(tell)
