@@ -66,6 +66,7 @@ def test_a_violation_is_shown_and_everything_is_kept(
     assert report["failure"]["round"] == 1
     assert report["failure"]["wrong"] == ["alice lost one", "bob lost two"]
     assert "FAILED in round 1, seed planted:\n  alice lost one\n  bob lost two\n" in out
+    assert "again: python -m leyden.demo.kills --rounds 1 --seed planted --delay-ms 0\n" in out
     kept = Path(report["failure"]["kept"])
     assert (kept / "alice" / "leyden.log").exists()
     assert (kept / "carol" / "journals.sqlite").exists()

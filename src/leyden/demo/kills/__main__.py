@@ -6,6 +6,7 @@ On the first violation: status 1, what is wrong, the seed, and the directory wit
 import argparse
 import asyncio
 import secrets
+import shlex
 import signal
 import statistics
 import sys
@@ -220,6 +221,10 @@ def main(arguments: list[str]) -> int:
     ok = run.failure is None and not interrupted
     report = Report(ok, seed, round(time.perf_counter() - begun, 1), sums, run.failure)
     _show_end(screen, report, interrupted=interrupted)
+    if report.failure is not None:
+        delays = " ".join(map(str, given.delay_ms))
+        again = f"python -m leyden.demo.kills --rounds {given.rounds} --seed {shlex.quote(seed)} --delay-ms {delays}"
+        screen.line(f"The same load, victims and moments again: {again}")
     if given.json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     return EXIT_INTERRUPTED if interrupted else 0 if ok else EXIT_VIOLATION
