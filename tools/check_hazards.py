@@ -164,10 +164,10 @@ def main(arguments: list[str]) -> int:
         wrong += [f"docs/hazards.md: {name} has no row" for name in missing]
     print("\n".join(wrong), end="\n" if wrong else "")
     waiting = Counter(row.waits_for for row in table if row.waits_for)
-    covered = sum(1 for row in table if row.tests)
-    line = f"hazards: {len(HAZARDS)}, {covered} with tests, {waiting.total()} waiting"
+    begun = sum(1 for row in table if row.tests and row.waits_for)
+    line = f"hazards: {len(HAZARDS)}, {sum(1 for row in table if row.tests) - begun} covered, {waiting.total()} waiting"
     if waiting:
-        line += f" ({', '.join(f'{count} for {name}' for name, count in waiting.items())})"
+        line += f" ({', '.join(f'{count} for {name}' for name, count in waiting.items())}; {begun} with tests already)"
     print(f"{line}, {len(missing)} missing" + (f": {' '.join(missing)}" if missing else ""))
     return 1 if wrong else 0
 

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from leyden.crypto.hashes import sha256
+from leyden.journal.node_records import JournalArchived
 from leyden.manager import claiming
 from leyden.manager import events as ev
 from leyden.sim.disk import SimDisk
@@ -159,6 +160,28 @@ def test_preimage_of_our_own_payment_does_not_take_what_we_forward(restarts: boo
     stage.seconds(3)
     assert stage.payment("alice", "through").failed is not None
     assert [one.amount_msat for one in stage.told("bob", ev.PaymentClaimed)][-1] == AMOUNT_MSAT
+
+
+@pytest.mark.parametrize("what", ["claim", "fail"])
+def test_outcome_for_an_archived_channel_is_done(what: str) -> None:
+    """H91: the inbound journal is gone, and `node` knows it: the start goes on, and the outcome is forgotten."""
+    stage = Stage(topologies.line("carol"))
+    stories.ask("alice", "carol", stage.world)
+    up = stage.slot("bob", "alice")
+    stage["bob"].run(lambda m: m.record(JournalArchived(up.tail.journal)))
+    stage.act()
+    stage.world.crash("bob")
+    del stage["bob"].disk._kept[up.tail.journal]
+    stage.world.links[("alice", "bob")] = False
+    stage["bob"].start()
+    stories.answer(stage.world, "carol", what)
+    stage.seconds(5)
+    down = stage.slot("bob", "carol")
+    assert not down.state.core.outcomes
+    assert not down.state.core.outbound
+    assert not down.halted
+    assert not stage.m("bob").faults
+    assert list(stage.m("bob").channels) == [down.channel_id]
 
 
 def test_no_channel_needs_a_nonce_that_must_not_be_used_twice() -> None:
