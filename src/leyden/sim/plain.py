@@ -93,10 +93,14 @@ class Values:
         self._cells: dict[int, int] = {}
 
     def rest(self, thing: Any) -> list[object]:
-        """Return every attribute of `thing` that has no place of its own."""
+        """Return every attribute of `thing` that has no place of its own, but for those that are None."""
         apart: dict[str, str] = APART[thing.__class__]
         attributes: dict[str, Any] = thing.__dict__
-        return [[name, self.of(attributes[name])] for name in attributes if name not in apart]
+        return [
+            [name, self.of(value) if value else 0]
+            for name, value in attributes.items()
+            if value is not None and name not in apart
+        ]
 
     def of(self, value: Any) -> Any:
         """Return a plain value. Raises: TypeError for what is of no known kind."""
@@ -170,7 +174,7 @@ class Values:
         session = slot.state.session
         volatile = [session.connected, session.reestablished] if session in _CALM else self._session(session)
         apart = APART[Slot]
-        others = [self.of(getattr(slot, name)) for name in slot.__struct_fields__ if name not in apart]
+        others = [getattr(slot, name) for name in slot.__struct_fields__ if name not in apart]
         return [type(slot.state).__name__, volatile, list(slot.peeled), others]
 
     def _session(self, session: Session) -> list[object]:
