@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from leyden.sim.explore import Limits, every_prefix, explore
+from leyden.base.errors import StorageBroken
+from leyden.sim.explore import Limits, Tier, every_prefix, explore
 from leyden.sim.fingerprint import Fingerprints
 from leyden.sim.scenario import Crash, Cut, Scenario, replay
 from leyden.sim.schedules import STORE_FIRST, Scripted
@@ -42,6 +43,32 @@ def test_payment_survives_everything_and_the_count_is_complete() -> None:
     assert result.rest_steps_max > 10
     assert seen == sorted(seen)
     assert seen[-1] == result.steps
+
+
+def test_fixed_orders_are_fewer_and_crashes_as_steps_are_more() -> None:
+    """What a tier leaves out is known."""
+    fixed, tiered, every = [explore(scenario("direct"), tier) for tier in (Tier.FIXED, Tier.TIERED, Tier.ALL)]
+    assert fixed.violation is tiered.violation is every.violation is None
+    assert fixed.is_complete
+    assert every.is_complete
+    assert fixed.combinations < tiered.combinations == every.combinations
+    assert every.base_worlds > 10 * tiered.base_worlds
+
+
+@pytest.mark.parametrize("tier", Tier)
+def test_step_that_goes_wrong_is_the_last_of_those_found(tier: Tier) -> None:
+    """An error in a step is shown by the steps before it and that one."""
+    first = scenario("direct")
+
+    def begun(world: World) -> list[Order]:
+        orders = first.begin(world)
+        world.nodes["bob"].disk.refusing["node"] = StorageBroken("planted")
+        return orders
+
+    found = explore(Scenario("direct", first.base, begun), tier).violation
+    assert found is not None
+    with pytest.raises(Exception, match=found.what.partition(": ")[2][:20]):
+        replay(Scenario("direct", first.base, begun), Scripted(found.actions, STORE_FIRST), found.deviations)
 
 
 def test_counts_and_worlds_do_not_depend_on_the_hash_seed() -> None:

@@ -21,12 +21,20 @@ from leyden.sim.fingerprint import Fingerprints, digest
 from leyden.sim.freezing import Freezer, dismantle
 from leyden.sim.node import SimNode
 from leyden.sim.oracles import check_rest
+from leyden.sim.promises import Promises
 from leyden.sim.scenario import Crash, Cut, Deviation, Scenario, begin, deviate
-from leyden.sim.schedules import STORE_FIRST, STORE_LAST, Livelock, Ranked, pass_time
+from leyden.sim.schedules import STORE_FIRST, STORE_LAST, Fair, Last, Livelock, Newest, Ranked, pass_time
 from leyden.sim.user import Order
-from leyden.sim.world import Action, World
+from leyden.sim.world import Action, Schedule, World
 
 RECOVERIES = (STORE_FIRST, STORE_LAST)
+
+
+def fixed() -> list[Schedule]:
+    """Return the schedules of the fixed tier: fair, and unfair in each way."""
+    return [Fair(), Last("commit"), Last("deliver"), Newest(), *RECOVERIES]
+
+
 REST_STEPS_MIN = 200
 """A recovery may take at least that long before it is a livelock, else ten times the longest that was seen."""
 PROGRESS_EVERY = 200
@@ -114,10 +122,21 @@ class _Place(NamedTuple):
     known: dict[str, bytes]
 
 
-class _Waiting(NamedTuple):
-    """A world that is to be looked at."""
+_Step: TypeAlias = Action | Deviation | None
+"""What led from one world to another; None: time passed."""
+
+
+class _Name(NamedTuple):
+    """A distinct world. left: how many crashes may still come as steps."""
 
     fingerprint: bytes
+    left: int
+
+
+class _Waiting(NamedTuple):
+    """A world that is to be looked at; `frozen` is empty when that was done."""
+
+    name: _Name
     frozen: bytes
     known: dict[str, bytes]
 
@@ -140,18 +159,20 @@ class _Explorer:
         self._progress = progress
         self._result = Result(scenario.name, tier, limits.crashes)
         self._prints = Fingerprints()
+        self._promises = Promises()
         world, orders, books, self._first_step = begin(scenario)
         self._freezer = Freezer((world, orders, books))
         self._root = _Place(world, orders, books, {})
-        # Whence each distinct world without a crash was first reached: the way to it, for who must show a violation.
-        self._reached: dict[bytes, tuple[bytes, Action | None]] = {}
+        # Whence each distinct world was first reached: the way to it, for who must show a violation.
+        self._reached: dict[_Name, tuple[_Name | None, _Step]] = {}
         # Worlds from which rest was judged good, by schedule and crashes that were still tried on the way.
         self._good: dict[tuple[str, int], dict[bytes, None]] = {
             (recovery.name, left): {} for recovery in RECOVERIES for left in range(limits.crashes)
         }
         self._keys: list[dict[bytes, None]] = [{} for _ in range(limits.crashes)]
         self._after: list[dict[bytes, None]] = [{} for _ in range(limits.crashes)]
-        self._at = b""
+        self._at: _Name | None = None
+        self._doing: Action | None = None
         self._deviations: list[Deviation] = []
         self._recovery = RECOVERIES[0]
 
@@ -162,7 +183,7 @@ class _Explorer:
         self._began = began
         try:
             with _few_collections():
-                self._every_order()
+                self._run_tier()
             result.is_complete = True
         except _LimitReached:
             pass
@@ -172,22 +193,34 @@ class _Explorer:
         self._progress(result)
         return result
 
+    def _run_tier(self) -> None:
+        match self._result.tier:
+            case Tier.FIXED:
+                self._fixed_orders()
+            case Tier.TIERED:
+                self._every_order(0)
+            case Tier.ALL:
+                self._every_order(self._limits.crashes)
+
     def _found(self, error: Exception) -> Found:
+        steps = self._way_to(self._at)
+        if self._doing is not None:
+            steps.append(self._doing)
         return Found(
             f"{type(error).__name__}: {error}",
             self._scenario.name,
-            tuple(self._way_to(self._at)),
+            tuple([step for step in steps if isinstance(step, Action)]),
             self._recovery.name,
-            tuple(self._deviations),
+            (*[step for step in steps if not isinstance(step, Action)], *self._deviations),
         )
 
-    def _way_to(self, fingerprint: bytes) -> list[Action]:
-        actions: list[Action] = []
-        while fingerprint:
-            fingerprint, action = self._reached[fingerprint]
-            if action is not None:
-                actions.append(action)
-        return actions[::-1]
+    def _way_to(self, name: _Name | None) -> list[Action | Deviation]:
+        steps: list[Action | Deviation] = []
+        while name is not None:
+            name, step = self._reached[name]
+            if step is not None:
+                steps.append(step)
+        return steps[::-1]
 
     def _count_step(self) -> None:
         result = self._result
@@ -221,6 +254,9 @@ class _Explorer:
         dismantle(world)
 
     def _fingerprint(self, place: _Place) -> bytes:
+        for name, node in place.world.nodes.items():
+            if name not in place.known:
+                self._promises.check_folds(node)
         return self._prints.world(place.world, place.orders, place.known)
 
     def _found_world(self, fingerprint: bytes) -> None:
@@ -228,7 +264,9 @@ class _Explorer:
 
     def _perform(self, place: _Place, action: Action) -> None:
         self._count_step()
+        mark = self._promises.mark(place.world, [action.node] if action.kind == "commit" else [])
         place.world.perform(action)
+        self._promises.check(place.world, mark)
         if action.kind == "act":
             place.known.clear()
         else:
@@ -239,27 +277,36 @@ class _Explorer:
     def _wait(self, place: _Place) -> bool:
         self._count_step()
         place.known.clear()
-        return pass_time(place.world)
+        mark = self._promises.mark(place.world)
+        moved = pass_time(place.world)
+        self._promises.check(place.world, mark)
+        return moved
 
     def _check_rest(self, place: _Place) -> None:
         self._result.rests += 1
         check_rest(place.world, place.books, place.orders)
         self._scenario.check(place.world, place.orders)
 
-    # --- every order without a crash -------------------------------------------------------------------------------
+    # --- orders ----------------------------------------------------------------------------------------------------
 
-    def _every_order(self) -> None:
+    def _first(self, left: int) -> _Waiting:
         root = self._root
-        first = self._fingerprint(root)
-        self._reached[first] = (b"", None)
-        waiting = [_Waiting(first, self._freeze(root), root.known)]
+        name = _Name(self._fingerprint(root), left)
+        self._reached[name] = (None, None)
+        return _Waiting(name, self._freeze(root), root.known)
+
+    def _every_order(self, left: int) -> None:
+        """Make every world that any order leads to. left: crashes and lost connections that may be steps of it."""
+        waiting = [self._first(left)]
         while waiting:
             here = waiting.pop()
-            self._at = here.fingerprint
+            self._at = here.name
             self._result.base_worlds += 1
             place = self._thaw(here.frozen, here.known)
-            self._disturb(here.frozen, place, self._limits.crashes)
-            self._at = here.fingerprint
+            if self._result.tier is Tier.TIERED:
+                self._disturb(here.frozen, place, self._limits.crashes)
+            elif here.name.left:
+                waiting += self._disturbed_worlds(here, place)
             waiting += self._next_worlds(here, place)
             self._leave(place)
 
@@ -268,30 +315,74 @@ class _Explorer:
         enabled = sorted(place.world.enabled())
         for action in enabled[1:]:
             other = self._thaw(here.frozen, here.known)
-            self._perform(other, action)
-            self._note(here, other, action, found)
+            self._go(here, other, action, found)
             self._leave(other)
         if enabled:
-            self._perform(place, enabled[0])
-            self._note(here, place, enabled[0], found)
+            self._go(here, place, enabled[0], found)
         elif self._wait(place):
-            self._note(here, place, None, found)
+            self._note(_Name(self._fingerprint(place), here.name.left), here.name, None, place, found)
         else:
             self._check_rest(place)
         return found
 
-    def _note(self, here: _Waiting, place: _Place, action: Action | None, found: list[_Waiting]) -> None:
-        fingerprint = self._fingerprint(place)
-        if fingerprint not in self._reached:
-            self._reached[fingerprint] = (here.fingerprint, action)
-            self._found_world(fingerprint)
-            found.append(_Waiting(fingerprint, self._freeze(place), place.known))
+    def _go(self, here: _Waiting, place: _Place, action: Action, found: list[_Waiting]) -> None:
+        self._doing = action
+        self._perform(place, action)
+        self._note(_Name(self._fingerprint(place), here.name.left), here.name, action, place, found)
+        self._doing = None
+
+    def _note(self, name: _Name, before: _Name, step: _Step, place: _Place, found: list[_Waiting]) -> bool:
+        """Take in a world; return whether it is one that was not reached before, with as many crashes left."""
+        if any(_Name(name.fingerprint, left) in self._reached for left in range(name.left, self._limits.crashes + 1)):
+            return False
+        self._reached[name] = (before, step)
+        self._found_world(name.fingerprint)
+        found.append(_Waiting(name, self._freeze(place), place.known))
+        return True
+
+    def _disturbed_worlds(self, here: _Waiting, place: _Place) -> list[_Waiting]:
+        """Return the worlds after each crash and each lost connection: they are steps like others."""
+        found: list[_Waiting] = []
+        left = here.name.left - 1
+        for key, deviation, touched in self._disturbances(place):
+            self._result.combinations += 1
+            if self._is_known(key, left):
+                continue
+            other = self._deviated(here.frozen, place, deviation, touched)
+            if self._note(_Name(self._fingerprint(other), left), here.name, deviation, other, found):
+                self._result.fresh += 1
+            self._leave(other)
+        return found
+
+    def _fixed_orders(self) -> None:
+        """Follow each of a few schedules, with every crash at every step."""
+        first = self._first(0)
+        for schedule in fixed():
+            here, place = first, self._thaw(first.frozen, first.known)
+            while True:
+                self._at = here.name
+                if here.frozen:
+                    self._result.base_worlds += 1
+                    self._disturb(here.frozen, place, self._limits.crashes)
+                self._at = here.name
+                enabled = place.world.enabled()
+                action = schedule.choose(place.world, enabled) if enabled else None
+                found: list[_Waiting] = []
+                if action is not None:
+                    self._go(here, place, action, found)
+                elif self._wait(place):
+                    self._note(_Name(self._fingerprint(place), 0), here.name, None, place, found)
+                else:
+                    self._check_rest(place)
+                    break
+                here = found[0] if found else _Waiting(_Name(self._fingerprint(place), 0), b"", {})
+            self._leave(place)
 
     # --- crashes and lost connections --------------------------------------------------------------------------------
 
-    def _disturb(self, frozen: bytes, place: _Place, left: int) -> None:
-        """Try every crash and every lost connection of this world. left: how many crashes may still come."""
-        world = place.world
+    def _disturbances(self, place: _Place) -> Iterator[tuple[bytes, Deviation, Sequence[str]]]:
+        """Yield every crash and every lost connection of this world, with what tells equal ones and whom it touches."""
+        world, orders = place.world, place.orders
         step, quiet = world.steps - self._first_step, world.quiet_seconds
         self._fingerprint(place)
         for name, node in world.nodes.items():
@@ -299,48 +390,63 @@ class _Explorer:
                 continue
             links = [pair for pair in world.connections if name in pair]
             others = {other: known for other, known in place.known.items() if other != name}
-            around = digest(self._prints.around(world, place.orders, links), self._prints.ledger(node), others)
+            around = digest(self._prints.around(world, orders, links), self._prints.ledger(node), others)
+            touched = [name, *[one if other == name else other for one, other in links]]
             for kept in every_prefix(node.disk.under_way()):
                 key = digest("crash", name, around, self._prints.durable(node.disk, dict(kept)))
-                touched = [name, *[one if other == name else other for one, other in links]]
-                self._try(frozen, place, key, Crash(step, name, kept, quiet), touched, left)
+                yield key, Crash(step, name, kept, quiet), touched
         for pair in list(world.connections) if self._limits.cuts else []:
-            key = digest("cut", pair, self._prints.around(world, place.orders, [pair]), place.known)
-            self._try(frozen, place, key, Cut(step, *pair, quiet), pair, left)
+            key = digest("cut", pair, self._prints.around(world, orders, [pair]), place.known)
+            yield key, Cut(step, *pair, quiet), pair
 
-    def _try(
-        self, frozen: bytes, place: _Place, key: bytes, deviation: Deviation, touched: Sequence[str], left: int
-    ) -> None:
-        result, is_first = self._result, left == self._limits.crashes
-        if is_first:
-            result.combinations += 1
-        else:
-            result.second_combinations += 1
-        if any(key in keys for keys in self._keys[left - 1 :]):
-            return
-        self._keys[left - 1][key] = None
+    def _is_known(self, key: bytes, left: int) -> bool:
+        """Return whether this was tried, with as many crashes left afterwards; from now on it was."""
+        if any(key in keys for keys in self._keys[left:]):
+            return True
+        self._keys[left][key] = None
+        return False
+
+    def _deviated(self, frozen: bytes, place: _Place, deviation: Deviation, touched: Sequence[str]) -> _Place:
+        """Return the world after a crash or a lost connection."""
         self._deviations.append(deviation)
         other = self._thaw(frozen, place.known)
+        mark = self._promises.mark(other.world, [deviation.node] if isinstance(deviation, Crash) else [])
         if isinstance(deviation, Crash):
             life = _life_of(other.world.nodes[deviation.node])
             deviate(other.world, deviation, other.orders)
             dismantle(*life)
         else:
             deviate(other.world, deviation, other.orders)
+        self._promises.check(other.world, mark)
         for name in touched:
             other.known.pop(name, None)
-        fingerprint = self._fingerprint(other)
-        if not any(fingerprint in after for after in self._after[left - 1 :]):
-            self._after[left - 1][fingerprint] = None
-            self._found_world(fingerprint)
-            if is_first:
-                result.fresh += 1
-            else:
-                result.second_fresh += 1
-            self._recover(other, fingerprint, left - 1)
-        else:
-            self._leave(other)
         self._deviations.pop()
+        return other
+
+    def _disturb(self, frozen: bytes, place: _Place, left: int) -> None:
+        """Try every crash and every lost connection of this world. left: how many crashes may still come."""
+        result, is_first = self._result, left == self._limits.crashes
+        for key, deviation, touched in self._disturbances(place):
+            if is_first:
+                result.combinations += 1
+            else:
+                result.second_combinations += 1
+            if self._is_known(key, left - 1):
+                continue
+            other = self._deviated(frozen, place, deviation, touched)
+            self._deviations.append(deviation)
+            fingerprint = self._fingerprint(other)
+            if not any(fingerprint in after for after in self._after[left - 1 :]):
+                self._after[left - 1][fingerprint] = None
+                self._found_world(fingerprint)
+                if is_first:
+                    result.fresh += 1
+                else:
+                    result.second_fresh += 1
+                self._recover(other, fingerprint, left - 1)
+            else:
+                self._leave(other)
+            self._deviations.pop()
 
     def _recover(self, place: _Place | None, fingerprint: bytes, left: int) -> None:
         assert place is not None
@@ -376,7 +482,7 @@ class _Explorer:
 
     def _is_good(self, fingerprint: bytes, recovery: Ranked, left: int) -> bool:
         """What any order leads to is judged as such, with every crash on the way."""
-        if fingerprint in self._reached:
+        if self._result.tier is Tier.TIERED and _Name(fingerprint, 0) in self._reached:
             return True
         return any(fingerprint in self._good[recovery.name, more] for more in range(left, self._limits.crashes))
 
