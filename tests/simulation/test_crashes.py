@@ -1,47 +1,53 @@
-"""Every crash of every node before every step of a fair run, with every combination of kept prefixes; lost connections.
+"""Every crash of every node with every combination of kept prefixes, and every lost connection, in the main stories.
 
-A run that fails is named in its traceback by its scenario, schedule and deviations; `replay` runs it again.
+A run that fails says which actions and deviations show it; `replay` with `Scripted` runs it again.
 """
 
 import os
-from collections.abc import Callable
 
 import pytest
 
 from leyden.manager import events as ev
-from leyden.sim.scenario import Crash, combinations, crashes, cuts, holds, outline, replay
-from leyden.sim.schedules import Draws, Fair, Last, Newest
-from leyden.sim.world import Schedule
+from leyden.sim.explore import Limits, Result, Tier, explore
+from leyden.sim.scenario import Crash, combinations, crashes, holds, outline, replay
+from leyden.sim.schedules import Draws, Fair
 from tests.sim.scenarios import SCENARIOS, scenario
 
-SMALL = [name for name in SCENARIOS if name != "two parts forwarded"]
+EVERY_ORDER = ["direct", "forward", "failure", "two parts"]
+LARGE = "two parts forwarded"
+FIXED = [name for name in SCENARIOS if name not in (*EVERY_ORDER, LARGE)]
 SECOND_CRASHES = int(os.environ.get("LEYDEN_SECOND_CRASHES", "12"))
-SAMPLE = int(os.environ.get("LEYDEN_CRASH_SAMPLE", "7"))
-"""Of the large scenario and of unfair schedules every so many is tried; 1 tries all."""
-UNFAIR: dict[str, Callable[[], Schedule]] = {
-    "slow store": lambda: Last("commit"),
-    "slow links": lambda: Last("deliver"),
-    "newest first": Newest,
-}
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_any_crash_loses_nothing(name: str) -> None:
-    """Whatever a crash left of each journal, money, events and channels are all there afterwards."""
-    plan = outline(scenario(name), Fair())
-    for crash in crashes(plan, list(scenario(name).base.nodes)):
-        replay(scenario(name), Fair(), [crash])
+def assert_holds(result: Result) -> None:
+    """Nothing is wrong, and nothing of the tier was left out."""
+    assert result.violation is None, result.violation
+    assert result.is_complete
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_any_lost_connection_loses_nothing(name: str) -> None:
-    """A disconnection while records wait is as common as a crash, and forgets less."""
-    plan = outline(scenario(name), Fair())
-    for cut in cuts(plan, list(scenario(name).base.links)):
-        replay(scenario(name), Fair(), [cut])
+@pytest.mark.parametrize("name", EVERY_ORDER)
+def test_any_crash_in_any_order_loses_nothing(name: str) -> None:
+    """Whatever the order of messages and writes, and whatever a crash left of each journal, everything is there."""
+    assert_holds(explore(scenario(name), Tier.TIERED))
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+def test_any_second_crash_in_the_recovery_loses_nothing() -> None:
+    """A restart may be interrupted like everything else, at every step, of the same node or of another one."""
+    assert_holds(explore(scenario("direct"), Tier.TIERED, Limits(crashes=2)))
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_any_crash_under_fair_and_unfair_schedules_loses_nothing(name: str) -> None:
+    """A store or a link that is always last lets everything else run ahead of it."""
+    assert_holds(explore(scenario(name), Tier.FIXED))
+
+
+def test_a_crash_of_any_of_four_nodes_loses_nothing() -> None:
+    """Two parts over two forwarders: the most journals that depend on each other."""
+    assert_holds(explore(scenario(LARGE), Tier.FIXED, Limits(cuts=False)))
+
+
+@pytest.mark.parametrize("name", [*FIXED, LARGE])
 def test_a_journal_that_stays_behind_loses_nothing(name: str) -> None:
     """What the other journals write while one waits must not rest on what is lost with it."""
     plan = outline(scenario(name), Fair())
@@ -49,26 +55,9 @@ def test_a_journal_that_stays_behind_loses_nothing(name: str) -> None:
         replay(scenario(name), Fair(), [hold, crash])
 
 
-def test_a_crash_of_any_of_four_nodes_loses_nothing() -> None:
-    """Two parts over two forwarders: the most journals that depend on each other."""
-    name = "two parts forwarded"
-    plan = outline(scenario(name), Fair())
-    for crash in list(crashes(plan, list(scenario(name).base.nodes)))[::SAMPLE]:
-        replay(scenario(name), Fair(), [crash])
-
-
-@pytest.mark.parametrize("schedule", UNFAIR)
-@pytest.mark.parametrize("name", ["forward", "two parts", "hold two parts"])
-def test_a_crash_in_an_unfair_run_loses_nothing(name: str, schedule: str) -> None:
-    """A store or a link that is always last lets everything else run ahead of it."""
-    plan = outline(scenario(name), UNFAIR[schedule]())
-    for crash in list(crashes(plan, list(scenario(name).base.nodes)))[::SAMPLE]:
-        replay(scenario(name), UNFAIR[schedule](), [crash])
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_a_second_crash_in_the_recovery_loses_nothing(name: str) -> None:
-    """A restart may be interrupted like everything else, of the same node or of another one."""
+@pytest.mark.parametrize("name", [*EVERY_ORDER, *FIXED])
+def test_some_second_crashes_lose_nothing(name: str) -> None:
+    """A sample where all of them would be too many."""
     draws = Draws(b"second crash " + name.encode())
     plan = outline(scenario(name), Fair())
     nodes = list(scenario(name).base.nodes)

@@ -16,6 +16,7 @@ from leyden.channel.core import ChannelCore
 from leyden.channel.dispatch import decide
 from leyden.channel.effects import FailPeer
 from leyden.channel.states import AwaitingReady, ChannelState, Negotiating, Normal, ShuttingDown
+from leyden.crypto.hashes import sha256
 from leyden.crypto.shachain import index_of_commitment
 from leyden.journal.batch import StoredJournal
 from leyden.journal.records import Claim
@@ -306,15 +307,7 @@ def event_rests(durable: Durable, event: ev.Event) -> Iterator[str]:
         case ev.PaymentClaimed(claim_id=claim_id):
             known = claim_id in durable.node.received
         case ev.PaymentClaimable(set_id=set_id):
-            shown = [core.shown[set_id] for core in durable.cores() if set_id in core.shown]
-            amounts = [
-                core.inbound[htlc_id].add.amount_msat
-                for core in durable.cores()
-                if set_id in core.shown
-                for htlc_id in core.shown[set_id].htlc_ids
-                if htlc_id in core.inbound
-            ]
-            known = bool(shown) and sum(amounts) >= shown[0].total_msat
+            known = set_id in _shown_sets(durable)
         case ev.PaymentForwarded(inbound_channel_id=channel_id, event_id=event_id):
             known = channel_id in cores and event_id in cores[channel_id].core.forward_events
         case (
@@ -326,6 +319,19 @@ def event_rests(durable: Durable, event: ev.Event) -> Iterator[str]:
             pass
     if not known:
         yield "no durable record says so"
+
+
+def _shown_sets(durable: Durable) -> list[bytes]:
+    """Return the names that questions about all sets of HTLCs have whose verdicts are durable: a missing part shows."""
+    parts: dict[bytes, list[Htlc]] = {}
+    for core in durable.cores():
+        for shown in core.shown.values():
+            held = parts.setdefault(shown.set_id, [])
+            held += [(core.opened.channel_id, htlc_id) for htlc_id in shown.htlc_ids if htlc_id in core.inbound]
+    names = [
+        [channel_id + htlc_id.to_bytes(8, "big") for channel_id, htlc_id in sorted(held)] for held in parts.values()
+    ]
+    return [sha256(b"".join(name)) for name in names]
 
 
 def preimages_lost(promised: Mapping[Htlc, None], durable: Durable) -> Iterator[str]:
