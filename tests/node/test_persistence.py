@@ -93,6 +93,13 @@ async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         store.accept()
 
 
+async def asked(node: Node) -> str:
+    """Wait until the node asks about a payment; return its set_id."""
+    await until(lambda: [one for one in node.core.manager.events if one.startswith("claimable/")])
+    [event] = [one for one in await node.events() if one.type == "payment_claimable"]
+    return str(event.fields["set_id"])
+
+
 async def test_channels_are_shown_while_a_journal_hangs_and_say_which(scene: Scene) -> None:
     """Whoever looks for the trouble must not be made to wait for its end (hazard H160: it says what is not durable)."""
     scene.hang()
@@ -105,6 +112,10 @@ async def test_channels_are_shown_while_a_journal_hangs_and_say_which(scene: Sce
     assert {name for name, view in views.items() if view.journal.records_waiting} == {scene.stuck}
     assert info.store_ok
     assert info.store.journals_waiting == 1
+    held_back = info.store.effects_waiting
+    for _ in range(3):
+        await scene.bob.channels()
+    assert (await scene.bob.info()).store.effects_waiting == held_back, "those who look do not pile up"
     assert info.store.records_waiting == views[scene.stuck].journal.records_waiting
 
 
@@ -114,8 +125,7 @@ async def test_answers_wait_for_the_journals_they_rest_on_alone(scene: Scene) ->
     paid = await scene.carol.pay((await scene.bob.create_invoice(1_000_000, "")).invoice)
     assert (await scene.carol.wait_payment(paid.payment_id, WAIT_SECONDS)).status == "succeeded"
     await scene.carol.pay(held.invoice, deadline_seconds=1000)
-    (set_id,) = await until(lambda: [key for key, one in scene.bob.core.manager.claimables.items() if one.parts])
-    await until(lambda: [one for one in scene.bob.core.manager.events if one.startswith("claimable/")])
+    set_id = await asked(scene.bob)
     scene.hang()
     await scene.alice.pay((await scene.bob.create_invoice(1_000_000, "")).invoice)
     await until(lambda: scene.bob.core.runtime.outbox.waiting())
@@ -124,7 +134,7 @@ async def test_answers_wait_for_the_journals_they_rest_on_alone(scene: Scene) ->
         scene.bob.payments(),
         scene.bob.new_address(),
         scene.bob.set_policy(other, fee_base_msat=7),
-        scene.bob.fail_payment(set_id.hex()),
+        scene.bob.fail_payment(set_id),
         scene.bob.keysend(scene.carol.core.manager.node_id.hex(), 1_000),
     ]
     async with asyncio.timeout(WAIT_SECONDS):
@@ -143,11 +153,10 @@ async def test_answer_to_a_refused_payment_waits_for_its_own_record(scene: Scene
     """`fail_payment` decides at the end of its pass: its answer must not come before that is durable (P1)."""
     held = await scene.bob.create_invoice(2_000_000, "", payment_hash=32 * "ab")
     await scene.carol.pay(held.invoice, deadline_seconds=1000)
-    (set_id,) = await until(lambda: [key for key, one in scene.bob.core.manager.claimables.items() if one.parts])
-    await until(lambda: [one for one in scene.bob.core.manager.events if one.startswith("claimable/")])
+    set_id = await asked(scene.bob)
     await scene.world.rest()
     scene.store.hold()
-    answer = asyncio.get_running_loop().create_task(scene.bob.fail_payment(set_id.hex()))
+    answer = asyncio.get_running_loop().create_task(scene.bob.fail_payment(set_id))
     await asyncio.sleep(0.02)
     assert not answer.done()
     scene.store.accept()

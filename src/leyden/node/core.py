@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from leyden.base.errors import LeydenError
@@ -54,6 +55,7 @@ class NodeCore:
         self.opening_waiters: dict[bytes, asyncio.Future[bytes]] = {}
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._durable_waiters: dict[asyncio.Future[None], None] = {}
+        self._settled: asyncio.Future[None] | None = None
 
     # --- waiting ---------------------------------------------------------------------------------------------------
 
@@ -94,12 +96,25 @@ class NodeCore:
         await self.durable(self.runtime.outbox.tails.values() if tails is None else tails)
         return shown
 
-    async def all_durable(self, within_seconds: float | None = None) -> None:
-        """Wait until all that is in memory now is durable, or for that long."""
+    async def all_durable(self) -> None:
+        """Wait until all that is in memory now is durable."""
         self.runtime.turn()
+        await self.durable(self.runtime.outbox.tails.values())
+
+    async def settle(self, within_seconds: float) -> None:
+        """The same, for so long at most: for answers that say what of them is not durable. Raises as `_until`.
+
+        While a journal hangs, those who ask again and again wait for the same moment: nothing piles up behind it.
+        """
+        self.runtime.turn()
+        settled = self._settled
+        if settled is None or settled.done():
+            settled = self._settled = asyncio.get_running_loop().create_future()
+            self.runtime.outbox.when_all_durable(partial(_resolve, settled))
+            self.runtime.turn()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_seconds):
-                await self.durable(self.runtime.outbox.tails.values())
+                await self._until(asyncio.shield(settled))
 
     async def durable(self, tails: Iterable[Tail]) -> None:
         """Wait until all that these journals hold now is durable. Raises as `_until`."""

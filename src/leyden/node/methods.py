@@ -168,7 +168,7 @@ class NodeMethods(ABC):
 
     async def channels(self) -> list[ChannelView]:
         """List channels."""
-        await self.core.all_durable(CHANNELS_WAIT_SECONDS)
+        await self.core.settle(CHANNELS_WAIT_SECONDS)
         return describe.channel_views(self.core)
 
     async def close(
