@@ -101,14 +101,25 @@ def test_missing_journal_that_another_one_names_refuses_the_start() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"\x00", b"\x91\x7f", b"garbage" * 9, encode_record(RemoteReady(b"\x02" + bytes(32), 7))],
-    ids=["empty", "byte", "newer", "garbage", "no birth"],
+    [b"", b"\x00", b"garbage" * 9, encode_record(RemoteReady(b"\x02" + bytes(32), 7))],
+    ids=["empty", "byte", "garbage", "no birth"],
 )
-def test_damaged_journal_refuses_the_start_and_names_itself(raw: bytes) -> None:
-    """Nothing was changed, and the operator knows which file it is."""
-    stored = StoredJournal("channel/" + "ab" * 32, 0, b"", [raw])
+def test_damaged_journal_of_a_channel_is_named_and_left_out(raw: bytes) -> None:
+    """The others are folded, and the operator knows which one it is."""
+    name = "channel/" + "ab" * 32
+    folded = rebuild.fold_journals([StoredJournal(name, 0, b"", [raw])])
+    assert (folded.channels, list(folded.unreadable)) == ([], [name])
+    one = folded.unreadable[name]
+    assert (one.channel_id, one.position) == (b"\xab" * 32, 1)
+    assert name in rebuild.unreadable_alarm(name, one)
+    with pytest.raises(DecodeError, match="backup"):
+        rebuild.fold_journals([StoredJournal("backup", 0, b"", [raw])])
+
+
+def test_journal_of_a_newer_version_refuses_the_start_and_names_itself() -> None:
+    """Nothing was changed; what a newer version has written may mean something for every channel."""
     with pytest.raises(DecodeError, match="ab" * 32):
-        rebuild.fold_journals([stored])
+        rebuild.fold_journals([StoredJournal("channel/" + "ab" * 32, 0, b"", [b"\x91\x7f"])])
 
 
 def test_damaged_node_journal_and_snapshots_refuse_the_start() -> None:

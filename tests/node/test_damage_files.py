@@ -142,27 +142,45 @@ async def test_a_damaged_or_foreign_journal_file(scene: Scene, what: str) -> Non
     await scene.refused(directory, files.STORE_FILE, word)
 
 
-async def test_records_that_this_version_cannot_read(scene: Scene) -> None:
-    """A newer Leyden wrote them, or nonsense came from somewhere: which journal, and what to do; no record changes."""
-    for number, record in enumerate((b"", b"\xff" * 20, b"\x63" + b"\x90", bytes(100))):
-        directory = scene.copy(f"victim {number}")
-        store = SqliteStore(directory / files.STORE_FILE)
-        epoch = await store.open()
-        journal = f"channel/{scene.channel_id}"
-        (stored,) = [one for one in store.load() if one.journal == journal]
-        append = Append(journal, stored.position + len(stored.records) + 1, [record])
-        assert await written(store, epoch, append) is None
-        await store.close()
-        before = read_journals(directory / files.STORE_FILE)
-        others = {name: raw for name, raw in content(directory).items() if not name.startswith(files.STORE_FILE)}
-        with pytest.raises(CommandRejected) as caught:
-            await scene.world.make(directory.name, disk=True).start()
-        assert caught.value.code == "bad_journal"
-        for word in (journal, "Nothing was changed", "newer version"):
-            assert word in caught.value.what
-        assert read_journals(directory / files.STORE_FILE) == before
-        now = {name: raw for name, raw in content(directory).items() if not name.startswith(files.STORE_FILE)}
-        assert now == others
+async def spoiled(scene: Scene, name: str, record: bytes) -> Path:
+    """A copy of alice's directory whose channel's journal ends with this record."""
+    directory = scene.copy(name)
+    store = SqliteStore(directory / files.STORE_FILE)
+    epoch = await store.open()
+    journal = f"channel/{scene.channel_id}"
+    (stored,) = [one for one in store.load() if one.journal == journal]
+    append = Append(journal, stored.position + len(stored.records) + 1, [record])
+    assert await written(store, epoch, append) is None
+    await store.close()
+    return directory
+
+
+async def test_records_of_a_newer_version(scene: Scene) -> None:
+    """They may mean something for every channel: which journal, and what to do; no record changes."""
+    directory = await spoiled(scene, "victim", b"\x91\xcc\xfa")
+    before = read_journals(directory / files.STORE_FILE)
+    others = {name: raw for name, raw in content(directory).items() if not name.startswith(files.STORE_FILE)}
+    with pytest.raises(CommandRejected) as caught:
+        await scene.world.make(directory.name, disk=True).start()
+    assert caught.value.code == "bad_journal"
+    for word in (f"channel/{scene.channel_id}", "Nothing was changed", "newer version"):
+        assert word in caught.value.what
+    assert read_journals(directory / files.STORE_FILE) == before
+    now = {name: raw for name, raw in content(directory).items() if not name.startswith(files.STORE_FILE)}
+    assert now == others
+
+
+@pytest.mark.parametrize("record", [b"", b"\xff" * 20, b"\x63\x90", bytes(100)])
+async def test_records_that_nobody_can_read_cost_their_channel(scene: Scene, record: bytes) -> None:
+    """Nonsense came from somewhere: the channel is not started, an alarm names it, everything else goes on."""
+    directory, journal = await spoiled(scene, "victim", record), f"channel/{scene.channel_id}"
+    before = [one for one in read_journals(directory / files.STORE_FILE) if one.journal == journal]
+    node = await scene.world.start(directory.name, disk=True)
+    assert any(journal in alarm and "not started" in alarm for alarm in (await node.info()).alarms)
+    assert await node.channels() == []
+    await node.new_address()
+    await scene.world.stop(directory.name)
+    assert [one for one in read_journals(directory / files.STORE_FILE) if one.journal == journal] == before
 
 
 async def test_a_journal_that_another_one_names_is_missing(tmp_path: Path) -> None:

@@ -37,6 +37,10 @@ class DecodeError(LeydenError):
         return f"{self.what}{place}{at}"
 
 
+class WrittenByNewer(DecodeError):
+    """Whole in itself, but of a version that is newer than this program: nothing of it may be left out."""
+
+
 class Reaction(Enum):
     """What the peer session does about a peer that broke the protocol."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from leyden.base.errors import DecodeError
+from leyden.base.errors import DecodeError, WrittenByNewer
 from leyden.channel.core import ChannelCore, ForwardEvent, Outcome, WithdrawnCommitment, new_core
 from leyden.channel.htlc import Changes, InboundHtlc, OutboundHtlc, inbound_htlc, outbound_htlc
 from leyden.channel.view import CommitmentView
@@ -208,7 +208,7 @@ def decode_core(encoded: bytes) -> ChannelCore:
     Raises: DecodeError for a newer version or damaged bytes.
     """
     if encoded[:1] != bytes((SNAPSHOT_VERSION,)):
-        raise DecodeError("channel snapshot of a version that this program does not read", offset=0, field="version")
+        raise WrittenByNewer("channel snapshot of a version that this program does not read", offset=0, field="version")
     try:
         return core_of(_decoder.decode(encoded[1:]))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ from typing import get_args
 
 import msgspec
 
-from leyden.base.errors import DecodeError
+from leyden.base.errors import DecodeError, WrittenByNewer
 from leyden.journal.records import ChannelRecord
 
 RECORD_KINDS: dict[int, type] = {kind.__struct_config__.tag: kind for kind in get_args(ChannelRecord)}
@@ -46,9 +46,9 @@ def _refusal(encoded: bytes, error: msgspec.MsgspecError | UnicodeDecodeError) -
         return DecodeError("damaged journal record: it does not begin with a tag", offset=0, field="tag")
     kind = RECORD_KINDS.get(tag)
     if kind is None:
-        return DecodeError(
+        return WrittenByNewer(
             f"journal record of kind {tag}, which a newer version of this program wrote", offset=0, field="tag"
         )
     if "at most length" in str(error):
-        return DecodeError(f"journal record {kind.__name__} with fields that a newer version of this program wrote")
+        return WrittenByNewer(f"journal record {kind.__name__} with fields that a newer version of this program wrote")
     return DecodeError(f"damaged journal record {kind.__name__}: {error}")

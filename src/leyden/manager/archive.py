@@ -25,8 +25,8 @@ _KNOWN = (SpendKind.MUTUAL_CLOSE, SpendKind.LOCAL, SpendKind.REMOTE, SpendKind.R
 
 def on_block(m: Manager) -> None:
     """Archive what may go."""
-    if not m.is_started:
-        return
+    if not m.is_started or m.unreadable:
+        return  # a journal that cannot be read may name any other
     for slot in list(m.channels.values()):
         if type(slot.state) is Closed and not slot.archived and may_go(m, slot):
             slot.archived = True

@@ -113,8 +113,8 @@ def on_blocks_disconnected(m: Manager, fork_height: int) -> None:
 
 def note_best_block(m: Manager, height: int, block_hash: bytes) -> None:
     """Remember the best block once every chain record up to it is durable (DESIGN section 4, "Chain")."""
-    if any(slot.halted for slot in m.channels.values()):
-        # A halted channel takes in no blocks: the next life must see them again.
+    if m.unreadable or any(slot.halted for slot in m.channels.values()):
+        # Such a channel takes in no blocks: the next life must see them again.
         return
     m.outbox.when_all_durable(lambda: m.record(BestBlock(height, block_hash)))
 

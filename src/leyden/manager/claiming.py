@@ -271,7 +271,11 @@ def replay_claim(m: Manager, claim: Claim) -> None:
     claimable = _set_of(m, claim)
     if claimable is not None:
         claimable.status = ClaimableStatus.CLAIMING
-    if claim.claim_id in m.node.received or all(_holds(m, claim, part.channel_id) for part in claim.parts):
+    unreadable = [part.channel_id for part in claim.parts if part.channel_id in m.unreadable]
+    if unreadable and claim.claim_id not in m.node.received:
+        # Nobody can tell whether that part has it, so whether a fulfil has left: neither release nor give up.
+        m.claim_blockers[claim.claim_id] = dict.fromkeys(unreadable)
+    elif claim.claim_id in m.node.received or all(_holds(m, claim, part.channel_id) for part in claim.parts):
         # All parts had it durably when this life began: a fulfil may have left, so nothing of it waits or is given up.
         _whole(m, claim)
     elif all(_can_have(m, claim, part) for part in claim.parts):
@@ -399,8 +403,9 @@ def on_block(m: Manager) -> None:
     for claimable in list(m.claimables.values()):
         if _is_too_late(m, claimable) and claimable.status is not ClaimableStatus.CLAIMING:
             fail_set(m, claimable, None)
-    for claim_id in list(m.claim_blockers):
-        _abandon_if_late(m, claim_id)
+    for claim_id, blockers in list(m.claim_blockers.items()):
+        if not any(channel_id in m.unreadable for channel_id in blockers):
+            _abandon_if_late(m, claim_id)
 
 
 def _abandon_if_late(m: Manager, claim_id: bytes) -> None:

@@ -86,6 +86,8 @@ def _acknowledge_later(m: Manager, slot: Slot, by_channel: dict[bytes, list[Outc
             if m.forwards.get(key) == slot.channel_id:
                 del m.forwards[key]
         inbound = m.channels.get(channel_id)
+        if channel_id in m.unreadable:
+            continue  # it has not acted: the outcome is kept until it can
         if inbound is None:
             acknowledge_outcomes(m, slot, ids)  # archived: unknown means done
         elif not inbound.halted:  # a halted channel takes no act; the next life makes it

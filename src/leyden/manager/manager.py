@@ -60,6 +60,7 @@ class Manager:
     watched: funding outputs whose spend is looked for in every block. forward_hold: the store is behind, take no new
     forwards.
     is_started: the chain is at its tip, so new things are decided (invariant P16).
+    unreadable: channels whose journal cannot be folded, and why: not started, and never taken for unknown or archived.
     faults: bugs outside of any channel in this life, for the operator.
     storage_waiting: node_id -> blob of `peer_storage` that is written later. storage_due: node_id -> when its writes
     are paid for.
@@ -109,6 +110,7 @@ class Manager:
         self.storage_waiting: dict[bytes, bytes] = {}
         self.storage_due: dict[bytes, int] = {}
         self.faults: list[str] = []
+        self.unreadable: dict[bytes, str] = {}
         self.watched: dict[OutPoint, Slot] = {}
         self.watched_txids: dict[bytes, Slot] = {}
         self.env = ChannelEnv(

@@ -220,7 +220,11 @@ def on_funding_created(m: Manager, peer: Peer, message: FundingCreated) -> None:
         _refuse(m, peer, message.temporary_channel_id, refused.what)
         return
     del peer.openings[message.temporary_channel_id]
-    if opened.channel_id in m.channels or f"channel/{opened.channel_id.hex()}" in m.node.archived:
+    if (
+        opened.channel_id in m.channels
+        or opened.channel_id in m.unreadable
+        or f"channel/{opened.channel_id.hex()}" in m.node.archived
+    ):
         raise PeerViolation("funding_created names the funding output of another channel")
     slot = _born(m, opened)
 

@@ -47,6 +47,8 @@ def on_time(m: Manager) -> None:
 
 def on_block(m: Manager) -> None:
     """Erase what belongs to a peer whose last channel was closed long ago."""
+    if m.unreadable:
+        return  # it may be with any of them
     for node_id in list(m.node.storage):
         if not any(counts(m, slot) for slot in m.channels_with(node_id)):
             m.storage_waiting.pop(node_id, None)

@@ -189,6 +189,8 @@ def _tell(m: Manager, peer: Peer, text: str) -> None:
 
 def _unknown_channel(m: Manager, peer: Peer, message: Any) -> None:
     """A channel that we do not know: the peer may have one that we forgot (BOLT 2, "Message Retransmission")."""
+    if message.channel_id in m.unreadable:
+        return  # an `error` would close a channel that a repaired journal can still save
     peer.unknown_channels += 1
     if peer.unknown_channels <= UNKNOWN_CHANNELS_ANSWERED_MAX:
         m.outbox.send_free(peer.node_id, encode(ErrorMessage(message.channel_id, b"unknown channel")))

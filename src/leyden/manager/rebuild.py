@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from leyden.base.errors import DecodeError
+from leyden.base.errors import DecodeError, WrittenByNewer
 from leyden.base.ids import NODE_JOURNAL, ChannelId, channel_journal
 from leyden.channel.build import channel_keys
 from leyden.channel.core import ChannelCore, new_core
@@ -31,9 +31,17 @@ from leyden.manager.state import ClaimableSet, ClaimableStatus, NodeState, Slot,
 from leyden.payments.outbound import OutboundPayment, Part
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """A channel's journal that cannot be folded. position: of its last record. reason: what is wrong."""
+
+    channel_id: bytes
+    position: int
+    reason: str
+
+
 class Folded(msgspec.Struct):
     """What the journals say. wallet: the wallet's records and snapshot, for whoever folds them. archived: journals that
-    `node` has let go, and a crash has left.
+    `node` has let go, and a crash has left. unreadable: channels that are not started, by journal.
     """
 
     node: NodeState
@@ -42,12 +50,13 @@ class Folded(msgspec.Struct):
     wallet_records: list[WalletRecord]
     channels: list[ChannelState]
     archived: list[str] = []
+    unreadable: dict[str, Unreadable] = {}
 
 
 def fold_journals(journals: Iterable[StoredJournal]) -> Folded:
-    """Fold every journal.
+    """Fold every journal. A channel's that cannot be folded is left out, and said to be.
 
-    Raises: DecodeError naming the journal that is damaged or newer than this program; nothing was changed.
+    Raises: DecodeError naming the journal that is newer than this program, or the node's own; nothing was changed.
     """
     folded = Folded(NodeState(), 0, b"", [], [])
     for stored in journals:
@@ -56,14 +65,29 @@ def fold_journals(journals: Iterable[StoredJournal]) -> Folded:
                 _fold_node_journal(folded, stored)
             else:
                 folded.channels.append(live_state(fold_channel(stored)))
-        except (DecodeError, AssertionError, KeyError) as error:
-            raise DecodeError(f"journal {stored.journal} cannot be read: {error}") from error
+        except (DecodeError, AssertionError, KeyError, ValueError, IndexError) as error:
+            channel_id = _channel_id_of(stored.journal)
+            if channel_id is None or isinstance(error, WrittenByNewer):
+                raise DecodeError(f"journal {stored.journal} cannot be read: {error}") from error
+            position = stored.position + len(stored.records)
+            folded.unreadable[stored.journal] = Unreadable(channel_id, position, f"{type(error).__name__}: {error}")
     _leave_out_archived(folded)
     return folded
 
 
+def _channel_id_of(journal: str) -> bytes | None:
+    """Return the channel that a journal is named for; None when it is none's."""
+    try:
+        return bytes.fromhex(journal.removeprefix("channel/")) if journal.startswith("channel/") else None
+    except ValueError:
+        return None
+
+
 def _leave_out_archived(folded: Folded) -> None:
     """`JournalArchived` was durable first: what is left of such a journal is dropped, and never lives again."""
+    for journal in [name for name in folded.unreadable if name in folded.node.archived]:
+        del folded.unreadable[journal]
+        folded.archived.append(journal)
     kept: list[ChannelState] = []
     for state in folded.channels:
         journal = channel_journal(ChannelId(state.core.opened.channel_id))
@@ -107,6 +131,14 @@ def live_state(core: ChannelCore) -> ChannelState:
     return state_of(AwaitingReady(core, Session(), channel_keys(core.opened)))
 
 
+def unreadable_alarm(journal: str, unreadable: Unreadable) -> str:
+    """Say that a channel is not started, and what that means."""
+    return (
+        f"{journal} cannot be read ({unreadable.reason}): this channel is not started, and what it may take part in "
+        "waits. Do not remove it: restore the data directory from where it was last intact, or ask for help"
+    )
+
+
 def load(
     config: ManagerConfig, signer: NodeSigner, outbox: Outbox, folded: Folded, random32: Callable[[], bytes]
 ) -> Manager:
@@ -117,8 +149,12 @@ def load(
     for state in folded.channels:
         m.add_channel(state, state.core.position)
     m.actions += [DropJournal(journal) for journal in folded.archived]
+    for journal, unreadable in folded.unreadable.items():
+        m.unreadable[unreadable.channel_id] = unreadable.reason
+        m.report("channel", "error", unreadable_alarm(journal, unreadable))
     for payment in m.node.ledger.payments.values():
-        payment.durable = True
+        # A part that nobody can read of may be under way: what was started before is neither continued nor failed.
+        payment.durable = not m.unreadable or not payment.is_live
     if m.node.best is not None:
         m.set_env(block_height=m.node.best.height)
     return m
@@ -128,6 +164,7 @@ def start(m: Manager) -> None:
     """The chain is at the tip: index what is owned, carry on what was decided, judge the rest, ask and tell again."""
     m.is_started = True
     _index(m)
+    _leave_what_may_be_owned(m)
     for slot in list(m.channels.values()):
         _restore_shown(m, slot)
     for claimable in m.claimables.values():
@@ -172,7 +209,8 @@ def check_lost_journals(m: Manager) -> None:
         ]
         named += [part.channel_id for claim in core.claims.values() for part in claim.parts]
         for channel_id in named:
-            if channel_id not in m.channels and f"channel/{channel_id.hex()}" not in m.node.archived:
+            known = channel_id in m.channels or channel_id in m.unreadable
+            if not known and f"channel/{channel_id.hex()}" not in m.node.archived:
                 raise DecodeError(
                     f"journal channel/{channel_id.hex()} is missing, and channel/{slot.channel_id.hex()} needs it; "
                     "restore the whole data directory"
@@ -199,6 +237,14 @@ def _index(m: Manager) -> None:
             else:
                 source = outcome.source
                 _restore_part(m, slot, source.origin, source.index, outcome.amount_msat, outcome.fee_msat)
+
+
+def _leave_what_may_be_owned(m: Manager) -> None:
+    """A journal that cannot be read may name any HTLC as its source: those without another owner are left to it."""
+    for channel_id in m.unreadable:
+        for slot in m.channels.values():
+            for htlc_id in receiving.undecided_ids(m, slot):
+                m.forwards[(slot.channel_id, htlc_id)] = channel_id
 
 
 def _own(m: Manager, inbound: tuple[bytes, int], slot: Slot) -> None:

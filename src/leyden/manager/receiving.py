@@ -83,7 +83,7 @@ def judge(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
 
 def judge_again(m: Manager, slot: Slot) -> None:
     """After a reconnection: inbound HTLCs that are neither decided, owned nor shown (DESIGN section 3, step 5)."""
-    open_ids = _open_ids(m, slot)
+    open_ids = undecided_ids(m, slot)
     if open_ids:
         judge(m, slot, open_ids)
 
@@ -92,7 +92,7 @@ def judge_at_start(m: Manager, slots: Iterable[Slot]) -> None:
     """The same for these channels in a new life. Onions of all other pending HTLCs are remembered first: of two equal
     ones the one that nobody owns yet is the replay.
     """
-    undecided = {slot.channel_id: (slot, _open_ids(m, slot)) for slot in slots}
+    undecided = {slot.channel_id: (slot, undecided_ids(m, slot)) for slot in slots}
     for slot in m.channels.values():
         _, open_ids = undecided.get(slot.channel_id, (slot, ()))
         for htlc_id, htlc in slot.state.core.inbound.items():
@@ -104,7 +104,7 @@ def judge_at_start(m: Manager, slots: Iterable[Slot]) -> None:
             judge(m, slot, _not_replayed(m, slot, open_ids))
 
 
-def _open_ids(m: Manager, slot: Slot) -> tuple[int, ...]:
+def undecided_ids(m: Manager, slot: Slot) -> tuple[int, ...]:
     """Return the inbound HTLCs of a channel that wait for a judgement."""
     return tuple([htlc_id for htlc_id, htlc in slot.state.core.inbound.items() if _is_open(m, slot, htlc)])
 

@@ -364,6 +364,8 @@ def forget_old(m: Manager) -> None:
     Their events are acknowledged, and so is every outcome and claim of theirs in every channel: what a channel may
     still tell of after a crash must not be unknown here (DESIGN section 2, "unknown means done").
     """
+    if m.unreadable:
+        return  # such a journal may tell of any of them
     before = m.now_seconds - m.config.payment_retention_seconds
     named: dict[bytes, None] = dict.fromkeys(m.claim_channels)
     for slot in m.channels.values():

@@ -78,7 +78,7 @@ def fold_store(store: Store, signer: NodeSigner, network: Network) -> Folded:
                 "correct the setting `network`, or name another data directory",
                 code="wrong_network",
             )
-    elif folded.channels:
+    elif folded.channels or folded.unreadable:
         raise CommandRejected("the journal of the node itself is missing", code="bad_journal")
     return folded
 

@@ -167,10 +167,10 @@ def _problem(stored: StoredJournal) -> str:
         except CommandRejected as error:
             return error.what
     try:
-        fold_journals([stored])
+        unreadable = fold_journals([stored]).unreadable
     except DecodeError as error:
         return str(error)
-    return ""
+    return "".join([f"journal {journal} cannot be read: {one.reason}" for journal, one in unreadable.items()])
 
 
 def _summary(stored: StoredJournal) -> JournalSummary:

@@ -41,6 +41,7 @@ from leyden.manager.config import (
     no_custom_messages,
 )
 from leyden.manager.events import Event
+from leyden.manager.rebuild import Folded
 from leyden.node import actions, boot, chain_loop, peer_loop, second_place
 from leyden.node.clock import LoopScheduler, random32, random_bytes
 from leyden.node.config import network_of, split_address
@@ -70,7 +71,10 @@ FIRST_TIP_SECONDS = 0.5
 MakeTransport = Callable[[NodeSigner, ConnectionHandler], Transport]
 
 
-def _alarm_old_copy(core: NodeCore, old: OldCopy) -> None:
+def _alarm(core: NodeCore, old: OldCopy, folded: Folded) -> None:
+    """Keep in sight what is wrong with the journals for as long as the node runs."""
+    for journal, unreadable in folded.unreadable.items():
+        core.alarms[journal] = rebuild.unreadable_alarm(journal, unreadable)
     for line in old.sentences():
         _store_log.error("%s", line)
         core.alarms[line] = line
@@ -209,7 +213,7 @@ class Node(NodeMethods):
         runtime.watch.warn_after_seconds = float(self.config.store.warn_after_seconds)
         runtime.record_wallet(wallet.disconnect_blocks(manager.env.block_height))
         runtime.run(lambda m: recover(m, old))
-        _alarm_old_copy(core, old)
+        _alarm(core, old, folded)
         for early in self._early:
             self._on_action(early)
         runtime.turn()

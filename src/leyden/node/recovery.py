@@ -24,16 +24,21 @@ class OldCopy(msgspec.Struct, frozen=True):
     """What the second place says of a store.
 
     is_old: a later life has worked on the store than this copy knows of, or journals had got further.
+    unreadable: journals that cannot be folded, with their position in the store.
     epochs: (marked, of this life). behind: journal -> (position marked, position stored), 0 when it is not there.
     """
 
     is_old: bool
     epochs: tuple[int, int]
     behind: Mapping[str, tuple[int, int]]
+    unreadable: Mapping[str, int]
 
     def lost(self) -> dict[str, int]:
-        """Return the journals that are not there at all, with the position that they had reached."""
-        return {journal: position for journal, (position, has) in self.behind.items() if not has}
+        """Return the journals that are not started, with the position that they had reached: the next mark has them
+        too.
+        """
+        gone = {journal: position for journal, (position, has) in self.behind.items() if not has}
+        return gone | {journal: self.behind.get(journal, (has, 0))[0] for journal, has in self.unreadable.items()}
 
     def sentences(self) -> list[str]:
         """Say for the operator what is wrong; empty when nothing is."""
@@ -52,8 +57,9 @@ def compare(mark: Mark | None, folded: Folded, epoch: int, place: str) -> OldCop
 
     Raises: StorageBroken for a store without any journal beside a mark that knows of channels: it is lost, not new.
     """
+    unreadable = {journal: one.position for journal, one in folded.unreadable.items()}
     if mark is None:
-        return OldCopy(False, (0, epoch), {})
+        return OldCopy(False, (0, epoch), {}, unreadable)
     known = [journal for journal in mark.positions if journal.startswith("channel/")]
     if folded.node.born is None and known:
         raise StorageBroken(
@@ -62,11 +68,11 @@ def compare(mark: Mark | None, folded: Folded, epoch: int, place: str) -> OldCop
             "directory from the seed words (`leyden init --restore`) and ask your peers to close"
         )
     stored = {f"channel/{state.core.opened.channel_id.hex()}": state.core.position for state in folded.channels}
-    stored[NODE_JOURNAL] = folded.node_position
+    stored |= {**unreadable, NODE_JOURNAL: folded.node_position}
     missing = mark.missing(stored)
     behind = {journal: counts for journal, counts in missing.items() if journal not in folded.node.archived}
     # Each life takes a higher epoch than all before it, and only a life that has opened the store writes a mark.
-    return OldCopy(bool(behind) or epoch <= mark.epoch, (mark.epoch, epoch), behind)
+    return OldCopy(bool(behind) or epoch <= mark.epoch, (mark.epoch, epoch), behind, unreadable)
 
 
 def recover(m: Manager, old: OldCopy) -> None:

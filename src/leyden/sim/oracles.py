@@ -181,6 +181,7 @@ def _events(node: SimNode) -> Iterator[str]:
 def _folds(node: SimNode) -> Iterator[str]:
     """The fold of what is on the disk is the state in memory."""
     folded = rebuild.fold_journals(node.disk.journals())
+    yield from (f"{journal} cannot be read: {one.reason}" for journal, one in folded.unreadable.items())
     for state in folded.channels:
         live = node.manager.channels[state.core.opened.channel_id].state
         if encode_core(state.core) != encode_core(live.core) or type(state) is not type(live):
