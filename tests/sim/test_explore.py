@@ -45,6 +45,14 @@ def test_payment_survives_everything_and_the_count_is_complete() -> None:
     assert seen[-1] == result.steps
 
 
+def test_messages_may_arrive_one_by_one() -> None:
+    """Each may be the last that a node hears before a crash, or the only one that a pass handles."""
+    together, apart = explore(scenario("direct")), explore(scenario("direct"), limits=Limits(reads=True))
+    assert apart.violation is None
+    assert apart.is_complete
+    assert apart.base_worlds > together.base_worlds
+
+
 def test_fixed_orders_are_fewer_and_crashes_as_steps_are_more() -> None:
     """What a tier leaves out is known."""
     fixed, tiered, every = [explore(scenario("direct"), tier) for tier in (Tier.FIXED, Tier.TIERED, Tier.ALL)]

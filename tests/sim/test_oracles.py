@@ -74,6 +74,16 @@ def halt(world: World) -> None:
     world.nodes["bob"].manager.channels[_channel(world)].halted = "planted"
 
 
+def reveal(world: World) -> None:
+    """The signer is one for all lives: in another one it has revealed secrets that are not due."""
+    bob = world.nodes["bob"]
+    core = bob.manager.channels[_channel(world)].state.core
+    for number in (core.local.number, core.local.number + 1):
+        bob.signer.release_commitment_secret(core.opened.channel_keys_id, number)
+    pay(world, "alice", "bob", name="another")
+    run_to_rest(world, Fair())
+
+
 def _channel(world: World) -> bytes:
     return next(iter(world.nodes["bob"].manager.channels))
 
@@ -91,6 +101,7 @@ PLANTS: list[Callable[[World], None]] = [
     disconnect,
     lose_payment,
     halt,
+    reveal,
 ]
 
 

@@ -17,10 +17,11 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from leyden.sim.books import Books
-from leyden.sim.fingerprint import Fingerprints, digest
+from leyden.sim.fingerprint import Fingerprints, core_digest, digest
 from leyden.sim.freezing import Freezer, dismantle
 from leyden.sim.node import SimNode
 from leyden.sim.oracles import check_rest
+from leyden.sim.probe import probe
 from leyden.sim.promises import Promises
 from leyden.sim.scenario import Crash, Cut, Deviation, Scenario, begin, deviate
 from leyden.sim.schedules import STORE_FIRST, STORE_LAST, Fair, Last, Livelock, Newest, Ranked, pass_time
@@ -35,7 +36,7 @@ def fixed() -> list[Schedule]:
     return [Fair(), Last("commit"), Last("deliver"), Newest(), *RECOVERIES]
 
 
-REST_STEPS_MIN = 200
+REST_STEPS_MIN = 5_000
 """A recovery may take at least that long before it is a livelock, else ten times the longest that was seen."""
 PROGRESS_EVERY = 200
 GC_FIRST = 50_000
@@ -55,10 +56,16 @@ class Tier(Enum):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """crashes: each inside of the recovery of the one before. cuts: lost connections too. worlds_max: distinct ones."""
+    """crashes: each inside of the recovery of the one before. cuts: lost connections too. worlds_max: distinct ones.
+
+    probes: at rest, pay over each channel, once for all that are in the same state. reads: messages that wait together
+    also arrive one by one.
+    """
 
     crashes: int = 1
     cuts: bool = True
+    probes: bool = True
+    reads: bool = False
     worlds_max: int = 1_000_000
     seconds_max: float = 3600.0
 
@@ -77,8 +84,9 @@ class Result(msgspec.Struct):
     """What was explored.
 
     base_worlds: distinct ones without a crash. combinations: crashes judged (which node, where, what was kept) and lost
-    connections. fresh: distinct worlds after them. second_*: the same inside of recoveries. rest_steps_max: of the
-    longest recovery. is_complete: nothing of the tier was left out. digest: of all distinct worlds, in the order found.
+    connections. fresh: distinct worlds after them. second_*: the same inside of recoveries. probes: rests after which
+    all channels were paid over. rest_steps_max: of the longest recovery. is_complete: nothing of the tier was left out.
+    digest: of all distinct worlds, in the order found.
     """
 
     scenario: str
@@ -91,6 +99,7 @@ class Result(msgspec.Struct):
     second_fresh: int = 0
     steps: int = 0
     rests: int = 0
+    probes: int = 0
     rest_steps_max: int = 0
     seconds: float = 0.0
     digest: bytes = b""
@@ -171,6 +180,7 @@ class _Explorer:
         }
         self._keys: list[dict[bytes, None]] = [{} for _ in range(limits.crashes)]
         self._after: list[dict[bytes, None]] = [{} for _ in range(limits.crashes)]
+        self._probed: dict[bytes, None] = {}
         self._at: _Name | None = None
         self._doing: Action | None = None
         self._deviations: list[Deviation] = []
@@ -284,8 +294,15 @@ class _Explorer:
 
     def _check_rest(self, place: _Place) -> None:
         self._result.rests += 1
-        check_rest(place.world, place.books, place.orders)
-        self._scenario.check(place.world, place.orders)
+        world = place.world
+        check_rest(world, place.books, place.orders)
+        self._scenario.check(world, place.orders)
+        slots = [slot for node in world.nodes.values() for slot in node.manager.channels.values()]
+        channels = digest([core_digest(slot.state.core) for slot in slots])
+        if self._limits.probes and channels not in self._probed:
+            self._probed[channels] = None
+            self._result.probes += 1
+            probe(world, place.books, place.orders, self._recovery)
 
     # --- orders ----------------------------------------------------------------------------------------------------
 
@@ -313,6 +330,8 @@ class _Explorer:
     def _next_worlds(self, here: _Waiting, place: _Place) -> list[_Waiting]:
         found: list[_Waiting] = []
         enabled = sorted(place.world.enabled())
+        if self._limits.reads:
+            enabled += place.world.reads()
         for action in enabled[1:]:
             other = self._thaw(here.frozen, here.known)
             self._go(here, other, action, found)

@@ -152,9 +152,11 @@ class Promises:
 
     def check_folds(self, node: SimNode) -> None:
         """Compare what a node holds in memory with the fold of all that it has written. Raises: Violation."""
-        if not node.is_up or vars(node.runtime)["_refused"]:
-            return
+        if not node.is_up or node.runtime.broken is not None or vars(node.runtime)["_refused"]:
+            return  # what a store has refused is in memory alone
         for stored in node.disk.journals_after(node.disk.under_way()):
+            if stored.journal in node.manager.node.archived:
+                continue  # it only waits to be removed
             name = digest(stored)
             folded = self._written.get(name)
             if folded is None:

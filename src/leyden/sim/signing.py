@@ -14,4 +14,6 @@ class LateNodeSigner:
         self.late = LateSigner(inner)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)  # asked of one that is only being copied: it has no `_inner` to ask
         return getattr(self.late if name in ("answer", "on_answer") else self._inner, name)

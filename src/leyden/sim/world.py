@@ -28,8 +28,8 @@ MINER_SCRIPT = b"\x00\x14" + bytes(20)
 class Action(NamedTuple):
     """Something that may happen now.
 
-    kind: `deliver` (to node, from subject), `commit` (of journal subject), `block` (node sees one), `connect` (to
-    subject), `sign` (its signer answers), `act` (the next thing that users do).
+    kind: `deliver` (to node, from subject; `read`: only the first message), `commit` (of journal subject), `block`
+    (node sees one), `connect` (to subject), `sign` (its signer answers), `act` (the next thing that users do).
     """
 
     kind: str
@@ -215,6 +215,8 @@ class World:
         match action.kind:
             case "deliver":
                 self.end_of(action.node, action.subject).deliver(self.deliver_count)
+            case "read":
+                self.end_of(action.node, action.subject).deliver(1)
             case "commit":
                 self.nodes[action.node].disk.commit(action.subject)
             case "block":
@@ -232,6 +234,14 @@ class World:
         self.settle()
         if self.observer is not None:
             self.observer.after(action)
+
+    def reads(self) -> list[Action]:
+        """Return where several messages wait that may also arrive one by one; `enabled` does not list these."""
+        return [
+            Action("read", action.node, action.subject)
+            for action in self._deliveries()
+            if len(self.end_of(action.node, action.subject).arrived) > 1
+        ]
 
     def settle(self) -> None:
         """Run what the nodes have posted to themselves."""
