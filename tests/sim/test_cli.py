@@ -100,6 +100,18 @@ def test_random_world_that_fails_is_made_small() -> None:
     assert len(finding.script.commands) <= 3
 
 
+def test_scenarios_are_explored_and_promises_named(direct: Path, tmp_path: Path) -> None:
+    """A table, sums, and what stands for what."""
+    direct.write_text(TEXT.replace("# Direct.", "# Direct.\nproves 6"))
+    code, output = call("explore", str(direct), "--tier", "fixed", "--jobs", "1", "--out", str(tmp_path))
+    assert code == 0
+    assert "direct " in output
+    assert "1 scenarios, 1 complete" in output
+    assert output.splitlines()[-1] == "promise 6: direct"
+    code, output = call("explore", str(direct), "--promise", "7")
+    assert "0 scenarios" in output
+
+
 def test_power_cuts_are_counted() -> None:
     """Some images."""
     code, output = call("power", "--images", "40")
@@ -110,6 +122,7 @@ def test_power_cuts_are_counted() -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (("explore", "nonsense.txt"), "this is no token"),
         (("replay", "nonsense"), "this is no token"),
         (("random", "--seeds", "9..3"), "'9..3' is no range of seeds: write 0..2000"),
         (("random", "--seeds", "many"), "'many' is no range of seeds"),

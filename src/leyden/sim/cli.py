@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from leyden.sim import exploring
 from leyden.sim.diagram import page
+from leyden.sim.explore import Result, Tier
 from leyden.sim.findings import Finding, describe, finding_of, trace_of, write
 from leyden.sim.play import Play
 from leyden.sim.power_run import run_power_cuts
@@ -74,6 +76,40 @@ def tell(found: Sequence[Finding], out: Path) -> None:
         say(finding.report(write(finding, out)))
     if found:
         raise typer.Exit(EXIT_VIOLATED)
+
+
+@app.command()
+def explore(
+    files: Annotated[list[Path] | None, typer.Argument(help="Scenario files; without one those of Leyden.")] = None,
+    tier: Annotated[Tier | None, typer.Option(help="How much is tried, whatever the files say.")] = None,
+    crashes: Annotated[int | None, typer.Option(min=1, help="Crashes, each in the recovery of the one before.")] = None,
+    seconds: Annotated[float, typer.Option(help="Longest time for one scenario.")] = 600.0,
+    promise: Annotated[str, typer.Option(help="Only what proves this promise (docs/assurance.md).")] = "",
+    jobs: Jobs = 2,
+    out: Out = Path("violations"),
+) -> None:
+    """Explore scenarios: every order, every crash, every combination of what a crash keeps; and check everything."""
+    paths = files or exploring.built_in()
+    scripts = {path: read(str(path)) for path in paths}
+    todo = exploring.tasks(
+        [path for path in paths if not promise or promise in scripts[path].proves], tier, crashes, seconds
+    )
+    begun = time.perf_counter()
+    results: list[Result] = []
+    found: list[Finding] = []
+    say(exploring.HEADER)
+    with progress_bar() as bar:
+        at = bar.add_task("scenarios", total=len(todo), note="")
+        for task, result in exploring.explore_all(todo, jobs, lambda line: bar.update(at, note=line)):
+            results.append(result)
+            bar.update(at, advance=1)
+            say(exploring.row(task, result))
+            if result.violation is not None:
+                found.append(exploring.finding_of_found(scripts[task.path], result.violation))
+    say(exploring.totals(results, time.perf_counter() - begun))
+    for line in exploring.promises([scripts[task.path] for task in todo], [task.name for task in todo]):
+        say(line)
+    tell(found, out)
 
 
 @app.command()

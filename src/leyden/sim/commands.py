@@ -203,7 +203,8 @@ class StoreFails(Command, frozen=True):
 class Do(Command, frozen=True):
     """Let this action happen now, if it can, and not what the schedule would choose.
 
-    subject: as in `Action`, `-` for none. messages: how many are delivered in one read, 0 for all.
+    kind, node, subject: as in `Action`, `-` for none and for an act. messages: how many are delivered in one read, 0
+    for all.
     """
 
     kind: str

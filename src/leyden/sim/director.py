@@ -260,8 +260,11 @@ class Director:
         subject = "" if command.subject == "-" else command.subject
         if command.kind == "commit":
             subject = self.labels.journal(subject)
+        enabled = self.world.enabled()
         action = Action(command.kind, command.node, subject)
-        if action not in self.world.enabled():
+        if command.kind == "act":
+            action = next((one for one in enabled if one.kind == "act"), action)
+        if action not in enabled:
             raise Impossible("it is not possible now")
         self.world.deliver_count = command.messages or ALL_MESSAGES
         self.world.perform(action)

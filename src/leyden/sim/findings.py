@@ -1,12 +1,19 @@
 """What a run has found wrong: made small, written to a file that replays it, and told in a few lines."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from leyden.sim import commands as cmd
+from leyden.sim.commands import Timed
+from leyden.sim.explore import Found
+from leyden.sim.labels import Labels
 from leyden.sim.play import Play
+from leyden.sim.scenario import Crash, Cut, Deviation, Hold
 from leyden.sim.script import Script, format_script, token_of
 from leyden.sim.shrink import shrink, violation_of
+from leyden.sim.world import Action
 
 SHRINK_RUNS_MAX = 600
 WRONG_LINES = 6
@@ -31,6 +38,43 @@ class Finding(msgspec.Struct, frozen=True):
                 f"replay: python -m leyden.sim replay {token_of(self.script)}",
             ]
         )
+
+
+def script_of_found(script: Script, found: Found) -> Script:
+    """Return what the explorer has found as a scenario that takes every step as it did."""
+    play = Play(script)
+    play.carry_out(script.commands)
+    labels = play.director.labels
+    labels.learn()
+    steps = [_step(number, action, labels) for number, action in enumerate(found.actions)]
+    disturbed = [timed for deviation in found.deviations for timed in _disturbance(deviation, labels)]
+    commands = sorted([*disturbed, *steps], key=lambda timed: timed.step)
+    return msgspec.structs.replace(
+        script,
+        title=f"{found.scenario}, explored.",
+        commands=(*[timed for timed in script.commands if timed.step < 0], *commands),
+        schedule=found.recovery.replace(" ", "-"),
+        tier="once",
+    )
+
+
+def _step(number: int, action: Action, labels: Labels) -> Timed:
+    if action.kind == "act":
+        return Timed(cmd.Do("act", "-", "-"), number)
+    subject = labels.of_journal(action.subject) if action.kind == "commit" else action.subject
+    return Timed(cmd.Do(action.kind, action.node, subject or "-"), number)
+
+
+def _disturbance(deviation: Deviation, labels: Labels) -> Iterator[Timed]:
+    if deviation.quiet_seconds:
+        yield Timed(cmd.Tick(deviation.quiet_seconds), deviation.step)
+    match deviation:
+        case Crash(step=step, node=node, kept=kept):
+            yield Timed(cmd.Crash(node, {labels.of_journal(journal): count for journal, count in kept}), step)
+        case Cut(step=step, one=one, other=other):
+            yield Timed(cmd.Cut(one, other), step)
+        case Hold(step=step, node=node, journal=journal):
+            yield Timed(cmd.Hold(node, labels.of_journal(journal)), step)
 
 
 def finding_of(name: str, script: Script, *, shrunk: bool = True) -> Finding | None:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from leyden.sim.books import Books
-from leyden.sim.commands import Timed
+from leyden.sim.commands import Do, Timed
 from leyden.sim.director import Director
 from leyden.sim.narrate import Narrator
 from leyden.sim.oracles import check_rest
 from leyden.sim.scenario import Scenario
-from leyden.sim.schedules import run_to_rest
+from leyden.sim.schedules import Fair, pass_time, run_to_rest
 from leyden.sim.script import SCHEDULES, Script, format_script
 from leyden.sim.user import Order
 from leyden.sim.world import Schedule, World
@@ -23,7 +23,9 @@ class Play:
         self.script = script
         self.schedule: Schedule = SCHEDULES[script.schedule]()
         self.world = script.base().copy()
-        run_to_rest(self.world, self.schedule)
+        for node in self.world.nodes.values():
+            node.compact()
+        run_to_rest(self.world, Fair())
         self.books = Books(self.world)
         self.director = Director(self.world)
         self.first = self.world.steps
@@ -41,21 +43,27 @@ class Play:
     def finish(self, commands: Sequence[Timed]) -> None:
         """Carry out commands, come to rest, and check everything. Raises: as `run`."""
         try:
-            for timed in commands:
-                self._take(timed)
-            run_to_rest(self.world, self.schedule)
+            self.carry_out(commands)
             check_rest(self.world, self.books, self.director.orders)
         except Exception as error:
             error.add_note(format_script(self.script))
             error.add_note("\n".join(self.world.trace[-TRACE_LINES:]))
             raise
 
+    def carry_out(self, commands: Sequence[Timed]) -> None:
+        """Carry out commands, and come to rest; check nothing. Raises: Livelock."""
+        for timed in commands:
+            self._take(timed)
+        run_to_rest(self.world, self.schedule)
+
     def _take(self, timed: Timed) -> None:
         if timed.step < 0:
             self.director.announce(timed)
             return
         run_to_rest(self.world, self.schedule, lambda world: world.steps - self.first >= timed.step)
-        self.world.enabled()  # what is possible now became so before the command
+        # What is possible now became so before the command; a chosen action may have to wait for the clock.
+        if not self.world.enabled() and isinstance(timed.command, Do):
+            pass_time(self.world)
         if self._narrator is not None:
             self._narrator.command(timed)
         self.director.perform(timed.command)

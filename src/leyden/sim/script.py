@@ -4,7 +4,7 @@
     # More about it.
 
     proves 1 P11           the lines of the assurance table that it stands for
-    explore tiered         how it is explored: see `explore`
+    explore tiered 2       how it is explored (`explore.Tier`), and how many crashes, one in the recovery of the other
     schedule fair
     node bob auto_claim=false
     channel alice bob 1000000 500000000
@@ -31,7 +31,8 @@ from leyden.bitcoin.networks import REGTEST
 from leyden.manager.config import ManagerConfig
 from leyden.sim import user
 from leyden.sim.commands import BadLine, Timed, format_command, parse_command
-from leyden.sim.schedules import Drawn, Draws, Fair, Last, Newest, run_to_rest
+from leyden.sim.explore import Tier
+from leyden.sim.schedules import STORE_FIRST, STORE_LAST, Drawn, Draws, Fair, Last, Newest, run_to_rest
 from leyden.sim.world import Schedule, World
 
 SCHEDULES: Mapping[str, Callable[[], Schedule]] = {
@@ -39,9 +40,12 @@ SCHEDULES: Mapping[str, Callable[[], Schedule]] = {
     "slow-store": partial(Last, "commit"),
     "slow-links": partial(Last, "deliver"),
     "newest": Newest,
+    "store-first": lambda: STORE_FIRST,
+    "store-last": lambda: STORE_LAST,
     "drawn": lambda: Drawn(Draws(b"drawn")),
 }
-TIERS = ("tiered", "fixed", "all", "once")
+TIERS = (*[tier.value for tier in Tier], "once")
+"""How a scenario is explored; `once`: not at all, it is a run that was found."""
 GRANT_FACTOR = 3
 BLOCKS_TO_READY = 6
 SEPARATOR = "----"
@@ -78,6 +82,7 @@ class Script(msgspec.Struct, frozen=True):
     about: tuple[str, ...] = ()
     proves: tuple[str, ...] = ()
     tier: str = "tiered"
+    crashes: int = 1
     schedule: str = "fair"
     expected: tuple[str, ...] = ()
 
@@ -113,6 +118,7 @@ class _Reader:
         self.commands: list[Timed] = []
         self.proves: tuple[str, ...] = ()
         self.tier = "tiered"
+        self.crashes = 1
         self.schedule = "fair"
 
     def read(self, line: str) -> None:
@@ -127,10 +133,8 @@ class _Reader:
         match words[0]:
             case "proves":
                 self.proves += tuple(words[1:])
-            case "explore" if len(words) == 2 and words[1] in TIERS:
-                self.tier = words[1]
             case "explore":
-                raise ValueError(f"explore takes one of {', '.join(TIERS)}")
+                self._explore(words[1:])
             case "schedule" if len(words) == 2 and words[1] in SCHEDULES:
                 self.schedule = words[1]
             case "schedule":
@@ -141,6 +145,12 @@ class _Reader:
                 self._channel(words[1:])
             case _:
                 self.commands.append(parse_command(line))
+
+    def _explore(self, words: list[str]) -> None:
+        if not 1 <= len(words) <= 2 or words[0] not in TIERS or (len(words) == 2 and not words[1].isdigit()):
+            raise ValueError(f"explore takes one of {', '.join(TIERS)}, and a number of crashes")
+        self.tier = words[0]
+        self.crashes = int(words[1]) if len(words) > 1 else 1
 
     def _node(self, words: list[str]) -> None:
         if not words:
@@ -167,6 +177,7 @@ class _Reader:
             about,
             self.proves,
             self.tier,
+            self.crashes,
             self.schedule,
             expected,
         )
@@ -178,7 +189,8 @@ def format_script(script: Script) -> str:
     lines.append("")
     if script.proves:
         lines.append(" ".join(("proves", *script.proves)))
-    lines += [f"explore {script.tier}", f"schedule {script.schedule}"]
+    crashes = f" {script.crashes}" if script.crashes != 1 else ""
+    lines += [f"explore {script.tier}{crashes}", f"schedule {script.schedule}"]
     for node in script.nodes:
         lines.append(" ".join(["node", node.name, *[f"{key}={value}" for key, value in node.settings]]))
     for channel in script.channels:
