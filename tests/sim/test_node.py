@@ -4,6 +4,7 @@ import pytest
 
 from leyden.base.errors import CommandRejected
 from leyden.manager import events as ev
+from leyden.sim import user
 from tests.manager.stage import Stage
 from tests.sim import topologies
 
@@ -60,3 +61,21 @@ def test_what_was_shown_is_kept_with_its_life() -> None:
     stage.rest()
     shown = [one for one in stage["alice"].shown if isinstance(one.event, ev.PaymentSent)]
     assert [one.life for one in shown] == [stage["alice"].lives - 1, stage["alice"].lives]
+
+
+def test_start_undoes_what_the_wallet_knows_above_the_best_block() -> None:
+    """As the shipped node does: the block may have been replaced while the node was down, and its coins with it."""
+    stage = Stage(topologies.direct())
+    alice = stage["alice"]
+    user.open_channel(alice, stage["bob"], 100_000, 0)
+    stage.act()
+    slot = stage.slot("alice", "bob", 1)
+    alice.disk.held[slot.tail.journal] = None
+    stage.mine()
+    assert alice.runtime.wallet.balance().unconfirmed_sat == 0
+    stage.world.crash("alice")
+    stage.world.reorganise(1)
+    alice.start()
+    stage.act()
+    stage.mine(6)
+    stage.check()

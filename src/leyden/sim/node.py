@@ -159,6 +159,7 @@ class SimNode:
             manager.outbox.append(manager.node_tail, encode_node_record(created))
         wallet = Wallet(REGTEST, wallet_signer, wallet_state, manager.env.block_height)
         self._runtime = Runtime(manager, wallet, store, epoch, life, self._on_action)
+        self.runtime.record_wallet(wallet.disconnect_blocks(manager.env.block_height))
         self.reports += [Report("store", "error", line) for line in old.sentences()]
         self.runtime.run(lambda m: recover(m, old))
         self._lost = None
