@@ -324,3 +324,48 @@ def test_second_payment_of_a_claimed_hash_is_left_alone(form: Form) -> None:
 
     base = partial(topologies.double, "bob")
     run_in(form, Hazard(base, claimed_and_paid_again, "bob", channel("bob", "alice"), check, settle))
+
+
+def given_up(stage: Stage, late: int) -> bytes:
+    """bob claims, one part's journal hangs until the claim is given up at its deadline. Returns its claim_id."""
+    stage.prompt("bob", "", acknowledges=False)
+    journal = stage.slots("bob", "alice")[late].tail.journal
+    expiry = stage.question("bob").deadline_height + stage.m("bob").config.claim_deadline_blocks
+    stage["bob"].disk.held[journal] = None
+    claim_id = claim(stage)
+    stage.act()
+    stage.world.mine(expiry - 9 - stage.m("bob").env.block_height)
+    while stage.m("bob").claim_blockers:
+        stage.world.perform(next(one for one in stage.world.enabled() if one.kind == "block"))
+    return claim_id
+
+
+@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize("restart", ["", "=", "<", ">"])
+def test_claim_that_is_given_up_is_told_until_acknowledged(late: int, restart: str) -> None:
+    """H145: whatever the crash keeps of it, the caller hears that the claim came to nothing, by one id."""
+    stage = asked(2)
+    claim_id = given_up(stage, late)
+    if restart:
+        journal = stage.slots("bob", "alice")[late].tail.journal
+        waiting = stage["bob"].disk.under_way()
+        others = {name: count for name, count in waiting.items() if name != journal}
+        kept = {"=": waiting, "<": others, ">": {journal: waiting[journal]}}[restart]
+        stage.world.restart("bob", kept)
+    stage["bob"].disk.held.clear()
+    stage.seconds(3)
+    for _ in range(2):
+        told = stage.told("bob", ev.PaymentClaimAbandoned)
+        assert {one.claim_id for one in told} == {claim_id}
+        assert len({one.event_id for one in told}) == 1
+        stage.world.restart("bob", stage["bob"].disk.under_way())
+        stage.seconds(2)
+        assert len(stage.told("bob", ev.PaymentClaimAbandoned)) == len(told) + 1
+    stories.answer(stage.world, "bob", "claim")
+    stage.check()
+    assert stage.payment("alice").failed is not None
+    told = stage.told("bob", ev.PaymentClaimAbandoned)
+    stage.world.restart("bob")
+    stage.check()
+    assert stage.told("bob", ev.PaymentClaimAbandoned) == told
+    assert not stage.told("bob", ev.PaymentClaimed)

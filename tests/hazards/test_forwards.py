@@ -114,15 +114,20 @@ def test_replay_that_is_cut_short_is_replayed_again(restarts: int) -> None:
 
 @pytest.mark.parametrize("restart", ["", "=", "<"])
 @pytest.mark.parametrize("closed", ["alice", "carol"])
-def test_preimage_is_kept_for_a_channel_that_is_closed(closed: str, restart: str) -> None:
-    """H22, H26: either channel closed meanwhile: the decision is durable before the outcome is forgotten."""
+@pytest.mark.parametrize("first", [False, True], ids=["closed after", "closed before"])
+def test_preimage_is_kept_for_a_channel_that_is_closed(first: bool, closed: str, restart: str) -> None:
+    """H22, H26: whichever channel closes, the decision is durable before the outcome is forgotten."""
     stage = under_way()
     up, down = stage.slot("bob", "alice"), stage.slot("bob", "carol")
+    if first and closed == "alice":
+        stories.close_by_force(stage.world, "bob", "alice")
+        stage.seconds(2)
     stage["bob"].disk.held[up.tail.journal] = None
     answer(stage, "claim")
     while not durable_cores(stage["bob"])[down.channel_id].outcomes:
         stage.world.perform(stage.world.enabled()[0])
-    stories.close_by_force(stage.world, "bob", closed)
+    if not (first and closed == "alice"):
+        stories.close_by_force(stage.world, "bob", closed)
     stage.seconds(3)
     assert durable_cores(stage["bob"])[down.channel_id].outcomes
     if restart:

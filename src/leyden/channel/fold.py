@@ -275,6 +275,9 @@ def _claim_abandoned(core: ChannelCore, record: ClaimAbandoned) -> None:
     claim = core.claims.pop(record.claim_id, None)
     if claim is None:
         return
+    # Each journal that held the claim owes this event: any one of them may be all that a crash leaves.
+    event_id = f"claim_abandoned/{claim.claim_id.hex()}"
+    core.events[event_id] = ["claim_abandoned", claim.claim_id.hex(), claim.payment_hash.hex()]
     for htlc in core.inbound.values():
         if htlc.claim_id == record.claim_id and not htlc.removing:
             htlc.claim_id = b""

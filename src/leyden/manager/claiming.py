@@ -436,6 +436,7 @@ def abandon_claim(m: Manager, claim: Claim) -> None:
     _forget_set(m, claim)
     for slot in _holders(m, claim.claim_id):
         m.learn(slot, ClaimAbandoned(claim.claim_id))
+        slot.state.session.events_shown.add(abandoned_event(claim).event_id)  # it is told below
     failed: list[Slot] = []
     for part in claim.parts:
         slot_of_part = m.channels.get(part.channel_id)
@@ -448,12 +449,16 @@ def abandon_claim(m: Manager, claim: Claim) -> None:
     m.after_verdicts.append(lambda: _tell_abandoned(m, claim, failed))
 
 
+def abandoned_event(claim: Claim) -> ev.PaymentClaimAbandoned:
+    """Return what the user is told of a claim that was given up; its journals owe it until it is acknowledged."""
+    return ev.PaymentClaimAbandoned(f"claim_abandoned/{claim.claim_id.hex()}", claim.claim_id, claim.payment_hash)
+
+
 def _tell_abandoned(m: Manager, claim: Claim, failed: list[Slot]) -> None:
     """Tell the user once one part has failed durably: no life takes the claim up again then, and the journal that made
     it late may hang for ever.
     """
-    event = ev.PaymentClaimAbandoned(f"abandoned/{claim.claim_id.hex()}", claim.claim_id, claim.payment_hash)
-    waiting: list[ev.Event] = [event]
+    waiting: list[ev.Event] = [abandoned_event(claim)]
 
     def tell() -> None:
         if waiting:

@@ -139,6 +139,9 @@ def _show_channel_events(m: Manager, slot: Slot, event_ids: tuple[str, ...]) -> 
                 event = ev.ChannelClosed(event_id, opened.channel_id, opened.counterparty_node_id, str(details[0]))
             case "data_loss":
                 event = ev.ChannelDataLoss(event_id, opened.channel_id, opened.counterparty_node_id)
+            case "claim_abandoned":
+                claim_id, payment_hash = [bytes.fromhex(str(detail)) for detail in details]
+                event = ev.PaymentClaimAbandoned(event_id, claim_id, payment_hash)
             case _:
                 raise AssertionError(f"a channel raises no event {name}")
         m.show(event)
@@ -191,14 +194,12 @@ def acknowledge_event(m: Manager, event_id: str) -> None:
             _acknowledge_in_channel(m, event.channel_id, event_id)
         case ev.PaymentForwarded():
             _acknowledge_in_channel(m, event.inbound_channel_id, event_id)
-        case (
-            ev.PaymentClaimable()
-            | ev.PaymentClaimAbandoned()
-            | ev.OpenRefused()
-            | ev.StoreBehind()
-            | ev.StoreRecovered()
-            | None
-        ):
+        case ev.PaymentClaimAbandoned():
+            for slot in m.channels.values():
+                if event_id in slot.state.core.events:
+                    slot.state.session.events_shown.add(event_id)
+                    _acknowledge_in_channel(m, slot.channel_id, event_id)
+        case ev.PaymentClaimable() | ev.OpenRefused() | ev.StoreBehind() | ev.StoreRecovered() | None:
             # A question is retired by its durable answer alone; the others live in this life only.
             pass
 
