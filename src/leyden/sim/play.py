@@ -7,19 +7,40 @@ from leyden.sim.commands import Do, Timed
 from leyden.sim.director import Director
 from leyden.sim.narrate import Narrator
 from leyden.sim.oracles import check_rest
+from leyden.sim.promises import Watcher
 from leyden.sim.scenario import Scenario
 from leyden.sim.schedules import Fair, pass_time, run_to_rest
 from leyden.sim.script import SCHEDULES, Script, format_script
 from leyden.sim.user import Order
-from leyden.sim.world import Schedule, World
+from leyden.sim.world import Action, Observer, Schedule, World
 
 TRACE_LINES = 40
 
 
-class Play:
-    """One run. world, books, director: to be looked at when it is over."""
+class _Observers:
+    """Several observers as one."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self) -> None:
+        self.all: list[Observer] = []
+
+    def before(self, action: Action) -> None:
+        """See `Observer`."""
+        for one in self.all:
+            one.before(action)
+
+    def after(self, action: Action) -> None:
+        """See `Observer`."""
+        for one in self.all:
+            one.after(action)
+
+
+class Play:
+    """One run. world, books, director: to be looked at when it is over.
+
+    watched: what leaves a node is compared with what is durable there, at every step (`promises`).
+    """
+
+    def __init__(self, script: Script, *, watched: bool = True) -> None:
         self.script = script
         self.schedule: Schedule = SCHEDULES[script.schedule]()
         self.world = script.base().copy()
@@ -29,11 +50,15 @@ class Play:
         self.books = Books(self.world)
         self.director = Director(self.world)
         self.first = self.world.steps
+        self._observers = self.world.observer = _Observers()
         self._narrator: Narrator | None = None
+        if watched:
+            self._observers.all.append(Watcher(self.world))
 
     def narrated(self) -> Narrator:
         """Let a narrator watch this run; return it."""
-        self._narrator = self.world.observer = Narrator(self.world, self.director.labels)
+        self._narrator = Narrator(self.world, self.director.labels)
+        self._observers.all.insert(0, self._narrator)
         return self._narrator
 
     def run(self) -> None:

@@ -25,6 +25,8 @@ FUNDING_SAT = 1_000_000
 AMOUNTS_MSAT = (1_000, 400_000, 5_000_000, 90_000_000, 300_000_000, 650_000_000)
 FEERATES_PER_KW = (300, 1000, 2500, 6000, 20_000)
 DEADLINE_SECONDS = 20
+WATCHED_OF = 4
+"""One world of so many is watched at every step, which takes twice as long."""
 END = (Timed(cmd.Repair(), WHEN_IDLE), Timed(cmd.Repair(), AT_REST), Timed(cmd.Probe(), AT_REST))
 
 
@@ -96,7 +98,7 @@ class RandomWorld:
         self.base_name = names[self.draws.below(len(names))]
         self.style = STYLES[self.draws.below(len(STYLES))]
         self.commands: list[Timed] = []
-        self.play = Play(bases[self.base_name])
+        self.play = Play(bases[self.base_name], watched=self.draws.below(WATCHED_OF) == 0)
         self.world, self.director = self.play.world, self.play.director
         self._schedule: Schedule = _Recorded(self)
         self._blocks = 0
