@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench profile models lock clean
+.PHONY: help demo test check fix bench profile explore models lock clean
 
 help:
 	@echo 'make demo     three real nodes and a chain: open, pay, crash, close, account (JSON=1 for a program)'
 	@echo 'make test     the default tests'
 	@echo 'make check    format, lint, types, layers, tidiness, tables of requirements and hazards'
 	@echo 'make fix      format and fix what can be fixed'
+	@echo 'make explore  every order and crash of the scenarios, random worlds, power cuts, 200 rounds of kill -9: up to 40 minutes'
 	@echo 'make models   try every schedule of the small models of the rules'
 	@echo 'make bench    how fast and how big; make profile: where the time goes'
 	@echo 'make lock     pin requirements/*.in again; make clean: remove what was made'
@@ -48,6 +49,13 @@ check: $(VENV)/installed
 fix: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+explore: $(VENV)/installed
+	$(BIN)/python -m models
+	$(BIN)/python -m leyden.sim explore --seconds 240
+	$(BIN)/python -m leyden.sim random --seeds 0..20000
+	$(BIN)/python -m leyden.sim power --images 20000
+	$(BIN)/python -m leyden.demo.kills --rounds 200 --delay-ms 0 50
 
 models: $(VENV)/installed
 	$(BIN)/python -m models

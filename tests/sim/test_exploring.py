@@ -73,7 +73,19 @@ def test_progress_goes_into_the_queue(tmp_path: Path) -> None:
 def test_table_has_a_row_for_each_and_says_what_is_not_complete(tmp_path: Path) -> None:
     """In the columns of its header."""
     task = Task(written(tmp_path), Tier.TIERED, Limits())
-    result = Result("direct", Tier.TIERED, 1, 77, 360, 169, 10, 5, 400, 30, 24, 2.0, b"", is_complete=True)
+    result = Result(
+        "direct",
+        Tier.TIERED,
+        1,
+        base_worlds=77,
+        combinations=360,
+        fresh=169,
+        second_combinations=10,
+        second_fresh=5,
+        rest_steps_max=24,
+        seconds=2.0,
+        is_complete=True,
+    )
     assert row(task, result).split() == ["direct", "tiered", "1", "77", "360", "169", "10", "5", "24", "2.0", "185"]
     assert len(row(task, result)) == len(HEADER)
     result.is_complete = False
