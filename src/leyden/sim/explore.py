@@ -264,10 +264,11 @@ class _Explorer:
         dismantle(world)
 
     def _fingerprint(self, place: _Place) -> bytes:
-        for name, node in place.world.nodes.items():
-            if name not in place.known:
-                self._promises.check_folds(node)
-        return self._prints.world(place.world, place.orders, place.known)
+        moved = [node for name, node in place.world.nodes.items() if name not in place.known]
+        fingerprint = self._prints.world(place.world, place.orders, place.known)
+        for node in moved:
+            self._promises.check_folds(node, self._prints.held.get(node.name))
+        return fingerprint
 
     def _found_world(self, fingerprint: bytes) -> None:
         self._result.digest = digest(self._result.digest, fingerprint)

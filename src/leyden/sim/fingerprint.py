@@ -69,10 +69,21 @@ def node_state_digest(state: NodeState) -> bytes:
     return _node_digest(encode_node_snapshot(state, b""))
 
 
+def in_memory(m: Manager) -> dict[str, bytes]:
+    """Return the digests of what a manager holds of each journal."""
+    held = {slot.tail.journal: core_digest(slot.state.core) for slot in m.channels.values()}
+    held[NODE_JOURNAL] = node_state_digest(m.node)
+    return held
+
+
 class Fingerprints:
-    """Makes fingerprints, and remembers those of journals and records that it has seen."""
+    """Makes fingerprints, and remembers those of journals and records that it has seen.
+
+    held: what each node, when it was last looked at, had in memory of each journal.
+    """
 
     def __init__(self) -> None:
+        self.held: dict[str, dict[str, bytes]] = {}
         self._folds: dict[bytes, bytes] = {}
         self._records: dict[bytes, bytes] = {}
 
@@ -141,7 +152,8 @@ class Fingerprints:
         if node.is_up:
             told_now = [shown.event.event_id for shown in node.shown if shown.life == node.lives]
             late = [] if node.late is None else [request_of(one) for one in node.late.waiting]
-            parts += [told_now, late, _manager(values, node.manager), _runtime(values, node.runtime)]
+            held = self.held[node.name] = in_memory(node.manager)
+            parts += [told_now, late, held, _manager(values, node.manager), _runtime(values, node.runtime)]
             parts.append(values.life(node.life))
         return digest(*parts)
 
@@ -187,10 +199,9 @@ def _end(end: SimConnection) -> list[object]:
 def _manager(values: Values, m: Manager) -> list[object]:
     return [
         values.rest(m),
-        [[core_digest(slot.state.core), values.slot(slot)] for slot in m.channels.values()],
+        [values.slot(slot) for slot in m.channels.values()],
         [list(m.dirty), list(m.moved), list(m.acks)],
         [values.claimable(one) for one in m.claimables.values()],
-        node_state_digest(m.node),
         [values.payment(payment) for payment in m.node.ledger.payments.values()],
         [m.env.block_height, m.env.feerate_per_kw, m.env.closing_feerate_per_kw],
         sorted(vars(m.seen_onions)["_heights"]),

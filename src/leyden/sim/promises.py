@@ -23,7 +23,7 @@ from leyden.journal.records import Claim
 from leyden.manager import events as ev
 from leyden.manager import rebuild
 from leyden.manager.state import NodeState
-from leyden.sim.fingerprint import core_digest, digest, node_state_digest
+from leyden.sim.fingerprint import core_digest, digest, in_memory, node_state_digest
 from leyden.sim.network import SimConnection
 from leyden.sim.node import SimNode
 from leyden.sim.oracles import Violation
@@ -150,10 +150,14 @@ class Promises:
         if wrong:
             raise Violation("\n".join(wrong))
 
-    def check_folds(self, node: SimNode) -> None:
-        """Compare what a node holds in memory with the fold of all that it has written. Raises: Violation."""
+    def check_folds(self, node: SimNode, held: Mapping[str, bytes] | None = None) -> None:
+        """Compare what a node holds in memory with the fold of all that it has written. Raises: Violation.
+
+        held: digests of the former, when they are known (`fingerprint.in_memory`).
+        """
         if not node.is_up or node.runtime.broken is not None or vars(node.runtime)["_refused"]:
             return  # what a store has refused is in memory alone
+        held = in_memory(node.manager) if held is None else held
         for stored in node.disk.journals_after(node.disk.under_way()):
             if stored.journal in node.manager.node.archived:
                 continue  # it only waits to be removed
@@ -163,7 +167,7 @@ class Promises:
                 if len(self._written) > FOLDS_MAX:
                     self._written.clear()
                 folded = self._written[name] = _state_digest(_fold(stored))
-            if folded != _live_digest(node, stored.journal):
+            if folded != held.get(stored.journal):
                 raise Violation(f"{node.name}: {stored.journal} folds to another state than the one in memory")
 
     def _is_new(self, *what: object) -> bool:
@@ -204,12 +208,6 @@ def _fold(stored: StoredJournal) -> ChannelState | NodeState:
 
 def _state_digest(state: ChannelState | NodeState) -> bytes:
     return node_state_digest(state) if isinstance(state, NodeState) else core_digest(state.core)
-
-
-def _live_digest(node: SimNode, journal: str) -> bytes:
-    if journal == NODE_JOURNAL:
-        return node_state_digest(node.manager.node)
-    return core_digest(node.manager.channels[bytes.fromhex(journal.removeprefix("channel/"))].state.core)
 
 
 def _ends(world: World) -> Iterator[tuple[tuple[str, str], SimConnection]]:
