@@ -323,7 +323,9 @@ class ChannelClosed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
 
 class ProvenStale(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=19):
-    """The peer proved that it has seen a newer state of ours. Never publish a commitment of our own from here."""
+    """There was a newer state of ours than this journal holds: the peer proved it (its number of our commitment), or
+    the second place did (0). Never publish a commitment of our own from here.
+    """
 
     peer_commitment_number: int
 

@@ -95,8 +95,8 @@ class ChannelClosed(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class ChannelDataLoss(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The peer proved that this node has lost data of a channel. It never publishes its own commitment; the peer must
-    close.
+    """This node has lost data of a channel: the peer proved it, or the second place knows of more. It never publishes
+    its own commitment; the peer is asked to close.
     """
 
     event_id: str
