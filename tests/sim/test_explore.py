@@ -103,8 +103,10 @@ def test_limits_end_it_and_the_result_says_so() -> None:
     assert explore(scenario("forward"), limits=Limits(seconds_max=0)).is_complete is False
 
 
-@pytest.mark.parametrize("crashes", [1, 2])
-def test_what_is_wrong_is_found_with_the_run_that_shows_it(crashes: int) -> None:
+@pytest.mark.parametrize(
+    ("tier", "crashes"), [(Tier.FIXED, 1), (Tier.FIXED, 2), (Tier.TIERED, 1), (Tier.TIERED, 2), (Tier.ALL, 1)]
+)
+def test_what_is_wrong_is_found_with_the_run_that_shows_it(tier: Tier, crashes: int) -> None:
     """The actions up to the first crash, and the crashes: enough to see the same again."""
     first = scenario("direct")
 
@@ -113,7 +115,7 @@ def test_what_is_wrong_is_found_with_the_run_that_shows_it(crashes: int) -> None
         assert lives <= crashes, f"bob came back {lives} times"
 
     bad = Scenario("direct", first.base, first.begin, wrong)  # type: ignore[arg-type]
-    result = explore(bad, limits=Limits(crashes=crashes, cuts=False))
+    result = explore(bad, tier, Limits(crashes=crashes, cuts=False))
     found = result.violation
     assert found is not None
     assert not result.is_complete

@@ -183,6 +183,8 @@ class _Explorer:
         self._probed: dict[bytes, None] = {}
         self._at: _Name | None = None
         self._doing: Action | None = None
+        # In the fixed tier the way is that of the schedule, which may come to a world otherwise than another one did.
+        self._trail: list[Action] = []
         self._deviations: list[Deviation] = []
         self._recovery = RECOVERIES[0]
 
@@ -213,7 +215,7 @@ class _Explorer:
                 self._every_order(self._limits.crashes)
 
     def _found(self, error: Exception) -> Found:
-        steps = self._way_to(self._at)
+        steps = list(self._trail) if self._result.tier is Tier.FIXED else self._way_to(self._at)
         if self._doing is not None:
             steps.append(self._doing)
         return Found(
@@ -379,6 +381,7 @@ class _Explorer:
         first = self._first(0)
         for schedule in fixed():
             here, place = first, self._thaw(first.frozen, first.known)
+            self._trail = []
             while True:
                 self._at = here.name
                 if here.frozen:
@@ -390,6 +393,7 @@ class _Explorer:
                 found: list[_Waiting] = []
                 if action is not None:
                     self._go(here, place, action, found)
+                    self._trail.append(action)
                 elif self._wait(place):
                     self._note(_Name(self._fingerprint(place), 0), here.name, None, place, found)
                 else:
