@@ -369,3 +369,20 @@ def test_claim_that_is_given_up_is_told_until_acknowledged(late: int, restart: s
     stage.check()
     assert stage.told("bob", ev.PaymentClaimAbandoned) == told
     assert not stage.told("bob", ev.PaymentClaimed)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_claim_that_is_given_up_is_told_once_in_a_life(late: int) -> None:
+    """H145: acknowledged while the other journal that owes it still hangs."""
+    stage = asked(2)
+    given_up(stage, late)
+    stage.prompt("bob", "")
+    stage.act()
+    assert len(stage.told("bob", ev.PaymentClaimAbandoned)) == 1
+    stage["bob"].disk.held.clear()
+    stage.act()
+    stage.check()
+    assert len(stage.told("bob", ev.PaymentClaimAbandoned)) == 1
+    stage.world.restart("bob")
+    stage.check()
+    assert len(stage.told("bob", ev.PaymentClaimAbandoned)) == 1

@@ -165,10 +165,19 @@ def _fulfil(
 def _fail(
     node: SimNode, cores: dict[bytes, ChannelCore], core: ChannelCore, message: UpdateFailHtlc, what: str
 ) -> None:
-    del node, cores
+    del node
     htlc = core.inbound.get(message.id)
     assert htlc is not None, what
     assert htlc.failure is not None, f"{what} before the failure was durable"
+    carried = [
+        one.add.source
+        for other in cores.values()
+        for one in other.outbound.values()
+        if one.add.source is not None and one.add.source.origin == core.opened.channel_id
+    ]
+    assert message.id not in [source.index for source in carried if source.forwarded], (
+        f"{what} while it may still be claimed where it went on, as far as is durable"
+    )
     assert htlc.failure.reason == message.reason, f"{what} with other bytes than those that are durable"
 
 

@@ -5,6 +5,8 @@ htlc_id),
 never by their hash: a second payment with the same hash is another payment.
 """
 
+from functools import partial
+
 from leyden.base.errors import CommandRejected
 from leyden.channel.htlc import InboundHtlc
 from leyden.channel.inputs import DecideHtlcs, ReleaseClaim, Show
@@ -13,7 +15,7 @@ from leyden.crypto.hashes import sha256
 from leyden.journal.node_records import PaymentReceived
 from leyden.journal.records import Claim, ClaimAbandoned, ClaimPart, HtlcsShown
 from leyden.manager import events as ev
-from leyden.manager import onions
+from leyden.manager import handoff, onions
 from leyden.manager.manager import Manager
 from leyden.manager.outbox import Release
 from leyden.manager.state import ClaimableSet, ClaimableStatus, Slot
@@ -434,37 +436,15 @@ def abandon_claim(m: Manager, claim: Claim) -> None:
     """
     m.claim_blockers.pop(claim.claim_id, None)
     _forget_set(m, claim)
-    for slot in _holders(m, claim.claim_id):
+    holders = _holders(m, claim.claim_id)
+    for slot in holders:
         m.learn(slot, ClaimAbandoned(claim.claim_id))
-        slot.state.session.events_shown.add(abandoned_event(claim).event_id)  # it is told below
-    failed: list[Slot] = []
     for part in claim.parts:
         slot_of_part = m.channels.get(part.channel_id)
         htlc = None if slot_of_part is None else slot_of_part.state.core.inbound.get(part.htlc_id)
         if slot_of_part is not None and htlc is not None and htlc.committed and not htlc.decided():
             _fail_part(m, slot_of_part, part.htlc_id, _unknown(m, part.amount_msat))
-            if not slot_of_part.halted:
-                failed.append(slot_of_part)
-    # Behind the failures, which are written at the end of the pass.
-    m.after_verdicts.append(lambda: _tell_abandoned(m, claim, failed))
-
-
-def abandoned_event(claim: Claim) -> ev.PaymentClaimAbandoned:
-    """Return what the user is told of a claim that was given up; its journals owe it until it is acknowledged."""
-    return ev.PaymentClaimAbandoned(f"claim_abandoned/{claim.claim_id.hex()}", claim.claim_id, claim.payment_hash)
-
-
-def _tell_abandoned(m: Manager, claim: Claim, failed: list[Slot]) -> None:
-    """Tell the user once one part has failed durably: no life takes the claim up again then, and the journal that made
-    it late may hang for ever.
-    """
-    waiting: list[ev.Event] = [abandoned_event(claim)]
-
-    def tell() -> None:
-        if waiting:
-            m.show(waiting.pop())
-
-    for slot in failed:
-        m.outbox.when_durable(slot.tail, tell)
-    if not failed:
-        m.outbox.when_all_durable(tell)
+    for slot in holders:
+        # Told behind the failures, which are written at the end of the pass: no life takes the claim up again then. One
+        # journal is enough, the one that made it late may hang for ever.
+        m.after_verdicts.append(partial(handoff.raise_events, m, slot))
