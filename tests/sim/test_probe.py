@@ -35,3 +35,12 @@ def test_channels_that_cannot_be_used_are_no_fault() -> None:
     world.links[("alice", "bob")] = True
     world.closes_asked[next(iter(world.nodes["bob"].manager.channels))] = False
     assert list(usable(world)) == []
+
+
+def test_end_without_money_is_not_asked() -> None:
+    """It would be right to refuse."""
+    world, _, _, _ = begin(scenario("direct"))
+    alice, bob = world.nodes["alice"], world.nodes["bob"]
+    [slot] = alice.manager.channels.values()
+    slot.state.core.local.local_msat = 10_000_000
+    assert [node for node, _ in usable(world)] == [bob]

@@ -1,4 +1,4 @@
-"""Are all channels usable? A small payment over each of them, both ways."""
+"""Are all channels usable? A small payment over each of them, from each end that has enough for it."""
 
 from collections.abc import Iterator
 
@@ -15,15 +15,18 @@ from leyden.sim.user import Order
 from leyden.sim.world import Schedule, World
 
 PROBE_MSAT = 2_000_000
+ENOUGH_MSAT = 50_000_000
+"""What an end must have beside its reserve and the fees to be asked for a payment."""
 
 
 def usable(world: World) -> Iterator[tuple[SimNode, Slot]]:
-    """Yield both ends of every channel that nobody closes, between nodes that connect."""
+    """Yield the ends with money of every channel that nobody closes, between nodes that connect."""
     for node in world.nodes.values():
         for slot in node.manager.channels.values():
             peer = world.node_of(slot.peer).name
             linked = world.links.get((node.name, peer)) or world.links.get((peer, node.name))
-            if linked and type(slot.state) is Normal and slot.channel_id not in world.closes_asked:
+            is_open = type(slot.state) is Normal and slot.channel_id not in world.closes_asked
+            if linked and is_open and slot.state.core.local.local_msat >= ENOUGH_MSAT:
                 yield node, slot
 
 
