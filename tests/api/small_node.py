@@ -152,6 +152,17 @@ class SmallNode(NodeControl):
             channel_id=CHANNEL, user_channel_id=16 * "01", funding_txid=32 * "f0", funding_output_index=0
         )
 
+    async def open_channels(
+        self, channels: list[v.ChannelRequest], feerate_per_kw: int | None = None
+    ) -> list[v.ChannelOpening]:
+        self.calls.append(("open_channels", (channels, feerate_per_kw)))
+        return [
+            v.ChannelOpening(
+                channel_id=CHANNEL, user_channel_id=16 * "01", funding_txid=32 * "f0", funding_output_index=index
+            )
+            for index in range(len(channels))
+        ]
+
     async def channels(self) -> list[v.ChannelView]:
         return [
             channel(),

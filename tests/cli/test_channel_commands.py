@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from leyden.api.views import ChannelView, JournalView
+from leyden.api.views import ChannelRequest, ChannelView, JournalView
 from leyden.cli import channel_commands
 from tests.api.small_node import BOB, CAROL, CHANNEL, OTHER_CHANNEL, SmallNode, channel
 from tests.cli.conftest import Leyden
@@ -48,6 +48,24 @@ def test_open_passes_both_units(leyden: Leyden, node: SmallNode) -> None:
     done = leyden("open", BOB, "0.01btc", "--push", "1500msat", "--announce", "--static-remotekey")
     assert CHANNEL in done.stdout
     assert node.calls == [("open_channel", (BOB, 1_000_000, 1500, "static_remotekey", True, False))]
+
+
+def test_batch_is_asked_for_at_once(leyden: Leyden, node: SmallNode) -> None:
+    """One call for all channels; one transaction is named."""
+    done = leyden("open-batch", f"{BOB}:0.01btc", f"{CAROL}:20000", "--announce", "--feerate", "500perkw")
+    assert done.stdout.count(CHANNEL) == 2
+    assert 32 * "f0" in done.stdout
+    wanted = [
+        ChannelRequest(node_id=BOB, amount_sat=1_000_000, announce=True),
+        ChannelRequest(node_id=CAROL, amount_sat=20_000, announce=True),
+    ]
+    assert node.calls == [("open_channels", (wanted, 500))]
+
+
+def test_batch_without_an_amount_is_refused(leyden: Leyden, node: SmallNode) -> None:
+    """Before anything is asked of the node."""
+    assert leyden("open-batch", f"{BOB}:20000", CAROL).exit_code == 1
+    assert not node.calls
 
 
 def test_open_with_a_stranger_is_refused(leyden: Leyden, node: SmallNode) -> None:

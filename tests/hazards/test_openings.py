@@ -8,11 +8,11 @@ import pytest
 from leyden.base.errors import StorageUnavailable
 from leyden.channel.states import AwaitingReady, Closed, Normal
 from leyden.journal.node_records import PeerRemembered
-from leyden.journal.records import ChannelOpened
 from leyden.manager import events as ev
 from leyden.sim import user
 from leyden.sim.books import Books
 from leyden.sim.handler import Prompt
+from leyden.sim.oracles import check_rest
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.user import Order
 from leyden.sim.world import World
@@ -21,8 +21,9 @@ from tests.hazards import stories
 from tests.hazards.forms import Form, Hazard, every_form, run_in
 from tests.hazards.stories import channel, slot_of
 from tests.hazards.witness import durable_cores
+from tests.manager import batch
 from tests.manager.stage import Stage
-from tests.sim import acts, topologies
+from tests.sim import scenarios, topologies
 
 FUNDING_SAT = 1_000_000
 ZERO_CONF = ChannelType(CommitmentFormat.ANCHORS, scid_alias=True, zeroconf=True)
@@ -90,7 +91,7 @@ def opened_or_never_was(world: World, _books: Books, orders: Sequence[Order]) ->
         closed = [one for one in stories.told(world, node.name, ev.ChannelClosed) if isinstance(one, ev.ChannelClosed)]
         assert not [one for one in closed if one.channel_id in channel_ids], "only what was never funded is dropped"
     text = user.make_invoice(bob, stories.SMALL_MSAT, hints=True, tag="afterwards")
-    last = user.invoice_payment(alice, text, acts.payment_id("afterwards"))
+    last = user.invoice_payment(alice, text, scenarios.payment_id("afterwards"))
     Order("alice", last, "bob").ask(alice)
     run_to_rest(world, Fair())
     for started in (last, *[order.started for order in orders]):
@@ -173,17 +174,27 @@ def test_birth_that_is_refused_is_given_again(who: str, restarts: bool) -> None:
     opened_or_never_was(stage.world, stage.books, [])
 
 
-def test_funding_transaction_belongs_to_one_channel() -> None:
-    """H56: without batches there is nothing to be half durable; whoever builds them fills `batch` and changes this."""
-    stage = Stage(strangers())
-    for _ in range(2):
-        ask(user.ANCHORS, stage.world)
-        stage.rest()
-        stage.mine()
-    births = [slot.state.core.opened for slot in stage.slots("alice", "bob")]
-    assert len({birth.funding_txid for birth in births}) == 2
-    assert [birth.batch for birth in births] == [[], []]
-    assert "batch" in ChannelOpened.__struct_fields__
+def member(index: int) -> Callable[[World], str]:
+    """The journal of a member of the batch that alice opens; in the base nobody knows its name."""
+
+    def journal(world: World) -> str:
+        channels = list(world.nodes["alice"].manager.channels.values())
+        return channels[index].tail.journal if len(channels) > index else "channel"
+
+    return journal
+
+
+def published_or_never_was(world: World, books: Books, orders: Sequence[Order]) -> None:
+    """The oracles, and then: both channels work, or another one takes the coin."""
+    check_rest(world, books, orders)
+    batch.all_or_none(world)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@every_form
+def test_batch_is_published_when_every_channel_is_durable(form: Form, index: int) -> None:
+    """H56: whichever journal is behind, however long."""
+    run_in(form, Hazard(batch.strangers, batch.ask, "alice", member(index), oracles=published_or_never_was))
 
 
 # --- closes ------------------------------------------------------------------------------------------------------

@@ -140,7 +140,11 @@ class Witness:
         cores = [core for node in self.world.nodes.values() for core in durable_cores(node).values()]
         match what:
             case "funding":
-                assert any(core.opened.funding_txid == txid and core.opened.is_opener for core in cores), what
+                born = [core for core in cores if core.opened.funding_txid == txid and core.opened.is_opener]
+                assert born, what
+                known = {core.opened.channel_id for core in born}
+                assert all(known.issuperset(core.opened.batch) for core in born), f"{what} before all were durable"
+                assert not any(core.abandoned for core in born), f"{what} of an abandoned batch"
             case "force-close":
                 assert any(core.closing is not None for core in cores), what
             case "cooperative close":

@@ -320,7 +320,5 @@ def test_wallet_that_answers_too_late_is_told_so() -> None:
     stage = strangers()
     transaction = stage.world.chain.block_at(stage.world.chain.tip.height)
     assert transaction is not None
-    known = opening.funding_ready(
-        stage.m("alice"), stage["bob"].node_id, bytes(32), transaction.block.transactions[0], 0
-    )
+    known = opening.funding_ready(stage.m("alice"), bytes(32), transaction.block.transactions[0], [0])
     assert not known

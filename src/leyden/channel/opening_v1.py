@@ -4,10 +4,15 @@ channel.
     opener:   AwaitingAccept --accept_channel--> AwaitingFunding --wallet--> AwaitingSigned --funding_signed--> born
     accepter: (hook says yes) AwaitingCreated --funding_created--> born
 
+Channels of a batch share the funding transaction. They wait for each other twice, in AwaitingFunding and, signed, in
+AwaitingOthers, and are born together.
+
 Guaranteed: the accepter is born before `funding_signed` leaves, the opener before the funding transaction is broadcast;
 nothing is at stake before that. Signing the peer's first commitment early costs nothing: it spends an output that does
 not exist yet.
 """
+
+from collections.abc import Sequence
 
 import msgspec
 
@@ -26,12 +31,12 @@ from leyden.transactions.funding import channel_id_of
 from leyden.transactions.keys import ChannelBasepoints
 from leyden.transactions.scripts import funding_script
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
-from leyden.wire.messages import AcceptChannel, FundingCreated, FundingSigned, OpenChannel
+from leyden.wire.messages import AcceptChannel, ChannelReady, FundingCreated, FundingSigned, OpenChannel
 
 
 class OpenRequest(msgspec.Struct, frozen=True):
     """What the user asks for. user_channel_id: 16 bytes that name the attempt; temporary_channel_id and keys_id: 32
-    random bytes.
+    random bytes. batch_id: 32 bytes, the same for all channels that one transaction funds; empty: it is alone.
     """
 
     counterparty_node_id: bytes
@@ -46,6 +51,12 @@ class OpenRequest(msgspec.Struct, frozen=True):
     user_channel_id: bytes
     upfront_shutdown_script: bytes
     policy: ForwardingPolicy
+    batch_id: bytes = b""
+
+    @property
+    def funding_id(self) -> bytes:
+        """What names the funding transaction before it has a txid, 32 bytes."""
+        return self.batch_id or self.temporary_channel_id
 
 
 class AwaitingAccept(msgspec.Struct, frozen=True):
@@ -71,6 +82,18 @@ class AwaitingSigned(msgspec.Struct, frozen=True):
     """`funding_created` is sent. `birth` lacks only the peer's signature."""
 
     birth: ChannelOpened
+    funding_id: bytes
+
+
+class AwaitingOthers(msgspec.Struct, frozen=True):
+    """The peer has signed; other channels of the batch are not as far. `birth` is whole, and not written yet.
+
+    ready: a `channel_ready` that waits for the birth; a peer that trusts us sends it at once.
+    """
+
+    birth: ChannelOpened
+    funding_id: bytes
+    ready: ChannelReady | None
 
 
 class AwaitingCreated(msgspec.Struct, frozen=True):
@@ -85,7 +108,8 @@ class AwaitingCreated(msgspec.Struct, frozen=True):
     user_channel_id: bytes
 
 
-Opening = AwaitingAccept | AwaitingFunding | AwaitingSigned | AwaitingCreated
+OwnOpening = AwaitingAccept | AwaitingFunding | AwaitingSigned | AwaitingOthers
+Opening = OwnOpening | AwaitingCreated
 
 
 def _reserve_satoshis(funding_satoshis: int, env: ChannelEnv) -> int:
@@ -190,7 +214,21 @@ def on_funding_transaction(
         birth_height=height,
         user_channel_id=request.user_channel_id,
     )
-    return AwaitingSigned(birth)
+    return AwaitingSigned(birth, request.funding_id)
+
+
+def list_members(signed: Sequence[AwaitingSigned]) -> list[AwaitingSigned]:
+    """Return the channels that one transaction funds, each naming the others in the order of the batch."""
+    channel_ids = [one.birth.channel_id for one in signed]
+    return [
+        AwaitingSigned(
+            msgspec.structs.replace(
+                one.birth, batch=[channel_id for channel_id in channel_ids if channel_id != one.birth.channel_id]
+            ),
+            one.funding_id,
+        )
+        for one in signed
+    ]
 
 
 def on_funding_signed(state: AwaitingSigned, msg: FundingSigned, env: ChannelEnv) -> ChannelOpened:

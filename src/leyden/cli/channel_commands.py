@@ -1,4 +1,4 @@
-"""`connect`, `disconnect`, `peers`, `trust`, `open`, `channels`, `close`, `policy`."""
+"""`connect`, `disconnect`, `peers`, `trust`, `open`, `open-batch`, `channels`, `close`, `policy`."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -135,6 +135,40 @@ def open_channel(
         ("channel id", view.channel_id),
         ("funding", f"{view.funding_txid}:{view.funding_output_index}"),
     ])  # fmt: skip
+
+
+def open_batch(
+    wanted: Annotated[
+        list[str],
+        typer.Argument(metavar="NODE_ID:AMOUNT...", help="With whom and how large: 02ab…:1000000, 03cd…:0.01btc."),
+    ],
+    announce: Annotated[bool, typer.Option("--announce", help="Tell the network about the channels.")] = False,
+    feerate: Annotated[str | None, FeerateOption] = None,
+    directory: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open up to 20 channels with connected peers by one transaction: all of them, or none."""
+    from leyden.api.client import finish
+    from leyden.api.views import ChannelRequest
+
+    requests: list[ChannelRequest] = []
+    for one in wanted:
+        node_id, colon, amount = one.partition(":")
+        if not colon:
+            refuse(f"`{one}` is not NODE_ID:AMOUNT", "invalid_amount")
+        requests.append(ChannelRequest(node_id=node_id, amount_sat=parse_sat(amount), announce=announce))
+    feerate_per_kw = None if feerate is None else parse_feerate(feerate)
+    with progress(f"Opening {len(requests)} channels…"):
+        views = finish(node(directory).open_channels(requests, feerate_per_kw))
+    if as_json:
+        print_json(views)
+        return
+    rows = [
+        (view.channel_id, short(request.node_id, 20), show_sat(request.amount_sat))
+        for request, view in zip(requests, views, strict=True)
+    ]
+    print_table(("channel id", "node id", "size>"), rows, "no channels")
+    print_fields([("funding txid", views[0].funding_txid)])
 
 
 def channels(
@@ -317,5 +351,11 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     with_peers: Commands = [("connect", connect), ("disconnect", disconnect), ("peers", peers), ("trust", trust)]
     register(app, "Peers and channels", with_peers)
-    with_channels: Commands = [("open", open_channel), ("channels", channels), ("close", close), ("policy", policy)]
+    with_channels: Commands = [
+        ("open", open_channel),
+        ("open-batch", open_batch),
+        ("channels", channels),
+        ("close", close),
+        ("policy", policy),
+    ]
     register(app, "Peers and channels", with_channels)

@@ -26,16 +26,17 @@ class Disconnect(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class FundChannel(msgspec.Struct, frozen=True, gc=False):
-    """The peer accepts: make a transaction with this output (not broadcast) and call `funding_ready` or
+class FundChannels(msgspec.Struct, frozen=True, gc=False):
+    """The peers accept: make one transaction with these outputs (not broadcast) and call `funding_ready` or
     `funding_failed`.
+
+    funding_id: 32 bytes that name it until then. outputs: (script_pubkey, satoshis). anchor_channels: how many of them
+    fund channels with anchors.
     """
 
-    node_id: bytes
-    temporary_channel_id: bytes
-    script_pubkey: bytes
-    funding_satoshis: int
-    anchors: bool
+    funding_id: bytes
+    outputs: tuple[tuple[bytes, int], ...]
+    anchor_channels: int
 
 
 class ChannelBorn(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +47,7 @@ class ChannelBorn(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReleaseFunding(msgspec.Struct, frozen=True, gc=False):
-    """An opening came to nothing: the coins of its funding transaction are free."""
+    """The openings of a transaction came to nothing, for good: its coins are free."""
 
     transaction: bytes
 
@@ -72,5 +73,5 @@ class Report(msgspec.Struct, frozen=True, gc=False):
 
 
 Action: TypeAlias = (
-    Broadcast | Disconnect | FundChannel | ChannelBorn | ReleaseFunding | DropJournal | ShowEvent | Report
+    Broadcast | Disconnect | FundChannels | ChannelBorn | ReleaseFunding | DropJournal | ShowEvent | Report
 )

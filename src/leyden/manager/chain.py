@@ -15,10 +15,9 @@ from leyden.journal.records import (
     FundingSpent,
     SpendDisconnected,
 )
-from leyden.manager import archive, claiming, closes, peer_storage
+from leyden.manager import archive, batches, claiming, closes, peer_storage
 from leyden.manager.actions import Broadcast
 from leyden.manager.manager import Manager
-from leyden.manager.opening import new_alias
 from leyden.manager.state import Slot
 
 
@@ -31,8 +30,7 @@ def on_block(
         _forget_other_block(m, known, height, block_hash)
     watched, watched_txids = m.watched, m.watched_txids
     for index, transaction in enumerate(transactions):
-        slot = watched_txids.get(txids[index])
-        if slot is not None:
+        for slot in watched_txids.get(txids[index], ()):
             _on_funding(m, slot, height, block_hash, index, transaction)
         for spent in transaction.inputs:
             spender = watched.get(spent.prevout)
@@ -96,8 +94,10 @@ def _on_height(m: Manager, slot: Slot, height: int) -> None:
 
 def become_ready(m: Manager, slot: Slot) -> None:
     """Say `channel_ready` if the funding is deep enough now, or need not be."""
+    if slot.state.core.opened.funding_txid in m.unpublished:
+        return  # it may never be funded
     if type(slot.state) is AwaitingReady and not slot.state.core.local_ready:
-        m.guarded(slot, BecomeReady(new_alias(m)))
+        m.guarded(slot, BecomeReady(m.new_alias()))
 
 
 def on_blocks_disconnected(m: Manager, fork_height: int) -> None:
@@ -124,12 +124,13 @@ def rebroadcast(m: Manager) -> None:
 
     A start appends records before it comes here; behind those it waits, like everything that leaves.
     """
+    for slot in batches.fundings_on_their_way(m).values():
+        if not batches.is_in_doubt(m, slot.state.core):
+            _when_durable(m, slot, Broadcast(slot.state.core.opened.funding_transaction, "funding"))
     for slot in m.channels.values():
         core = slot.state.core
         if core.spent is not None or core.closed_height or core.abandoned:
             continue
-        if core.opened.funding_transaction and core.funding is None:
-            _when_durable(m, slot, Broadcast(core.opened.funding_transaction, "funding"))
         if core.close_agreed is not None:
             _when_durable(m, slot, Broadcast(core.close_agreed.transaction, "cooperative close"))
         elif core.closing is not None and not core.stale:

@@ -57,8 +57,9 @@ class Manager:
     held_forwards: inbound HTLCs that wait for the next peer to come back, and since when (seconds).
     also_carried: further channels that carry the same inbound HTLC, found at start. by_peer: channels by node_id.
     claim_channels: claim_id -> channels of a claim that the user was told of and has not acknowledged.
-    watched: funding outputs whose spend is looked for in every block. forward_hold: the store is behind, take no new
-    forwards.
+    watched: funding outputs whose spend is looked for in every block. watched_txids: channels by funding transaction.
+    unpublished: txid -> channels of a batch that was born in this life and is not all durable yet.
+    forward_hold: the store is behind, take no new forwards.
     is_started: the chain is at its tip, so new things are decided (invariant P16).
     unreadable: channels whose journal cannot be folded, and why: not started, and never taken for unknown or archived.
     faults: bugs outside of any channel in this life, for the operator.
@@ -112,7 +113,8 @@ class Manager:
         self.faults: list[str] = []
         self.unreadable: dict[bytes, str] = {}
         self.watched: dict[OutPoint, Slot] = {}
-        self.watched_txids: dict[bytes, Slot] = {}
+        self.watched_txids: dict[bytes, list[Slot]] = {}
+        self.unpublished: dict[bytes, list[bytes]] = {}
         self.env = ChannelEnv(
             block_height=0,
             feerate_per_kw=2500,
@@ -134,7 +136,7 @@ class Manager:
         self.channels[channel_id] = slot
         self.by_peer.setdefault(slot.peer, {})[channel_id] = slot
         self.watched[state.keys.local_parameters.funding_outpoint] = slot
-        self.watched_txids[state.core.opened.funding_txid] = slot
+        self.watched_txids.setdefault(state.core.opened.funding_txid, []).append(slot)
         self.register_short_channel_ids(slot)
         return slot
 
@@ -147,8 +149,10 @@ class Manager:
             scid: known for scid, known in self.by_short_channel_id.items() if known != channel_id
         }
         self.watched.pop(slot.state.keys.local_parameters.funding_outpoint, None)
-        if self.watched_txids.get(slot.state.core.opened.funding_txid) is slot:
-            del self.watched_txids[slot.state.core.opened.funding_txid]
+        funding_txid = slot.state.core.opened.funding_txid
+        left = [one for one in self.watched_txids.pop(funding_txid) if one is not slot]
+        if left:
+            self.watched_txids[funding_txid] = left
         for waiting in (self.acks, self.dirty, self.moved):
             waiting.pop(channel_id, None)
         self.outbox.close_tail(slot.tail)
@@ -164,6 +168,13 @@ class Manager:
             self.by_short_channel_id[core.local_alias] = slot.channel_id
         if core.funding is not None and not core.opened.scid_alias:
             self.by_short_channel_id[core.funding.short_channel_id] = slot.channel_id
+
+    def new_alias(self) -> int:
+        """Return a random alias that looks like no real short_channel_id: its block is before any Lightning channel."""
+        while True:
+            alias = int.from_bytes(self.random32()[:8], "big") & ((1 << 58) - 1)
+            if alias and alias not in self.by_short_channel_id:
+                return alias
 
     def apply(self, slot: Slot, event: object) -> None:
         """Let one channel decide on an input, fold its record, and carry out what it wants.

@@ -1,5 +1,8 @@
 """Opening channels (v1): the volatile part before a journal exists, and the birth itself."""
 
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
 from leyden.base.errors import CommandRejected, PeerViolation
 from leyden.bitcoin.script import p2wsh_of_script
 from leyden.bitcoin.tx import Transaction
@@ -14,15 +17,18 @@ from leyden.channel.opening_v1 import (
     AwaitingAccept,
     AwaitingCreated,
     AwaitingFunding,
+    AwaitingOthers,
     AwaitingSigned,
     Opening,
     OpenRequest,
+    OwnOpening,
 )
 from leyden.channel.session import ConnectionOpened, ReestablishPassed
 from leyden.journal.codec import encode_record
 from leyden.journal.records import ChannelOpened
+from leyden.manager import batches
 from leyden.manager import events as ev
-from leyden.manager.actions import Broadcast, ChannelBorn, FundChannel, ReleaseFunding, ShowEvent
+from leyden.manager.actions import FundChannels, ReleaseFunding, ShowEvent
 from leyden.manager.config import InboundOpen
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
@@ -32,6 +38,7 @@ from leyden.wire.channel_type import channel_type_from_bytes
 from leyden.wire.features import Feature
 from leyden.wire.messages import (
     AcceptChannel,
+    ChannelReady,
     ErrorMessage,
     FundingCreated,
     FundingSigned,
@@ -42,13 +49,35 @@ from leyden.wire.messages import (
 REFUSAL_LENGTH_MAX = 200
 UNFUNDED_CHANNELS_MAX = 200
 """Inbound channels of all peers together that wait for their funding."""
+STATIC_REMOTEKEY_BITS = b"\x10\x00"
+"""channel_type of a channel without anchors."""
 
 
 def open_channel(m: Manager, request: OpenRequest) -> None:
-    """Begin to open a channel to a connected peer.
+    """Begin to open a channel to a connected peer. Raises: as `open_channels`."""
+    open_channels(m, [request])
 
-    Raises: CommandRejected: not connected, the peer cannot have this type, amounts that make no sense.
+
+def open_channels(m: Manager, wanted: Sequence[OpenRequest]) -> None:
+    """Begin to open channels that one transaction funds, all or none; more than one share a `batch_id`.
+
+    Raises: CommandRejected: not connected, a peer cannot have this type, amounts that make no sense, too many at once.
     """
+    if not 1 <= len(wanted) <= batches.MEMBERS_MAX:
+        raise CommandRejected(f"one transaction funds 1 to {batches.MEMBERS_MAX} channels", code="bad_batch")
+    begun: list[tuple[Peer, AwaitingAccept]] = []
+    for request in wanted:
+        try:
+            begun.append(_begin(m, request))
+        except CommandRejected as error:
+            who = f"channel with {request.counterparty_node_id.hex()[:16]}: " if len(wanted) > 1 else ""
+            raise CommandRejected(f"{who}{error.what}", code=error.code) from None
+    for peer, state in begun:
+        peer.openings[state.request.temporary_channel_id] = state
+        m.outbox.send(peer.node_id, encode(state.sent), m.node_tail)
+
+
+def _begin(m: Manager, request: OpenRequest) -> tuple[Peer, AwaitingAccept]:
     peer = m.peers.get(request.counterparty_node_id)
     if peer is None or peer.features is None:
         raise CommandRejected("not connected to this peer; connect first", code="not_connected")
@@ -65,9 +94,34 @@ def open_channel(m: Manager, request: OpenRequest) -> None:
     if not 0 <= request.push_msat <= request.funding_satoshis * 1000:
         raise CommandRejected("push_msat is more than the channel holds", code="bad_amount")
     points = m.signer.channel_basepoints(request.channel_keys_id)
-    state = opening_v1.start_opening(request, points, m.env)
-    peer.openings[request.temporary_channel_id] = state
-    m.outbox.send(peer.node_id, encode(state.sent), m.node_tail)
+    return peer, opening_v1.start_opening(request, points, m.env)
+
+
+class Member(NamedTuple):
+    """An opening of ours. channel_id: the one it has now, for the peer."""
+
+    peer: Peer
+    channel_id: bytes
+    opening: OwnOpening
+
+
+def members(peers: Iterable[Peer], funding_id: bytes) -> list[Member]:
+    """Return the openings that one transaction is to fund."""
+    found: list[Member] = []
+    for peer in peers:
+        for channel_id, pending in peer.openings.items():
+            if not isinstance(pending, AwaitingCreated) and funding_id_of(pending) == funding_id:
+                found.append(Member(peer, channel_id, pending))
+    return found
+
+
+def funding_id_of(pending: OwnOpening) -> bytes:
+    """Return the name of the funding transaction of an opening."""
+    match pending:
+        case AwaitingAccept() | AwaitingFunding():
+            return pending.request.funding_id
+        case AwaitingSigned() | AwaitingOthers():
+            return pending.funding_id
 
 
 def on_accept_channel(m: Manager, peer: Peer, message: AcceptChannel) -> None:
@@ -81,30 +135,43 @@ def on_accept_channel(m: Manager, peer: Peer, message: AcceptChannel) -> None:
         _refuse(m, peer, message.temporary_channel_id, refused.what)
         return
     peer.openings[message.temporary_channel_id] = accepted
+    funding_id = state.request.funding_id
+    batch = [one.opening for one in members(m.peers.values(), funding_id)]
+    ready = [one for one in batch if isinstance(one, AwaitingFunding)]
+    if len(ready) < len(batch):
+        return
     m.actions.append(
-        FundChannel(
-            peer.node_id,
-            message.temporary_channel_id,
-            p2wsh_of_script(accepted.funding_script()),
-            state.request.funding_satoshis,
-            state.sent.channel_type != b"\x10\x00",
+        FundChannels(
+            funding_id,
+            tuple([(p2wsh_of_script(one.funding_script()), one.request.funding_satoshis) for one in ready]),
+            len([one for one in ready if one.sent.channel_type != STATIC_REMOTEKEY_BITS]),
         )
     )
 
 
-def funding_ready(
-    m: Manager, node_id: bytes, temporary_channel_id: bytes, transaction: Transaction, output_index: int
-) -> bool:
-    """The wallet made the funding transaction: sign the peer's first commitment. False when the opening is gone."""
-    peer = m.peers.get(node_id)
-    state = None if peer is None else peer.openings.get(temporary_channel_id)
-    if peer is None or not isinstance(state, AwaitingFunding):
-        return False
-    signed = opening_v1.on_funding_transaction(state, transaction, output_index, m.env.block_height)
-    birth = signed.birth
-    del peer.openings[temporary_channel_id]
-    peer.openings[birth.channel_id] = signed
+def funding_ready(m: Manager, funding_id: bytes, transaction: Transaction, output_indices: Sequence[int]) -> bool:
+    """The wallet made the funding transaction: sign the first commitment of each peer. False when the opening is gone.
 
+    output_indices: of the outputs that were asked for, in their order.
+    """
+    batch = members(m.peers.values(), funding_id)
+    waiting = [one.opening for one in batch if isinstance(one.opening, AwaitingFunding)]
+    if len(waiting) != len(output_indices):
+        return False
+    signed = opening_v1.list_members(
+        [
+            opening_v1.on_funding_transaction(state, transaction, output_index, m.env.block_height)
+            for state, output_index in zip(waiting, output_indices, strict=True)
+        ]
+    )
+    for (peer, temporary_channel_id, _), state in zip(batch, signed, strict=True):
+        del peer.openings[temporary_channel_id]
+        peer.openings[state.birth.channel_id] = state
+        _send_created(m, peer, temporary_channel_id, state.birth)
+    return True
+
+
+def _send_created(m: Manager, peer: Peer, temporary_channel_id: bytes, birth: ChannelOpened) -> None:
     def complete(answer: Answer) -> bytes | None:
         if not isinstance(answer, requests.CounterpartyCommitmentSigned):
             return None
@@ -112,15 +179,14 @@ def funding_ready(
             FundingCreated(temporary_channel_id, birth.funding_txid, birth.funding_output_index, answer.signature)
         )
 
-    m.outbox.send_signed(node_id, m.node_tail, _sign_first(m, birth), complete)
-    return True
+    m.outbox.send_signed(peer.node_id, m.node_tail, _sign_first(m, birth), complete)
 
 
-def funding_failed(m: Manager, node_id: bytes, temporary_channel_id: bytes, reason: str) -> None:
+def funding_failed(m: Manager, funding_id: bytes, reason: str) -> None:
     """The wallet could not make the transaction."""
-    peer = m.peers.get(node_id)
-    if peer is not None and temporary_channel_id in peer.openings:
-        _refuse(m, peer, temporary_channel_id, reason)
+    batch = members(m.peers.values(), funding_id)
+    _tell(m, batch, reason)
+    _forget(m, batch, reason)
 
 
 def _sign_first(m: Manager, birth: ChannelOpened) -> requests.SignCounterpartyCommitment:
@@ -130,7 +196,7 @@ def _sign_first(m: Manager, birth: ChannelOpened) -> requests.SignCounterpartyCo
 
 
 def on_funding_signed(m: Manager, peer: Peer, message: FundingSigned) -> None:
-    """The peer's signature makes our money safe: the channel is born, then its funding is published."""
+    """The peer's signature makes our money safe: with the last of its batch the channel is born, then published."""
     state = peer.openings.get(message.channel_id)
     if not isinstance(state, AwaitingSigned):
         raise PeerViolation("funding_signed for no funding_created of ours")
@@ -139,17 +205,27 @@ def on_funding_signed(m: Manager, peer: Peer, message: FundingSigned) -> None:
     except InvalidOpen as refused:
         _refuse(m, peer, message.channel_id, refused.what)
         return
-    del peer.openings[message.channel_id]
-    slot = _born(m, opened)
-    m.outbox.when_durable(
-        slot.tail,
-        lambda: m.actions.extend(
-            [
-                Broadcast(opened.funding_transaction, "funding"),
-                ChannelBorn(opened.user_channel_id, opened.channel_id),
-            ]
-        ),
-    )
+    peer.openings[message.channel_id] = AwaitingOthers(opened, state.funding_id, None)
+    batch = members(m.peers.values(), state.funding_id)
+    signed = [one.opening for one in batch if isinstance(one.opening, AwaitingOthers)]
+    if len(signed) < len(batch):
+        return
+    for one in batch:
+        del one.peer.openings[one.channel_id]
+    slots = [_born(m, one.birth) for one in signed]
+    batches.publish_when_durable(m, slots)
+    for slot, waiting in zip(slots, signed, strict=True):
+        if waiting.ready is not None:
+            m.guarded(slot, waiting.ready)
+
+
+def keep_ready(peer: Peer, message: ChannelReady) -> bool:
+    """Keep a `channel_ready` until the channel is born; return whether it is one that waits for its batch."""
+    waiting = peer.openings.get(message.channel_id)
+    if not isinstance(waiting, AwaitingOthers):
+        return False
+    peer.openings[message.channel_id] = AwaitingOthers(waiting.birth, waiting.funding_id, message)
+    return True
 
 
 def on_open_channel(m: Manager, peer: Peer, message: OpenChannel) -> None:
@@ -244,17 +320,9 @@ def _born(m: Manager, opened: ChannelOpened) -> Slot:
     apply(state, ConnectionOpened())
     apply(state, ReestablishPassed())
     m.outbox.append(slot.tail, encode_record(opened))
-    if opened.minimum_depth == 0:
-        m.after_verdicts.append(lambda: m.guarded(slot, BecomeReady(new_alias(m))))
+    if opened.minimum_depth == 0 and not opened.batch:
+        m.after_verdicts.append(lambda: m.guarded(slot, BecomeReady(m.new_alias())))
     return slot
-
-
-def new_alias(m: Manager) -> int:
-    """Return a random alias that looks like no real short_channel_id: its block is before any Lightning channel."""
-    while True:
-        alias = int.from_bytes(m.random32()[:8], "big") & ((1 << 58) - 1)
-        if alias and alias not in m.by_short_channel_id:
-            return alias
 
 
 def _refuse(m: Manager, peer: Peer, channel_id: bytes, reason: str) -> None:
@@ -273,7 +341,7 @@ def give_up(m: Manager, node_id: bytes, user_channel_id: bytes, reason: str) -> 
         match pending:
             case AwaitingAccept() | AwaitingFunding():
                 named = pending.request.user_channel_id
-            case AwaitingSigned():
+            case AwaitingSigned() | AwaitingOthers():
                 named = pending.birth.user_channel_id
             case AwaitingCreated():
                 continue
@@ -282,16 +350,38 @@ def give_up(m: Manager, node_id: bytes, user_channel_id: bytes, reason: str) -> 
 
 
 def end(m: Manager, peer: Peer, pending: Opening, reason: str) -> None:
-    """Forget an opening that came to nothing; nothing was at stake. If it was ours, tell the user."""
-    for key, value in list(peer.openings.items()):
-        if value is pending:
-            del peer.openings[key]
-    match pending:
-        case AwaitingAccept() | AwaitingFunding():
-            user_channel_id = pending.request.user_channel_id
-        case AwaitingSigned():
-            user_channel_id = pending.birth.user_channel_id
-            m.actions.append(ReleaseFunding(pending.birth.funding_transaction))
-        case AwaitingCreated():
-            return
-    m.actions.append(ShowEvent(ev.OpenRefused(f"refused/{user_channel_id.hex()}", user_channel_id, reason)))
+    """Forget an opening that came to nothing, with its batch; nothing was at stake. If it was ours, tell the user.
+
+    The peers of the others are told, behind what they were sent: they may hold a channel that is never funded.
+    """
+    if isinstance(pending, AwaitingCreated):
+        peer.openings = {key: value for key, value in peer.openings.items() if value is not pending}
+        return
+    others = [one for one in m.peers.values() if one is not peer]
+    batch = members([peer, *others], funding_id_of(pending))
+    if len(batch) > 1:
+        # The others need not know who it was.
+        _tell(m, [one for one in batch if one.opening is not pending], "another channel of its batch came to nothing")
+        reason = f"the channel with {peer.node_id.hex()[:16]} came to nothing, and with it its batch: {reason}"
+    _forget(m, batch, reason)
+
+
+def _tell(m: Manager, batch: Iterable[Member], reason: str) -> None:
+    data = reason[:REFUSAL_LENGTH_MAX].encode("ascii", "replace")
+    for one in batch:
+        m.outbox.send(one.peer.node_id, encode(ErrorMessage(one.channel_id, data)), m.node_tail)
+
+
+def _forget(m: Manager, batch: Iterable[Member], reason: str) -> None:
+    transaction = b""
+    for one in batch:
+        del one.peer.openings[one.channel_id]
+        match one.opening:
+            case AwaitingAccept() | AwaitingFunding():
+                user_channel_id = one.opening.request.user_channel_id
+            case AwaitingSigned() | AwaitingOthers():
+                user_channel_id = one.opening.birth.user_channel_id
+                transaction = one.opening.birth.funding_transaction
+        m.actions.append(ShowEvent(ev.OpenRefused(f"refused/{user_channel_id.hex()}", user_channel_id, reason)))
+    if transaction:
+        m.actions.append(ReleaseFunding(transaction))

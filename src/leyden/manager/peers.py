@@ -9,7 +9,7 @@ from leyden.channel.states import Closed, ForceClosing, Spent, Stale
 from leyden.crypto import ec
 from leyden.crypto.hashes import sha256d
 from leyden.journal.records import FundingAbandoned, PeerPolicy
-from leyden.manager import onions, opening, peer_storage
+from leyden.manager import batches, onions, opening, peer_storage
 from leyden.manager.actions import Disconnect
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
@@ -169,6 +169,8 @@ def _dispatch(m: Manager, peer: Peer, slot: Slot | None, message: Any) -> None:
     if handler is not None:
         handler(m, peer, message)
     elif kind in CHANNEL_MESSAGES:
+        if kind is ChannelReady and opening.keep_ready(peer, message):
+            return
         _unknown_channel(m, peer, message)
     elif kind is UnknownMessage:
         if not m.config.custom_messages(peer.node_id, message.type, message.payload) and message.is_even:
@@ -250,6 +252,8 @@ def _fail_channel(m: Manager, peer: Peer, slot: Slot, text: str) -> None:
     elif not core.opened.is_opener and core.funding is None and not core.local_ready:
         # The opener has forgotten it, so it was never published: there is nothing to close.
         m.learn(slot, FundingAbandoned(f"the peer gave the channel up: {text}"[:160]))
+    elif core.opened.funding_txid in m.unpublished:
+        batches.abandon_unpublished(m, core.opened.funding_txid, reason)
     elif reestablished:
         m.guarded(slot, ForceClose(reason))
     elif peer.features is not None:

@@ -21,7 +21,7 @@ from leyden.journal.codec import decode_record
 from leyden.journal.node_codec import NodeRecord, decode_node_record
 from leyden.journal.records import ChannelOpened
 from leyden.journal.wallet_records import WalletRecord
-from leyden.manager import chain, claiming, handoff, receiving, sending
+from leyden.manager import batches, chain, claiming, handoff, receiving, sending
 from leyden.manager.actions import DropJournal
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.manager import Manager
@@ -163,6 +163,7 @@ def load(
 def start(m: Manager) -> None:
     """The chain is at the tip: index what is owned, carry on what was decided, judge the rest, ask and tell again."""
     m.is_started = True
+    batches.abandon_incomplete(m)
     _index(m)
     _leave_what_may_be_owned(m)
     for slot in list(m.channels.values()):

@@ -11,7 +11,7 @@ from leyden.manager.actions import (
     ChannelBorn,
     Disconnect,
     DropJournal,
-    FundChannel,
+    FundChannels,
     ReleaseFunding,
     Report,
     ShowEvent,
@@ -45,7 +45,7 @@ def carry_out(core: NodeCore, action: Action) -> None:
             born = core.opening_waiters.pop(action.user_channel_id, None)
             if born is not None and not born.done():
                 born.set_result(action.channel_id)
-        case FundChannel():
+        case FundChannels():
             # In a turn of its own: the wallet may take its time, and its answer is an input like any other.
             core.runtime.scheduler.post(lambda: _fund(core, action))
         case ReleaseFunding(transaction=raw):
@@ -93,24 +93,22 @@ async def _taken_by_others(core: NodeCore, transaction: Transaction) -> str:
     return ", ".join(taken)
 
 
-def _fund(core: NodeCore, action: FundChannel) -> None:
-    owner = action.temporary_channel_id
+def _fund(core: NodeCore, action: FundChannels) -> None:
+    owner = action.funding_id
     try:
         draft = core.wallet.build_funding(
             owner,
-            [TxOut(action.funding_satoshis, action.script_pubkey)],
+            [TxOut(satoshis, script_pubkey) for script_pubkey, satoshis in action.outputs],
             core.manager.env.feerate_per_kw,
-            1 if action.anchors else 0,
+            action.anchor_channels,
             core.random32(),
         )
         transaction = core.wallet.sign(draft)
     except CommandRejected as error:
         reason = error.what
-        core.runtime.run(lambda m: opening.funding_failed(m, action.node_id, owner, reason))
+        core.runtime.run(lambda m: opening.funding_failed(m, owner, reason))
         return
     known: list[bool] = []
-    core.runtime.run(
-        lambda m: known.append(opening.funding_ready(m, action.node_id, owner, transaction, draft.output_indices[0]))
-    )
+    core.runtime.run(lambda m: known.append(opening.funding_ready(m, owner, transaction, draft.output_indices)))
     if not known[0]:
         core.wallet.release(owner)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from functools import partial
 
 from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.base.ids import NodeId
@@ -19,7 +21,7 @@ from leyden.manager.state import Slot
 from leyden.node import closing, describe
 from leyden.node.core import NodeCore
 from leyden.node.parse import check_feerate, parse_hex
-from leyden.node.views import ChannelOpening, ChannelTypeName, ClosingView, ForwardingPolicyView, PeerView
+from leyden.node.views import ChannelOpening, ChannelRequest, ClosingView, ForwardingPolicyView, PeerView
 from leyden.wallet.checks import parse_destination
 from leyden.wallet.wallet import AddressKind
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
@@ -85,71 +87,90 @@ async def trust(core: NodeCore, text: str, *, trusted: bool) -> PeerView:
     return describe.peer_view(core, node_id)
 
 
-async def open_channel(
-    core: NodeCore,
-    node_id: str,
-    amount_sat: int,
-    push_msat: int,
-    channel_type: ChannelTypeName,
-    announce: bool,
-    feerate_per_kw: int | None,
-    zero_conf: bool,
-    scid_alias: bool,
-    close_to: str | None,
-) -> ChannelOpening:
-    """Open a channel; return when its birth is durable and its funding on its way."""
-    manager = core.manager
-    peer = parse_node_id(node_id)
-    commitment_format = CommitmentFormat.ANCHORS if channel_type == "anchors" else CommitmentFormat.STATIC_REMOTEKEY
-    if announce and (scid_alias or zero_conf):
-        raise CommandRejected("a channel with scid_alias or zero_conf cannot be announced", code="invalid_channel_type")
-    if amount_sat > core.wallet.balance().spendable_sat:
+async def open_channels(
+    core: NodeCore, wanted: Sequence[ChannelRequest], feerate_per_kw: int | None
+) -> list[ChannelOpening]:
+    """Open channels that one transaction funds; return when all are durable and it is on its way."""
+    total_sat = sum([one.amount_sat for one in wanted])
+    batch_id = core.random32() if len(wanted) > 1 else b""
+    requests = [_open_request(core, one, feerate_per_kw, batch_id) for one in wanted]
+    if total_sat > core.wallet.balance().spendable_sat:
         raise CommandRejected(
-            f"{amount_sat} sat are more than the {core.wallet.balance().spendable_sat} sat that are spendable",
+            f"{total_sat} sat are more than the {core.wallet.balance().spendable_sat} sat that are spendable",
             code="insufficient_funds",
         )
-    anchors = commitment_format is CommitmentFormat.ANCHORS
-    user_channel_id = core.random32()[:16]
-    request = OpenRequest(
+    channel_ids = await _until_opened(core, requests)
+    births = [core.manager.channels[channel_id].state.core.opened for channel_id in channel_ids]
+    with contextlib.suppress(ChainUnavailable):
+        # Published once more, to return behind it; while the service is away the node goes on trying by itself.
+        await core.chain.broadcast(births[0].funding_transaction)
+    return [
+        ChannelOpening(
+            channel_id=opened.channel_id.hex(),
+            user_channel_id=opened.user_channel_id.hex(),
+            funding_txid=opened.funding_txid[::-1].hex(),
+            funding_output_index=opened.funding_output_index,
+        )
+        for opened in births
+    ]
+
+
+def _open_request(core: NodeCore, wanted: ChannelRequest, feerate_per_kw: int | None, batch_id: bytes) -> OpenRequest:
+    manager, zero_conf, scid_alias = core.manager, wanted.zero_conf, wanted.scid_alias
+    peer = parse_node_id(wanted.node_id)
+    anchors = wanted.channel_type == "anchors"
+    if wanted.announce and (scid_alias or zero_conf):
+        raise CommandRejected("a channel with scid_alias or zero_conf cannot be announced", code="invalid_channel_type")
+    return OpenRequest(
         counterparty_node_id=peer,
-        funding_satoshis=amount_sat,
-        push_msat=push_msat,
-        channel_type=ChannelType(commitment_format, scid_alias or zero_conf, zero_conf),
-        announce_channel=announce,
+        funding_satoshis=wanted.amount_sat,
+        push_msat=wanted.push_msat,
+        channel_type=ChannelType(
+            CommitmentFormat.ANCHORS if anchors else CommitmentFormat.STATIC_REMOTEKEY,
+            scid_alias or zero_conf,
+            zero_conf,
+        ),
+        announce_channel=wanted.announce,
         feerate_per_kw=target_feerate_per_kw(
             manager.env.feerate_per_kw if feerate_per_kw is None else check_feerate(feerate_per_kw), anchors=anchors
         ),
         chain_hash=manager.config.network.chain_hash,
         temporary_channel_id=core.random32(),
         channel_keys_id=core.random32(),
-        user_channel_id=user_channel_id,
-        upfront_shutdown_script=parse_destination(close_to, manager.config.network) if close_to else b"",
+        user_channel_id=core.random32()[:16],
+        upfront_shutdown_script=parse_destination(wanted.close_to, manager.config.network) if wanted.close_to else b"",
         policy=manager.config.policy,
+        batch_id=batch_id,
     )
-    waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    core.opening_waiters[user_channel_id] = waiter
+
+
+async def _until_opened(core: NodeCore, requests: Sequence[OpenRequest]) -> list[bytes]:
+    """Ask for channels, and return their ids when they are born and published. One that is refused ends all."""
+    loop = asyncio.get_running_loop()
+    waiters: list[asyncio.Future[bytes]] = []
+    for request in requests:
+        waiter = core.opening_waiters[request.user_channel_id] = loop.create_future()
+        waiters.append(waiter)
     try:
-        core.runtime.run(lambda m: opening.open_channel(m, request))
+        core.runtime.run(lambda m: opening.open_channels(m, requests))
         async with asyncio.timeout(OPEN_WAIT_SECONDS):
-            channel_id = await waiter
+            return await asyncio.gather(*waiters)
     except TimeoutError:
-        core.runtime.run(lambda m: opening.give_up(m, peer, user_channel_id, "the opening took too long"))
+        for one in requests:
+            give_up = partial(
+                opening.give_up,
+                node_id=one.counterparty_node_id,
+                user_channel_id=one.user_channel_id,
+                reason="the opening took too long",
+            )
+            core.runtime.run(give_up)
         raise CommandRejected(
             f"the peer did not answer within {OPEN_WAIT_SECONDS:g} s; nothing was spent, try again or ask its owner",
             code="peer_silent",
         ) from None
     finally:
-        core.opening_waiters.pop(user_channel_id, None)
-    opened = manager.channels[channel_id].state.core.opened
-    with contextlib.suppress(ChainUnavailable):
-        # Published once more, to return behind it; while the service is away the node goes on trying by itself.
-        await core.chain.broadcast(opened.funding_transaction)
-    return ChannelOpening(
-        channel_id=channel_id.hex(),
-        user_channel_id=user_channel_id.hex(),
-        funding_txid=opened.funding_txid[::-1].hex(),
-        funding_output_index=opened.funding_output_index,
-    )
+        for request in requests:
+            core.opening_waiters.pop(request.user_channel_id, None)
 
 
 def find_channel(core: NodeCore, text: str) -> Slot:

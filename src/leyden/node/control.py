@@ -14,6 +14,7 @@ from leyden.node.views import (
     AddressView,
     Balance,
     ChannelOpening,
+    ChannelRequest,
     ChannelTypeName,
     ChannelView,
     ClosingView,
@@ -104,6 +105,16 @@ class NodeControl(Protocol):
         push_msat: a gift to the peer. feerate_per_kw: of the funding transaction. close_to: address for a cooperative
         close. Codes: `not_connected`, `invalid_amount`, `insufficient_funds`, `open_refused` (the peer's words),
         `invalid_address`, `wrong_network`.
+        """
+        ...
+
+    async def open_channels(
+        self, channels: list[ChannelRequest], feerate_per_kw: int | None = None
+    ) -> list[ChannelOpening]:
+        """Open up to 20 channels that one transaction funds; return them in this order when it is published.
+
+        It is published when all are durable. If one peer refuses or goes away before, none is opened, and nothing is
+        spent. Codes: as `open_channel`, and `bad_batch`.
         """
         ...
 

@@ -8,6 +8,7 @@ from leyden.base.errors import CommandRejected
 from leyden.manager import claiming, handoff
 from leyden.manager.manager import Manager
 from leyden.node import channels, describe, onchain, paying
+from leyden.node.channels import open_channels
 from leyden.node.control import DEFAULT_INVOICE_EXPIRY_SECONDS, DEFAULT_MAX_PARTS
 from leyden.node.core import NodeCore
 from leyden.node.parse import parse_hex
@@ -16,6 +17,7 @@ from leyden.node.views import (
     AddressView,
     Balance,
     ChannelOpening,
+    ChannelRequest,
     ChannelTypeName,
     ChannelView,
     ClosingView,
@@ -153,18 +155,23 @@ class NodeMethods(ABC):
         close_to: str | None = None,
     ) -> ChannelOpening:
         """Open a channel with a connected peer; return when it is funded."""
-        return await channels.open_channel(
-            self.core,
-            node_id,
-            amount_sat,
-            push_msat,
-            channel_type,
-            announce,
-            feerate_per_kw,
-            zero_conf,
-            scid_alias,
-            close_to,
+        request = ChannelRequest(
+            node_id=node_id,
+            amount_sat=amount_sat,
+            push_msat=push_msat,
+            channel_type=channel_type,
+            announce=announce,
+            zero_conf=zero_conf,
+            scid_alias=scid_alias,
+            close_to=close_to,
         )
+        return (await open_channels(self.core, [request], feerate_per_kw))[0]
+
+    async def open_channels(
+        self, channels: list[ChannelRequest], feerate_per_kw: int | None = None
+    ) -> list[ChannelOpening]:
+        """Open channels that one transaction funds."""
+        return await open_channels(self.core, channels, feerate_per_kw)
 
     async def channels(self) -> list[ChannelView]:
         """List channels."""

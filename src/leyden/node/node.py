@@ -30,7 +30,7 @@ from leyden.drivers.storage.delayed import DelayedStore
 from leyden.drivers.storage.sqlite import SqliteStore
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import NodeBorn
-from leyden.manager import handoff, rebuild
+from leyden.manager import batches, handoff, rebuild
 from leyden.manager.actions import Action, Report
 from leyden.manager.config import (
     AcceptHook,
@@ -289,10 +289,8 @@ class Node(NodeMethods):
 
     def _give_pending_fundings(self, core: NodeCore) -> None:
         """The wallet's locks derive from the journals (DESIGN section 4, "Birth")."""
-        for slot in core.manager.channels.values():
-            channel = slot.state.core
-            if channel.opened.funding_transaction and channel.funding is None and not channel.abandoned:
-                core.wallet.pending_transaction(Transaction.parse(channel.opened.funding_transaction))
+        for slot in batches.fundings_on_their_way(core.manager).values():
+            core.wallet.pending_transaction(Transaction.parse(slot.state.core.opened.funding_transaction))
 
     def _on_synced(self) -> None:
         """The chain is at the tip: only now is anything decided, and peers are met (DESIGN section 3)."""

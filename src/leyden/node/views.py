@@ -177,6 +177,19 @@ class ForwardingPolicyView(msgspec.Struct, frozen=True, kw_only=True):
     htlc_minimum_msat: int
 
 
+class ChannelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A channel that is to be opened; see `open_channel`."""
+
+    node_id: str
+    amount_sat: int
+    push_msat: int = 0
+    channel_type: ChannelTypeName = "anchors"
+    announce: bool = False
+    zero_conf: bool = False
+    scid_alias: bool = False
+    close_to: str | None = None
+
+
 class ChannelOpening(msgspec.Struct, frozen=True, kw_only=True):
     """A channel whose funding is durable and broadcast (or on its way).
 

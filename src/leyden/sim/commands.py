@@ -92,6 +92,13 @@ class Open(Command, frozen=True):
     push_msat: int = 0
 
 
+class OpenBatch(Command, frozen=True):
+    """Open channels that one transaction funds. channels: `bob:300000`, peer and satoshis, as many as wanted."""
+
+    node: str
+    channels: tuple[str, ...]
+
+
 class Close(Command, frozen=True):
     """Close a channel cooperatively."""
 
@@ -194,13 +201,10 @@ class Release(Command, frozen=True):
 
 
 class StoreFails(Command, frozen=True):
-    """The store refuses what it has under way, of one journal or all: `unavailable` (for now), `broken` (for good),
-    `fenced`.
-    """
+    """The store refuses what it has under way: `unavailable` (for now), `broken` (for good), `fenced`."""
 
     node: str
     how: str
-    journal: str = ""
 
 
 class Do(Command, frozen=True):
@@ -267,6 +271,10 @@ def _build(kind: type[Command], verb: str, words: list[str]) -> Command:
     optional = [field.name for field in fields if not field.required and field.name != "kept"]
     keeps = "kept" in kind.__struct_fields__
     given: dict[str, Any] = {}
+    if "channels" in positional:
+        # The last field takes all words that are left.
+        words, given["channels"] = words[: len(positional) - 1], words[len(positional) - 1 :]
+        positional.remove("channels")
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
@@ -279,7 +287,7 @@ def _build(kind: type[Command], verb: str, words: list[str]) -> Command:
             given.setdefault("kept", {})[name] = int(value)
         else:
             raise BadLine(f"{verb}: there is no '{name}' in '{word}'")
-    missing = [name for name in positional if name not in given]
+    missing = [name for name in positional if name not in given] + [name for name in given if not given[name]]
     if missing:
         raise BadLine(f"{verb}: {', '.join(missing)} is missing")
     try:
@@ -295,7 +303,9 @@ def format_command(timed: Timed) -> str:
     options: list[str] = []
     for field in msgspec.structs.fields(command):
         value = getattr(command, field.name)
-        if field.required:
+        if field.name == "channels":
+            words += value
+        elif field.required:
             words.append(_format(value))
         elif field.name == "kept":
             options += [f"{name}={count}" for name, count in value.items()]

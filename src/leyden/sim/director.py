@@ -186,6 +186,17 @@ class Director:
         self._touched_chain = True
         user.open_channel(self.node(command.node), self.node(command.peer), command.funding_sat, command.push_msat)
 
+    def open_batch(self, command: cmd.OpenBatch) -> None:
+        """See `OpenBatch`."""
+        self._touched_chain = True
+        wanted: list[tuple[SimNode, int]] = []
+        for channel in command.channels:
+            name, _, satoshis = channel.partition(":")
+            if not satoshis.isdigit():
+                raise Impossible(f"'{channel}' is no peer with an amount, as bob:300000")
+            wanted.append((self.node(name), int(satoshis)))
+        user.open_batch(self.node(command.node), wanted)
+
     def close(self, command: cmd.Close) -> None:
         """See `Close`."""
         node, channel_id = self.node(command.node), self.labels.channel(command.channel)
@@ -253,8 +264,7 @@ class Director:
         """See `StoreFails`."""
         if command.how not in STORE_FAILURES:
             raise Impossible(f"a store does not fail as '{command.how}'")
-        journal = self.labels.journal(command.journal) if command.journal else None
-        self.node(command.node).disk.refuse(STORE_FAILURES[command.how]("the scenario says so"), journal)
+        self.node(command.node).disk.refuse(STORE_FAILURES[command.how]("the scenario says so"))
 
     def do(self, command: cmd.Do) -> None:
         """See `Do`."""
@@ -314,7 +324,8 @@ def _needs(command: Command) -> tuple[str, ...]:
     if isinstance(command, cmd.Repair | cmd.Probe | cmd.Start | cmd.Kill | cmd.Crash):
         return ()
     fields = ("payer", "payee", "node", "peer")
-    return tuple(str(getattr(command, field)) for field in fields if hasattr(command, field))
+    peers = tuple(one.partition(":")[0] for one in getattr(command, "channels", ()))
+    return tuple(str(getattr(command, field)) for field in fields if hasattr(command, field)) + peers
 
 
 PERFORM: dict[type[Command], Callable[[Director, Any], object]] = {}
@@ -333,6 +344,7 @@ _performs(cmd.Abandon, Director.abandon)
 _performs(cmd.App, Director.set_application)
 _performs(cmd.Ack, lambda d, c: d.acknowledge(d.node(c.node)))
 _performs(cmd.Open, Director.open)
+_performs(cmd.OpenBatch, Director.open_batch)
 _performs(cmd.Close, Director.close)
 _performs(cmd.ForceClose, Director.force_close)
 _performs(

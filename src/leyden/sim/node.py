@@ -13,8 +13,8 @@ from leyden.crypto.hashes import sha256
 from leyden.drivers.markfile import Mark
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import NodeBorn
-from leyden.manager import opening, rebuild
-from leyden.manager.actions import Action, Broadcast, ChannelBorn, FundChannel, ReleaseFunding, Report, ShowEvent
+from leyden.manager import batches, opening, rebuild
+from leyden.manager.actions import Action, Broadcast, ChannelBorn, FundChannels, ReleaseFunding, Report, ShowEvent
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
 from leyden.manager.manager import Manager
@@ -165,10 +165,8 @@ class SimNode:
         self._lost = None
         manager.outbox.when_all_durable(lambda: self._begin_marks(old))
         self.runtime.turn()
-        for slot in manager.channels.values():
-            channel = slot.state.core
-            if channel.opened.funding_transaction and channel.funding is None and not channel.abandoned:
-                wallet.pending_transaction(Transaction.parse(channel.opened.funding_transaction))
+        for slot in batches.fundings_on_their_way(manager).values():
+            wallet.pending_transaction(Transaction.parse(slot.state.core.opened.funding_transaction))
         best = manager.node.best
         self.best = (
             BlockRef(born.birth_height, born.birth_hash) if best is None else BlockRef(best.height, best.block_hash)
@@ -281,7 +279,7 @@ class SimNode:
                     self.life.after(self.application.delay_seconds, lambda: self._handle(event))
                 else:
                     self.life.post(lambda: self._handle(event))
-            case FundChannel():
+            case FundChannels():
                 self.life.post(lambda: self._fund(action))
             case ReleaseFunding(transaction=raw):
                 transaction = Transaction.parse(raw)
@@ -303,18 +301,18 @@ class SimNode:
         except CommandRejected:
             pass  # a slow answer may come too late
 
-    def _fund(self, action: FundChannel) -> None:
-        owner, wallet = action.temporary_channel_id, self.runtime.wallet
-        output = TxOut(action.funding_satoshis, action.script_pubkey)
+    def _fund(self, action: FundChannels) -> None:
+        owner, wallet = action.funding_id, self.runtime.wallet
+        outputs = [TxOut(satoshis, script_pubkey) for script_pubkey, satoshis in action.outputs]
         try:
-            draft = wallet.build_funding(owner, [output], self.manager.env.feerate_per_kw, 0, self.random32())
+            draft = wallet.build_funding(owner, outputs, self.manager.env.feerate_per_kw, 0, self.random32())
         except CommandRejected as error:
             reason = error.what
-            self.runtime.run(lambda m: opening.funding_failed(m, action.node_id, owner, reason))
+            self.runtime.run(lambda m: opening.funding_failed(m, owner, reason))
             return
-        transaction, index = wallet.sign(draft), draft.output_indices[0]
+        transaction, indices = wallet.sign(draft), draft.output_indices
         known: list[bool] = []
-        self.runtime.run(lambda m: known.append(opening.funding_ready(m, action.node_id, owner, transaction, index)))
+        self.runtime.run(lambda m: known.append(opening.funding_ready(m, owner, transaction, indices)))
         if not known[0]:
             wallet.release(owner)
 

@@ -52,6 +52,9 @@ def _end(world: World, node: SimNode, slot: Slot, twin: Slot) -> Iterator[str]:
     core, other = slot.state.core, twin.state.core
     if type(slot.state) in (MutualClose, Spent, Closed) and slot.channel_id in world.closes_asked:
         return
+    if core.abandoned or other.abandoned:
+        yield from _never_opened(world, node, slot, twin)
+        return
     if world.closes_asked.get(slot.channel_id):
         yield f"is {type(slot.state).__name__}, and should be closed"
         return
@@ -71,6 +74,21 @@ def _end(world: World, node: SimNode, slot: Slot, twin: Slot) -> Iterator[str]:
         yield f"{core.local.local_msat} and {core.local.remote_msat} msat are not its capacity"
     if core.has_pending_htlcs():
         yield f"HTLCs are left: {list(core.inbound)} in, {list(core.outbound)} out"
+
+
+def _never_opened(world: World, node: SimNode, slot: Slot, twin: Slot) -> Iterator[str]:
+    """A batch that a crash or a peer has ended: no member lives anywhere, and its transaction was never published."""
+    ends = (slot.state.core, twin.state.core)
+    if not all(core.abandoned for core in ends):
+        yield "is abandoned by one end alone"
+    if not any(core.opened.batch for core in ends):
+        yield f"is abandoned: {ends[0].abandoned}"
+    for channel_id in ends[0].opened.batch:
+        member = node.manager.channels.get(channel_id)
+        if member is not None and not member.state.core.abandoned:
+            yield f"is abandoned, and {channel_id.hex()[:8]} of the same batch is not"
+    if any(txid == ends[0].opened.funding_txid for txid, _what in world.broadcasts):
+        yield "is abandoned, and its funding was published"
 
 
 def _name(world: World, slot: Slot) -> str:

@@ -210,9 +210,14 @@ class RandomWorld:
         if self._channel_changes >= 2:
             return None
         self._channel_changes += 1
-        if self.draws.below(2):
+        kind = self.draws.below(4)
+        if kind == 0:
             one, other = self.link()
             return cmd.Open(one, other, FUNDING_SAT // 2)
+        if kind == 1:
+            one, other = self.link()
+            near = [two if name == one else name for name, two in self.world.links if one in (name, two)]
+            return cmd.OpenBatch(one, tuple(f"{name}:{FUNDING_SAT // 4}" for name in [other, near[0]]))
         name = self.node()
         if not self.world.nodes[name].is_up:
             return None
@@ -246,11 +251,6 @@ class RandomWorld:
         name = self.node()
         return cmd.Release(name) if self.world.nodes[name].disk.held else cmd.Hold(name, self.journal(name))
 
-    def refuse(self) -> Command:
-        """Draw a store that refuses, all or one journal."""
-        name = self.node()
-        return cmd.StoreFails(name, "unavailable", self.journal(name) if self.draws.below(2) else "")
-
     def crash(self) -> Command | None:
         """Draw a crash; some nodes stay down."""
         name = self.node()
@@ -277,7 +277,7 @@ _DRAWS: tuple[tuple[int, Callable[[RandomWorld], Command | None]], ...] = (
     (14, RandomWorld.crash),
     (10, RandomWorld.lose_connection),
     (8, RandomWorld.hold),
-    (4, RandomWorld.refuse),
+    (4, lambda world: cmd.StoreFails(world.node(), "unavailable")),
     (12, lambda world: cmd.Tick(1 + world.draws.below(4))),
     (4, RandomWorld.mine),
     (6, RandomWorld.snapshot),

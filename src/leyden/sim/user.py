@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from leyden.bitcoin.networks import REGTEST
 from leyden.channel.inputs import StartShutdown
 from leyden.channel.opening_v1 import OpenRequest
@@ -35,8 +37,35 @@ def open_channel(
     policy: ForwardingPolicy | None = None,
 ) -> bytes:
     """Ask for a channel; return its user_channel_id."""
+    request = open_request(node, peer, funding_satoshis, push_msat, channel_type, policy)
+    node.run(lambda m: opening.open_channel(m, request))
+    return request.user_channel_id
+
+
+def open_batch(
+    node: SimNode, wanted: Sequence[tuple[SimNode, int]], channel_type: ChannelType = ANCHORS
+) -> list[bytes]:
+    """Ask for channels with (peer, satoshis) that one transaction funds; return their user_channel_ids."""
+    batch_id = node.random32()
+    requests = [
+        msgspec.structs.replace(open_request(node, peer, funding_sat, 0, channel_type, None), batch_id=batch_id)
+        for peer, funding_sat in wanted
+    ]
+    node.run(lambda m: opening.open_channels(m, requests))
+    return [request.user_channel_id for request in requests]
+
+
+def open_request(
+    node: SimNode,
+    peer: SimNode,
+    funding_satoshis: int,
+    push_msat: int,
+    channel_type: ChannelType,
+    policy: ForwardingPolicy | None,
+) -> OpenRequest:
+    """Return what the API makes of a call."""
     user_channel_id = node.random32()[:16]
-    request = OpenRequest(
+    return OpenRequest(
         counterparty_node_id=peer.node_id,
         funding_satoshis=funding_satoshis,
         push_msat=push_msat,
@@ -50,8 +79,6 @@ def open_channel(
         upfront_shutdown_script=b"",
         policy=policy or node.config.policy,
     )
-    node.run(lambda m: opening.open_channel(m, request))
-    return user_channel_id
 
 
 def close_channel(node: SimNode, slot: Slot, feerate_per_kw: int = 1000) -> None:
