@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench profile explore models lock clean
+.PHONY: help demo test check fix bench profile explore models mutants lock clean
 
 help:
 	@echo 'make demo     three real nodes and a chain: open, pay, crash, close, account (JSON=1 for a program)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make fix      format and fix what can be fixed'
 	@echo 'make explore  every order and crash of the scenarios, random worlds, power cuts, 200 rounds of kill -9: up to 40 minutes'
 	@echo 'make models   try every schedule of the small models of the rules'
+	@echo 'make mutants  take out one guard after the other: each must be missed (ONLY=part of a name)'
 	@echo 'make bench    how fast and how big; make profile: where the time goes'
 	@echo 'make lock     pin requirements/*.in again; make clean: remove what was made'
 
@@ -59,6 +60,9 @@ explore: $(VENV)/installed
 
 models: $(VENV)/installed
 	$(BIN)/python -m models
+
+mutants: $(VENV)/installed
+	$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks

@@ -13,7 +13,7 @@ from leyden.sim.handler import Prompt
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.user import Order
 from leyden.sim.world import World
-from tests.sim import scenarios
+from tests.sim import acts, scenarios
 
 SMALL_MSAT = scenarios.SMALL_MSAT
 TWO_PARTS_MSAT = scenarios.TWO_PARTS_MSAT
@@ -48,7 +48,7 @@ def fail(payer: str, payee: str, world: World) -> list[Order]:
     unknown = user.make_invoice(
         world.nodes[payee], SMALL_MSAT, hints=True, payment_hash=sha256(b"nobody knows the preimage")
     )
-    started = user.invoice_payment(world.nodes[payer], unknown, scenarios.payment_id("one"), deadline_seconds=PATIENT)
+    started = user.invoice_payment(world.nodes[payer], unknown, acts.payment_id("one"), deadline_seconds=PATIENT)
     world.nodes[payee].application = Prompt("fail")
     order = Order(payer, started, payee)
     order.ask(world.nodes[payer])

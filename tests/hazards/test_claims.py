@@ -24,7 +24,7 @@ from tests.hazards.stories import channel, claimed_once, slot_of
 from tests.hazards.witness import durable_cores, on_the_way
 from tests.manager.stage import AMOUNT_MSAT, Stage
 from tests.manager.test_claiming import asked, claim
-from tests.sim import scenarios, topologies
+from tests.sim import acts, topologies
 
 
 @every_form
@@ -76,7 +76,7 @@ def over(world: World, text: str, name: str, channels: tuple[int, ...]) -> Order
     hops = [FixedHop(0, bob.node_id, AMOUNT_MSAT, expiry)]
     routes = [FixedRoute(slot_of(world, "alice", "bob", index).channel_id, hops, secret, 0) for index in channels]
     amount_msat = len(channels) * AMOUNT_MSAT
-    order = Order("alice", user.route_payment(alice, text, amount_msat, scenarios.payment_id(name), routes), "bob")
+    order = Order("alice", user.route_payment(alice, text, amount_msat, acts.payment_id(name), routes), "bob")
     order.ask(alice)
     return order
 

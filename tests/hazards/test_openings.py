@@ -23,7 +23,7 @@ from tests.hazards.stories import channel, slot_of
 from tests.hazards.witness import durable_cores
 from tests.manager import batch
 from tests.manager.stage import Stage
-from tests.sim import scenarios, topologies
+from tests.sim import acts, topologies
 
 FUNDING_SAT = 1_000_000
 ZERO_CONF = ChannelType(CommitmentFormat.ANCHORS, scid_alias=True, zeroconf=True)
@@ -91,7 +91,7 @@ def opened_or_never_was(world: World, _books: Books, orders: Sequence[Order]) ->
         closed = [one for one in stories.told(world, node.name, ev.ChannelClosed) if isinstance(one, ev.ChannelClosed)]
         assert not [one for one in closed if one.channel_id in channel_ids], "only what was never funded is dropped"
     text = user.make_invoice(bob, stories.SMALL_MSAT, hints=True, tag="afterwards")
-    last = user.invoice_payment(alice, text, scenarios.payment_id("afterwards"))
+    last = user.invoice_payment(alice, text, acts.payment_id("afterwards"))
     Order("alice", last, "bob").ask(alice)
     run_to_rest(world, Fair())
     for started in (last, *[order.started for order in orders]):

@@ -6,19 +6,15 @@ from functools import partial
 from leyden.crypto.hashes import sha256
 from leyden.sim import user
 from leyden.sim.handler import Prompt
-from leyden.sim.scenario import Scenario
+from leyden.sim.scenario import Check, Scenario, no_more_checks
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.user import Order
 from leyden.sim.world import World
-from tests.sim import topologies
+from tests.sim import scenarios_channels, scenarios_claims, scenarios_payments, topologies
+from tests.sim.acts import payment_id
 
 SMALL_MSAT = 50_000_000
 TWO_PARTS_MSAT = 700_000_000
-
-
-def payment_id(name: str) -> bytes:
-    """A payment_id that a test can tell again."""
-    return sha256(b"payment " + name.encode())
 
 
 def pay(world: World, payer: str, payee: str, amount_msat: int = SMALL_MSAT, name: str = "one", **terms: int) -> Order:
@@ -67,7 +63,7 @@ def begin_both_ways(world: World) -> list[Order]:
 def scenario(name: str) -> Scenario:
     """Return a scenario by its name."""
     base, begin = SCENARIOS[name]
-    return Scenario(name, base(), begin)
+    return Scenario(name, base(), begin, CHECKS.get(name, no_more_checks))
 
 
 def _payment(payer: str, payee: str, amount_msat: int = SMALL_MSAT) -> Callable[[World], list[Order]]:
@@ -97,3 +93,7 @@ SCENARIOS: dict[str, tuple[Callable[[], World], Callable[[World], list[Order]]]]
     ),
     "hold forwarded": (partial(topologies.line, "carol"), _payment("alice", "carol")),
 }
+MAIN = list(SCENARIOS)
+"""The main stories: default tests try every crash of these."""
+SCENARIOS |= {**scenarios_claims.SCENARIOS, **scenarios_payments.SCENARIOS, **scenarios_channels.SCENARIOS}
+CHECKS: dict[str, Check] = {**scenarios_claims.CHECKS, **scenarios_payments.CHECKS, **scenarios_channels.CHECKS}

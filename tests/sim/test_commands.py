@@ -30,7 +30,7 @@ EXAMPLES = (
     "link alice bob",
     "hold bob alice-bob",
     "release bob",
-    "store-fails bob broken",
+    "store-fails bob broken journal=node",
     "do deliver bob alice messages=1",
     "@idle tick 3",
     "@rest mine 6",

@@ -11,11 +11,11 @@ from leyden.manager import events as ev
 from leyden.sim.explore import Limits, Result, Tier, explore
 from leyden.sim.scenario import Crash, combinations, crashes, holds, outline, replay
 from leyden.sim.schedules import Draws, Fair
-from tests.sim.scenarios import SCENARIOS, scenario
+from tests.sim.scenarios import MAIN, scenario
 
 EVERY_ORDER = ["direct", "forward", "failure", "two parts"]
 LARGE = "two parts forwarded"
-FIXED = [name for name in SCENARIOS if name not in (*EVERY_ORDER, LARGE)]
+FIXED = [name for name in MAIN if name not in (*EVERY_ORDER, LARGE)]
 SECOND_CRASHES = int(os.environ.get("LEYDEN_SECOND_CRASHES", "12"))
 
 

@@ -201,10 +201,13 @@ class Release(Command, frozen=True):
 
 
 class StoreFails(Command, frozen=True):
-    """The store refuses what it has under way: `unavailable` (for now), `broken` (for good), `fenced`."""
+    """The store refuses what it has under way, of one journal or all: `unavailable` (for now), `broken` (for good),
+    `fenced`.
+    """
 
     node: str
     how: str
+    journal: str = ""
 
 
 class Do(Command, frozen=True):

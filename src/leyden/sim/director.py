@@ -264,7 +264,8 @@ class Director:
         """See `StoreFails`."""
         if command.how not in STORE_FAILURES:
             raise Impossible(f"a store does not fail as '{command.how}'")
-        self.node(command.node).disk.refuse(STORE_FAILURES[command.how]("the scenario says so"))
+        journal = self.labels.journal(command.journal) if command.journal else None
+        self.node(command.node).disk.refuse(STORE_FAILURES[command.how]("the scenario says so"), journal)
 
     def do(self, command: cmd.Do) -> None:
         """See `Do`."""

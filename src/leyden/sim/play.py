@@ -12,26 +12,9 @@ from leyden.sim.scenario import Scenario
 from leyden.sim.schedules import Fair, pass_time, run_to_rest
 from leyden.sim.script import SCHEDULES, Script, format_script
 from leyden.sim.user import Order
-from leyden.sim.world import Action, Observer, Schedule, World
+from leyden.sim.world import Observers, Schedule, World
 
 TRACE_LINES = 40
-
-
-class _Observers:
-    """Several observers as one."""
-
-    def __init__(self) -> None:
-        self.all: list[Observer] = []
-
-    def before(self, action: Action) -> None:
-        """See `Observer`."""
-        for one in self.all:
-            one.before(action)
-
-    def after(self, action: Action) -> None:
-        """See `Observer`."""
-        for one in self.all:
-            one.after(action)
 
 
 class Play:
@@ -50,7 +33,7 @@ class Play:
         self.books = Books(self.world)
         self.director = Director(self.world)
         self.first = self.world.steps
-        self._observers = self.world.observer = _Observers()
+        self._observers = self.world.observer = Observers()
         self._narrator: Narrator | None = None
         if watched:
             self._observers.all.append(Watcher(self.world))

@@ -63,19 +63,25 @@ class Durable(msgspec.Struct):
         for core in self.cores():
             yield from core.claims.values()
 
-    def promised(self) -> dict[Htlc, None]:
-        """Return the inbound HTLCs, as (channel_id, htlc_id), whose preimage some journal knows."""
-        found: dict[Htlc, None] = {}
+    def promised(self) -> dict[Htlc, bytes]:
+        """Return the inbound HTLCs, as (channel_id, htlc_id), whose preimage some journal knows, each with the claim_id
+        of the claim that lists it.
+        """
+        found: dict[Htlc, bytes] = {}
         for core in self.cores():
             channel_id = core.opened.channel_id
-            found |= {(channel_id, htlc_id): None for htlc_id, htlc in core.inbound.items() if htlc.preimage}
+            found |= {(channel_id, htlc_id): b"" for htlc_id, htlc in core.inbound.items() if htlc.preimage}
             found |= {
-                (one.source.origin, one.source.index): None
+                (one.source.origin, one.source.index): b""
                 for one in core.outcomes.values()
                 if one.removal.preimage and one.source.forwarded
             }
-        found |= {(part.channel_id, part.htlc_id): None for claim in self.claims() for part in claim.parts}
+        found |= {(part.channel_id, part.htlc_id): claim.claim_id for claim in self.claims() for part in claim.parts}
         return found
+
+    def has_given_up(self, claim_id: bytes) -> bool:
+        """Return whether some journal says that a claim was given up, and owes the event of it."""
+        return any(f"claim_abandoned/{claim_id.hex()}" in core.events for core in self.cores())
 
     def undecided(self) -> dict[Htlc, None]:
         """Return the inbound HTLCs that are there and that no record fails."""
@@ -92,7 +98,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     arrived: Mapping[tuple[str, str], int]
     shown: Mapping[str, int]
-    promised: Mapping[str, Mapping[Htlc, None]]
+    promised: Mapping[str, Mapping[Htlc, bytes]]
 
 
 class Promises:
@@ -334,11 +340,11 @@ def _shown_sets(durable: Durable) -> list[bytes]:
     return [sha256(b"".join(name)) for name in names]
 
 
-def preimages_lost(promised: Mapping[Htlc, None], durable: Durable) -> Iterator[str]:
-    """A preimage that was durable for an HTLC is durable somewhere while the HTLC is there."""
+def preimages_lost(promised: Mapping[Htlc, bytes], durable: Durable) -> Iterator[str]:
+    """A preimage that was durable for an HTLC stays so while the HTLC is there, or its claim was given up."""
     still = durable.promised()
     for htlc in durable.undecided():
-        if htlc in promised and htlc not in still:
+        if htlc in promised and htlc not in still and not durable.has_given_up(promised[htlc]):
             yield f"no journal knows the preimage of HTLC {htlc[1]} of channel {htlc[0].hex()[:8]} any more"
 
 

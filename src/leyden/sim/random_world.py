@@ -251,6 +251,11 @@ class RandomWorld:
         name = self.node()
         return cmd.Release(name) if self.world.nodes[name].disk.held else cmd.Hold(name, self.journal(name))
 
+    def refuse(self) -> Command:
+        """Draw a store that refuses, all or one journal."""
+        name = self.node()
+        return cmd.StoreFails(name, "unavailable", self.journal(name) if self.draws.below(2) else "")
+
     def crash(self) -> Command | None:
         """Draw a crash; some nodes stay down."""
         name = self.node()
@@ -277,7 +282,7 @@ _DRAWS: tuple[tuple[int, Callable[[RandomWorld], Command | None]], ...] = (
     (14, RandomWorld.crash),
     (10, RandomWorld.lose_connection),
     (8, RandomWorld.hold),
-    (4, lambda world: cmd.StoreFails(world.node(), "unavailable")),
+    (4, RandomWorld.refuse),
     (12, lambda world: cmd.Tick(1 + world.draws.below(4))),
     (4, RandomWorld.mine),
     (6, RandomWorld.snapshot),

@@ -15,7 +15,7 @@ from leyden.sim.oracles import check_rest
 from leyden.sim.promises import Watcher
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.user import Order
-from leyden.sim.world import Schedule, World
+from leyden.sim.world import Observers, Schedule, World
 
 COMBINATIONS_MAX = 12
 
@@ -115,7 +115,8 @@ def outline(scenario: Scenario, schedule: Schedule) -> Outline:
 def replay(scenario: Scenario, schedule: Schedule, deviations: Sequence[Deviation]) -> World:
     """Run a scenario with deviations, and check it. Raises: Violation, naming the deviations and the last actions."""
     world, orders, books, first = begin(scenario)
-    world.observer = Watcher(world)
+    looking_on = [] if world.observer is None else [world.observer]
+    world.observer = Observers(Watcher(world), *looking_on)
     try:
         for deviation in deviations:
             run_to_rest(world, schedule, partial(_is_time, first, deviation))

@@ -58,6 +58,23 @@ class Observer(Protocol):
         ...
 
 
+class Observers:
+    """Several observers as one, in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self.all = list(observers)
+
+    def before(self, action: Action) -> None:
+        """See `Observer`."""
+        for one in self.all:
+            one.before(action)
+
+    def after(self, action: Action) -> None:
+        """See `Observer`."""
+        for one in self.all:
+            one.after(action)
+
+
 class Schedule(Protocol):
     """Chooses what happens next."""
 

@@ -1,0 +1,14 @@
+"""Every mutant, by name: one for each guard of "Nothing is lost"."""
+
+from tests.mutants import channels, claims, handing_off, output_rule, paying, stores
+from tests.mutants.mutant import Mutant
+
+ALL: tuple[Mutant, ...] = (
+    *output_rule.MUTANTS,
+    *handing_off.MUTANTS,
+    *claims.MUTANTS,
+    *paying.MUTANTS,
+    *channels.MUTANTS,
+    *stores.MUTANTS,
+)
+MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in ALL}
