@@ -6,7 +6,7 @@ Nothing in the product knows of it. The replacement counts how often it was reac
 import ast
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -157,7 +157,7 @@ def answering(value: Any) -> Make:
 
 
 def early(original: Any, hit: Hit) -> Any:
-    """Wait for no record: whatever the function hands to `when_durable` runs in this pass."""
+    """Wait for no record: whatever the function hands to `when_durable` or `when_these_durable` runs in this pass."""
 
     def replacement(m: Any, *values: Any) -> Any:
         outbox = m.outbox
@@ -167,11 +167,16 @@ def early(original: Any, hit: Hit) -> Any:
                 hit()
             outbox._free.append(release)
 
-        outbox.when_durable = when_durable
+        def when_these_durable(tails: Iterable[Any], release: Callable[[], None]) -> None:
+            if any(tail.durable < tail.position for tail in tails):
+                hit()
+            outbox._free.append(release)
+
+        outbox.when_durable, outbox.when_these_durable = when_durable, when_these_durable
         try:
             return original(m, *values)
         finally:
-            del outbox.when_durable
+            del outbox.when_durable, outbox.when_these_durable
 
     return replacement
 
