@@ -4,6 +4,7 @@ from typing import Any
 
 from leyden.base.errors import StorageUnavailable
 from leyden.journal.node_records import BestBlock
+from leyden.manager import batches
 from tests.mutants.mutant import Hit, early, mutant, unbound
 
 P1 = "P1; issue 1.8; DESIGN 2 Output rule"
@@ -55,6 +56,14 @@ def _goes_on_with_the_old_line(original: Any, hit: Hit) -> Any:
         return line
 
     return open_line
+
+
+def _publishes_at_once(_original: Any, hit: Hit) -> Any:
+    def publish_when_durable(m: Any, slots: Any) -> None:
+        hit()
+        batches._publish(m, slots)
+
+    return publish_when_durable
 
 
 def _accepting_refusal(original: Any, hit: Hit) -> Any:
@@ -113,8 +122,8 @@ MUTANTS = (
     ),
     mutant(
         "funding published before the channel is durable",
-        "manager.peers:_SESSION[FundingSigned]",
-        early,
+        "manager.batches:publish_when_durable",
+        _publishes_at_once,
         why="the money is in an output that a crash has made unknown",
         guards="P1; P19; issue 1.9; DESIGN 4 Birth",
         scenarios=("open",),
