@@ -1,6 +1,6 @@
 """Every mutant, by name: one for each guard of "Nothing is lost"."""
 
-from tests.mutants import channels, claims, handing_off, output_rule, paying, stores
+from tests.mutants import batches, channels, claims, handing_off, output_rule, paying, stores
 from tests.mutants.mutant import Mutant
 
 ALL: tuple[Mutant, ...] = (
@@ -9,6 +9,7 @@ ALL: tuple[Mutant, ...] = (
     *claims.MUTANTS,
     *paying.MUTANTS,
     *channels.MUTANTS,
+    *batches.MUTANTS,
     *stores.MUTANTS,
 )
 MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in ALL}
