@@ -13,7 +13,7 @@ from leyden.journal.records import Closing
 from leyden.wire.messages import Shutdown, UpdateFailHtlc, encode
 from tests.mutants.mutant import Hit, Make, mutant, nothing
 
-AGAIN = "issue 1.10"
+AGAIN = "promise 10"
 RESTORED = "tests.simulation.test_restored_stores:"
 
 
@@ -271,7 +271,7 @@ MUTANTS = (
         "channel.commit:removal_message",
         _failure_made_anew,
         why="the payer cannot read it, or reads two different ones",
-        guards="P5; S6; issue 1.5; DESIGN 1 Promises",
+        guards="P5; S6; promise 5; DESIGN 1 Promises",
         scenarios=("failure", "failure that is read"),
     ),
     mutant(
@@ -279,7 +279,7 @@ MUTANTS = (
         "manager.rebuild:fold_channel",
         _judged_anew_at_start,
         why="a promise is judged anew",
-        guards="P5; P15; issue 1.5; DESIGN 1 Promises",
+        guards="P5; P15; promise 5; DESIGN 1 Promises",
         scenarios=("refused while the payer is away", "late failure"),
     ),
     mutant(
@@ -287,7 +287,7 @@ MUTANTS = (
         "channel.reestablish:_shutdown_again",
         _script_chosen_again,
         why="the peer sees two scripts and fails the channel",
-        guards="S1; issue 1.9; DESIGN 4",
+        guards="S1; promise 9; DESIGN 4",
         scenarios=("close",),
     ),
     mutant(
@@ -312,7 +312,7 @@ MUTANTS = (
         "channel.reestablish:_check_revocations",
         _stale_without_record,
         why="the next life closes with a commitment that was revoked",
-        guards="S9; issue 1.15; DESIGN 4 Chain; DESIGN 6 Restored stores",
+        guards="S9; promise 15; DESIGN 4 Chain; DESIGN 6 Restored stores",
         scenarios=(f"{RESTORED}test_old_copy_never_publishes_and_the_peer_closes[with_mark=True]",),
     ),
     mutant(
@@ -321,7 +321,7 @@ MUTANTS = (
         _closes_although_stale,
         ("manager.effects:publish_commitment", _publishes_stale),
         why="the peer takes everything",
-        guards="S9; issue 1.15; DESIGN 4 Chain",
+        guards="S9; promise 15; DESIGN 4 Chain",
         scenarios=(f"{RESTORED}test_old_copy_refuses_to_close_whatever_the_user_asks[with_mark=True]",),
     ),
     mutant(
@@ -329,7 +329,7 @@ MUTANTS = (
         "manager.peers:_fail_channel",
         _closes_without_hearing,
         why="an old backup closes before the peer can prove that it is one",
-        guards="S9; S10; issue 1.13; issue 1.15; DESIGN 6 Restored stores",
+        guards="S9; S10; promise 13; promise 15; DESIGN 6 Restored stores",
         scenarios=("tests.manager.test_given_up_channels:test_old_store_is_proven_and_never_closes",),
     ),
     mutant(
@@ -401,7 +401,7 @@ MUTANTS = (
         "manager.chain:rebroadcast",
         nothing,
         why="a funding that a crash kept from the network locks its coins for ever",
-        guards="P19; issue 1.9; DESIGN 4 Birth",
+        guards="P19; promise 9; DESIGN 4 Birth",
         scenarios=("open",),
     ),
     mutant(
@@ -409,7 +409,7 @@ MUTANTS = (
         "manager.chain:on_blocks_disconnected",
         _undoes_nothing,
         why="a channel rests on a funding that is in no block",
-        guards="issue 1.11; DESIGN 4 Chain",
+        guards="promise 11; DESIGN 4 Chain",
         scenarios=("funding moves to an earlier block",),
     ),
     mutant(
@@ -417,7 +417,7 @@ MUTANTS = (
         "manager.rebuild:check_lost_journals",
         nothing,
         why="a forward whose inbound journal is lost settles for nobody",
-        guards="P15; P26; issue 1.14; DESIGN 4 Archive",
+        guards="P15; P26; promise 14; DESIGN 4 Archive",
         scenarios=("tests.manager.test_rebuild:test_missing_journal_that_another_one_names_refuses_the_start",),
     ),
     mutant(
@@ -425,7 +425,7 @@ MUTANTS = (
         "node.runtime:Runtime._break",
         _closes_when_the_store_breaks,
         why="a disk costs all channels",
-        guards="S10; issue 1.13; DESIGN 2 Broadcast rule",
+        guards="S10; promise 13; DESIGN 2 Broadcast rule",
         scenarios=("store breaks",),
     ),
     mutant(
@@ -433,7 +433,7 @@ MUTANTS = (
         "node.runtime:Runtime._break",
         _goes_on_when_broken,
         why="what the peer was told is not in the journal",
-        guards="P1; P24; issue 1.12; DESIGN 7.7",
+        guards="P1; P24; promise 12; DESIGN 7.7",
         scenarios=("store breaks",),
     ),
 )

@@ -15,7 +15,7 @@ from leyden.manager import events as ev
 from leyden.manager.state import ClaimableStatus
 from tests.mutants.mutant import Hit, answering, mutant, nothing
 
-CLAIM = "P11; issue 1.1; DESIGN 2 Claim"
+CLAIM = "P11; promise 1; DESIGN 2 Claim"
 TWO = ("two parts", "hold two parts", "claim behind a late journal", "late claim of two parts")
 
 
@@ -286,7 +286,7 @@ MUTANTS = (
         "manager.claiming:_record_claim",
         _one_record_each,
         why="a crash keeps the first record, and the second HTLC of that journal fails",
-        guards="P2; P11; issue 1.1; DESIGN 1 One decision, one record; DESIGN 7.2",
+        guards="P2; P11; promise 1; DESIGN 1 One decision, one record; DESIGN 7.2",
         scenarios=("two parts in one channel",),
     ),
     mutant(
@@ -310,7 +310,7 @@ MUTANTS = (
         "manager.claiming:release_again",
         _releases_all,
         why="the payer has its proof while another part can still be failed",
-        guards=f"{CLAIM}; issue 1.10",
+        guards=f"{CLAIM}; promise 10",
         scenarios=("claim behind a late journal and a new connection", *TWO),
     ),
     mutant(
@@ -318,7 +318,7 @@ MUTANTS = (
         "manager.claiming:release_again",
         nothing,
         why="the fulfil of a claim waits for ever",
-        guards=f"{CLAIM}; issue 1.10",
+        guards=f"{CLAIM}; promise 10",
         scenarios=("claim while the payer is away",),
     ),
     mutant(
@@ -326,7 +326,7 @@ MUTANTS = (
         "manager.claiming:part_durable",
         _forgets_at_once,
         why="no journal is left from which the part whose record was lost is claimed",
-        guards="P8; P11; issue 1.2; DESIGN 2 Hand-off rule 2",
+        guards="P8; P11; promise 2; DESIGN 2 Hand-off rule 2",
         scenarios=("claim behind a late journal", *TWO),
     ),
     mutant(
@@ -334,7 +334,7 @@ MUTANTS = (
         "manager.claiming:_whole",
         _forgets_when_whole,
         why="PaymentClaimed is lost with a handler that did not come to its end",
-        guards="P8; P20; issue 1.2; issue 1.7",
+        guards="P8; P20; promise 2; promise 7",
         scenarios=("slow handler", "slow handler of a claim"),
     ),
     mutant(
@@ -342,7 +342,7 @@ MUTANTS = (
         "manager.claiming:replay_claim",
         _by_hash,
         why="a second payment is taken that nobody decided to take",
-        guards="S4; issue 1.4; DESIGN 2 Claim; DESIGN 7.12",
+        guards="S4; promise 4; DESIGN 2 Claim; DESIGN 7.12",
         scenarios=("same hash again",),
     ),
     mutant(
@@ -350,7 +350,7 @@ MUTANTS = (
         "manager.claiming:_set_of",
         _set_by_hash,
         why="parts of the second payment are held for ever",
-        guards="S4; issue 1.4; DESIGN 3",
+        guards="S4; promise 4; DESIGN 3",
         scenarios=("same hash again",),
     ),
     mutant(
@@ -358,7 +358,7 @@ MUTANTS = (
         "manager.claiming:claim_id_of",
         _id_by_hash,
         why="the claim of a second payment is taken for that of the first",
-        guards="S4; issue 1.4; DESIGN 2 Claim",
+        guards="S4; promise 4; DESIGN 2 Claim",
         scenarios=("same hash again, both claimed", "same hash again"),
     ),
     mutant(
@@ -374,7 +374,7 @@ MUTANTS = (
         "manager.claiming:replay_claim",
         _abandons_what_was_whole,
         why="a fulfil has left, and another part is failed",
-        guards=f"{CLAIM}; issue 1.2; DESIGN 3 step 5b",
+        guards=f"{CLAIM}; promise 2; DESIGN 3 step 5b",
         scenarios=("whole claim and late blocks",),
     ),
     mutant(
@@ -391,7 +391,7 @@ MUTANTS = (
         "manager.claiming:_is_too_late",
         answering(False),
         why="an answer is taken that comes too late to settle",
-        guards="P10; P11; issue 1.13; DESIGN 2 Claim",
+        guards="P10; P11; promise 13; DESIGN 2 Claim",
         scenarios=("question past its deadline",),
     ),
     mutant(
@@ -399,7 +399,7 @@ MUTANTS = (
         "manager.claiming:claimed_event",
         _new_event_id,
         why="the user books the payment twice",
-        guards="P20; issue 1.7; DESIGN 2 Hand-off rule",
+        guards="P20; promise 7; DESIGN 2 Hand-off rule",
         scenarios=("slow handler", "hold"),
     ),
     mutant(
@@ -408,7 +408,7 @@ MUTANTS = (
         _judges_shown,
         ("manager.rebuild:_restore_shown", nothing),
         why="the application has paid out, and the HTLC is failed because its invoice has expired",
-        guards="P5; P10; issue 1.3; DESIGN 7.4",
+        guards="P5; P10; promise 3; DESIGN 7.4",
         scenarios=("late claim of an expired invoice",),
     ),
     mutant(
@@ -417,7 +417,7 @@ MUTANTS = (
         _acknowledges_question,
         ("channel.fold:_FOLDS[Acknowledged]", _retires_question),
         why="the claim that the handler asked for is lost, and nobody asks again",
-        guards="P10; issue 1.7; DESIGN 7.14",
+        guards="P10; promise 7; DESIGN 7.14",
         scenarios=("acknowledged question of an expired invoice",),
     ),
     mutant(

@@ -114,7 +114,7 @@ MUTANTS = (
         "manager.handoff:_acknowledge_later",
         early,
         why="the outbound side has forgotten the preimage, the inbound side has not written it yet",
-        guards="P8; issue 1.5; DESIGN 2 Hand-off rule 2; DESIGN 7.1",
+        guards="P8; promise 5; DESIGN 2 Hand-off rule 2; DESIGN 7.1",
         scenarios=("forward", "late claim"),
     ),
     mutant(
@@ -122,7 +122,7 @@ MUTANTS = (
         "manager.handoff:on_outcomes",
         early,
         why="the payment waits for ever for a part whose outcome nobody knows",
-        guards="P8; P14; issue 1.6; DESIGN 2 Hand-off rule 2",
+        guards="P8; P14; promise 6; DESIGN 2 Hand-off rule 2",
         scenarios=("direct", "failure"),
     ),
     mutant(
@@ -130,7 +130,7 @@ MUTANTS = (
         "manager.rebuild:_own",
         nothing,
         why="an HTLC leaves twice and comes in once",
-        guards="P9; P15; issue 1.5; DESIGN 3 step 5a; DESIGN 7.1",
+        guards="P9; P15; promise 5; DESIGN 3 step 5a; DESIGN 7.1",
         scenarios=("forward", "hold forwarded"),
     ),
     mutant(
@@ -138,7 +138,7 @@ MUTANTS = (
         "manager.forwarding:HtlcSource",
         _source_without_id,
         why="outcomes settle another HTLC than the one that they belong to",
-        guards="P9; S4; issue 1.5; DESIGN 2 Hand-off rule 3",
+        guards="P9; S4; promise 5; DESIGN 2 Hand-off rule 3",
         scenarios=("three forwards",),
     ),
     mutant(
@@ -146,7 +146,7 @@ MUTANTS = (
         "manager.forwarding:is_carried_elsewhere",
         _ignores_the_others,
         why="the source is failed, and then the other HTLC is paid",
-        guards="S15; issue 1.5; DESIGN 2",
+        guards="S15; promise 5; DESIGN 2",
         scenarios=("tests.mutants.stories:a_source_with_two_htlcs_fails_with_the_last",),
     ),
     mutant(
@@ -154,7 +154,7 @@ MUTANTS = (
         "channel.normal:_undecided",
         _failure_stands,
         why="the forwarder has paid and is not paid",
-        guards="S15; issue 1.5; DESIGN 1 Promises",
+        guards="S15; promise 5; DESIGN 1 Promises",
         scenarios=(
             "tests.channel.test_commit:test_a_failure_not_sent_gives_way_to_a_preimage_and_a_signed_one_does_not",
         ),
@@ -165,7 +165,7 @@ MUTANTS = (
         _fails_at_the_signature,
         ("channel.dispatch:_HANDLERS[Normal][CommitmentSigned]", _tells_failures_at_the_signature),
         why="the peer publishes its old commitment and takes the HTLC that was failed back",
-        guards="S8; issue 1.5",
+        guards="S8; promise 5",
         scenarios=("tests.mutants.stories:nothing_is_failed_back_before_it_is_irrevocable",),
     ),
     mutant(
@@ -173,7 +173,7 @@ MUTANTS = (
         "channel.dispatch:_HANDLERS[Normal][CommitmentSigned]",
         _judges_at_the_signature,
         why="the peer publishes a commitment without the HTLC that was forwarded",
-        guards="S8; issue 1.5",
+        guards="S8; promise 5",
         scenarios=("forward",),
     ),
     mutant(
@@ -181,7 +181,7 @@ MUTANTS = (
         "channel.session:_FACTS[ConnectionLost]",
         _keeps_queued_adds,
         why="the same HTLC is offered by two channels",
-        guards="P17; issue 1.10; DESIGN 7.9",
+        guards="P17; promise 10; DESIGN 7.9",
         scenarios=("three forwards", "three payments"),
     ),
     mutant(
@@ -189,7 +189,7 @@ MUTANTS = (
         "manager.effects:HANDLERS[fx.AddRefused]",
         _forgets_refused,
         why="a payment, or a forward, stays where it is until it expires",
-        guards="P17; issue 1.10; DESIGN 7.9",
+        guards="P17; promise 10; DESIGN 7.9",
         scenarios=("three forwards", "three payments"),
     ),
     mutant(
@@ -197,7 +197,7 @@ MUTANTS = (
         "channel.dispatch:_HANDLERS[Normal][ChannelReestablish]",
         _forgets_promises,
         why="the promise is in the journal and the peer never hears of it",
-        guards="P5; issue 1.10; DESIGN 1 Promises",
+        guards="P5; promise 10; DESIGN 1 Promises",
         scenarios=("failure", "late failure"),
     ),
     mutant(
@@ -205,7 +205,7 @@ MUTANTS = (
         "manager.receiving:undecided_ids",
         answering(()),
         why="an HTLC that was committed before a crash is neither forwarded nor failed",
-        guards="P15; issue 1.11; DESIGN 3 step 5d",
+        guards="P15; promise 11; DESIGN 3 step 5d",
         scenarios=("forward", "hold"),
     ),
 )

@@ -27,7 +27,8 @@ class Patch:
 
 @dataclass(frozen=True)
 class Mutant:
-    """why: what is lost without the guard. guards: the rules it belongs to (invariants, lines of the issue, sections).
+    """why: what is lost without the guard. guards: the rules it belongs to: invariants, promises of docs/assurance.md,
+    sections.
 
     scenarios: where it is looked for first.
     """

@@ -7,7 +7,7 @@ from leyden.journal.node_records import BestBlock
 from leyden.manager import batches
 from tests.mutants.mutant import Hit, early, mutant, unbound
 
-P1 = "P1; issue 1.8; DESIGN 2 Output rule"
+P1 = "P1; promise 8; DESIGN 2 Output rule"
 
 
 def _send_free(_original: Any, hit: Hit) -> Any:
@@ -117,7 +117,7 @@ MUTANTS = (
         "manager.peers:_SESSION[FundingCreated]",
         unbound,
         why="the opener publishes a funding that the other side does not know after a crash",
-        guards="P1; P19; issue 1.9; DESIGN 4 Birth",
+        guards="P1; P19; promise 9; DESIGN 4 Birth",
         scenarios=("open",),
     ),
     mutant(
@@ -125,7 +125,7 @@ MUTANTS = (
         "manager.batches:publish_when_durable",
         _publishes_at_once,
         why="the money is in an output that a crash has made unknown",
-        guards="P1; P19; issue 1.9; DESIGN 4 Birth",
+        guards="P1; P19; promise 9; DESIGN 4 Birth",
         scenarios=("open",),
     ),
     mutant(
@@ -133,7 +133,7 @@ MUTANTS = (
         "manager.receiving:judge",
         early,
         why="a forward names a source that its journal has lost",
-        guards="P1; P7; issue 1.5; DESIGN 2 Hand-off rule 1",
+        guards="P1; P7; promise 5; DESIGN 2 Hand-off rule 1",
         scenarios=("forward", "forward behind a late journal"),
     ),
     mutant(
@@ -141,7 +141,7 @@ MUTANTS = (
         "manager.effects:HANDLERS[fx.OutcomesKnown]",
         early,
         why="the failure of an HTLC is passed back that is still there after a crash",
-        guards="P1; P7; issue 1.5; DESIGN 2 Hand-off rule 1",
+        guards="P1; P7; promise 5; DESIGN 2 Hand-off rule 1",
         scenarios=("tests.mutants.stories:nothing_is_failed_back_on_a_fact_that_may_be_lost",),
     ),
     mutant(
@@ -149,7 +149,7 @@ MUTANTS = (
         "manager.sending:on_preimage",
         early,
         why="the user acts on an outcome that a crash takes back",
-        guards="P1; P12; issue 1.7",
+        guards="P1; P12; promise 7",
         scenarios=("direct",),
     ),
     mutant(
@@ -157,7 +157,7 @@ MUTANTS = (
         "manager.sending:_fail",
         early,
         why="the user is told of a failure, and after a crash the payment goes on",
-        guards="P1; issue 1.7",
+        guards="P1; promise 7",
         scenarios=("failure",),
     ),
     mutant(
@@ -165,7 +165,7 @@ MUTANTS = (
         "manager.claiming:_whole",
         early,
         why="one part forgets the claim, and at the next start the others give it up",
-        guards="P1; P11; issue 1.2",
+        guards="P1; P11; promise 2",
         scenarios=("hold two parts", "two parts"),
     ),
     mutant(
@@ -173,7 +173,7 @@ MUTANTS = (
         "manager.handoff:on_forwarded",
         early,
         why="a fee is reported that the node does not know of after a crash",
-        guards="P1; issue 1.7",
+        guards="P1; promise 7",
         scenarios=("forward",),
     ),
     mutant(
@@ -181,7 +181,7 @@ MUTANTS = (
         "manager.claiming:_show",
         early,
         why="what the user was asked about is judged anew after a crash",
-        guards="P1; P5; P10; issue 1.3; DESIGN 1 Promises",
+        guards="P1; P5; P10; promise 3; DESIGN 1 Promises",
         scenarios=("asked behind a late journal",),
     ),
     mutant(
@@ -189,7 +189,7 @@ MUTANTS = (
         "manager.outbox:Outbox.when_durable",
         _answering_early,
         why="a payment that was accepted is unknown after a crash",
-        guards="P1; P13; issue 1.6; DESIGN 2 Payments",
+        guards="P1; P13; promise 6; DESIGN 2 Payments",
         scenarios=("direct",),
     ),
     mutant(
@@ -213,7 +213,7 @@ MUTANTS = (
         "manager.chain:note_best_block",
         _best_block_at_once,
         why="a confirmation that a crash forgot is never looked for again",
-        guards="P1; issue 1.11; DESIGN 4 Chain",
+        guards="P1; promise 11; DESIGN 4 Chain",
         scenarios=("funding confirms",),
     ),
     mutant(
@@ -222,7 +222,7 @@ MUTANTS = (
         _closes_nothing,
         ("manager.outbox:Outbox.open_line", _goes_on_with_the_old_line),
         why="what was decided for one connection leaves on the next",
-        guards="P6; issue 1.10; DESIGN 7.15",
+        guards="P6; promise 10; DESIGN 7.15",
         scenarios=("both ways",),
     ),
     mutant(
@@ -238,7 +238,7 @@ MUTANTS = (
         "node.runtime:Runtime._on_appended",
         _accepting_refusal,
         why="what the peer was told is not in the journal",
-        guards="P1; P24; issue 1.12; DESIGN 7.7",
+        guards="P1; P24; promise 12; DESIGN 7.7",
         scenarios=("store refuses",),
     ),
 )

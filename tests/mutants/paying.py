@@ -6,7 +6,7 @@ from leyden.journal.node_records import PaymentsForgotten
 from leyden.manager import rebuild, sending
 from tests.mutants.mutant import Hit, early, mutant, nothing
 
-SENDING = "issue 1.6; DESIGN 2 Payments"
+SENDING = "promise 6; DESIGN 2 Payments"
 
 
 def _takes_known_id(original: Any, hit: Hit) -> Any:
@@ -204,7 +204,7 @@ MUTANTS = (
         "manager.sending:forget_old",
         _forgets_before_channels,
         why="a crash that keeps one acknowledgement of two makes the other part look unclaimed",
-        guards="P11; P13; issue 1.2",
+        guards="P11; P13; promise 2",
         scenarios=(
             "tests.manager.test_whole_claims"
             ":test_node_remembers_a_received_payment_until_every_part_has_forgotten_its_claim",
@@ -215,7 +215,7 @@ MUTANTS = (
         "manager.rebuild:_restore_part",
         _fails_unread,
         why="the payer does not learn who refused",
-        guards="P15; issue 1.6; DESIGN 3",
+        guards="P15; promise 6; DESIGN 3",
         scenarios=("refused after the payer's restart",),
     ),
     mutant(
@@ -223,7 +223,7 @@ MUTANTS = (
         "node.boot:make_manager",
         _decides_before_the_tip,
         why="HTLCs are offered that expire before the node knows where the chain is",
-        guards="P16; issue 1.11; DESIGN 3 step 3; DESIGN 7.5",
+        guards="P16; promise 11; DESIGN 3 step 3; DESIGN 7.5",
         scenarios=("tests.mutants.stories:nothing_is_taken_on_a_stale_height",),
     ),
 )

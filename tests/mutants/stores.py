@@ -9,7 +9,7 @@ from leyden.journal.node_records import JournalArchived
 from leyden.manager import archive, withdrawing
 from tests.mutants.mutant import Hit, answering, early, mutant, nothing
 
-ARCHIVE = "P26; issue 1.14; DESIGN 4 Archive"
+ARCHIVE = "P26; promise 14; DESIGN 4 Archive"
 STORIES = "tests.mutants.stories:"
 
 
@@ -87,7 +87,7 @@ MUTANTS = (
         "manager.outbox:Outbox.on_durable",
         _batches_are_atomic,
         why="the store keeps a prefix of each journal, and no two of them agree on a moment",
-        guards="P1; P22; issue 1.12; DESIGN 6",
+        guards="P1; P22; promise 12; DESIGN 6",
         scenarios=("direct", "two parts"),
     ),
     mutant(
@@ -95,7 +95,7 @@ MUTANTS = (
         "drivers.storage.sqlite_file:SqliteFile._insert",
         _any_epoch,
         why="two copies of a node write the same journals",
-        guards="P23; issue 1.12; DESIGN 6 Fence; DESIGN 7.8",
+        guards="P23; promise 12; DESIGN 6 Fence; DESIGN 7.8",
         scenarios=(f"{STORIES}the_fence_is_part_of_the_write",),
     ),
     mutant(
@@ -103,7 +103,7 @@ MUTANTS = (
         "node.core:NodeCore.durable",
         _answers_at_once,
         why="the caller acts on what a crash makes undone",
-        guards="P1; issue 1.8; DESIGN 2 Output rule; DESIGN 7.16",
+        guards="P1; promise 8; DESIGN 2 Output rule; DESIGN 7.16",
         scenarios=(f"{STORIES}an_answer_and_a_read_wait_for_what_they_show",),
     ),
     mutant(
@@ -111,7 +111,7 @@ MUTANTS = (
         "manager.claiming:claim_payment",
         _claims_wait,
         why="a preimage that waits is money that may be lost",
-        guards="P21; issue 1.12; DESIGN 6",
+        guards="P21; promise 12; DESIGN 6",
         scenarios=(f"{STORIES}claims_pass_and_payments_wait_while_the_store_is_behind",),
     ),
     mutant(
@@ -119,7 +119,7 @@ MUTANTS = (
         "manager.manager:Manager.require_room",
         nothing,
         why="what waits for the store grows without a bound",
-        guards="P21; P20; issue 1.12; DESIGN 6",
+        guards="P21; P20; promise 12; DESIGN 6",
         scenarios=(f"{STORIES}claims_pass_and_payments_wait_while_the_store_is_behind",),
     ),
     mutant(
@@ -143,7 +143,7 @@ MUTANTS = (
         "manager.archive:_has_facts",
         answering(False),
         why="the event is lost with it",
-        guards=f"{ARCHIVE}; issue 1.7",
+        guards=f"{ARCHIVE}; promise 7",
         scenarios=("tests.manager.test_archive:test_event_that_nobody_acknowledged_keeps_it",),
     ),
     mutant(

@@ -27,7 +27,7 @@ SAMPLE = (
     "funding published before the channel is durable",
 )
 RUNS = 10
-LINES_OF_THE_ISSUE = range(1, 16)
+PROMISES = range(1, 16)
 
 
 def harmless() -> Mutant:
@@ -129,7 +129,7 @@ def test_names_are_used_once() -> None:
 def test_every_line_of_the_promise_has_a_mutant() -> None:
     """The fifteen lines of what must hold."""
     named = {guard for one in ALL for guard in one.guards}
-    assert [number for number in LINES_OF_THE_ISSUE if f"issue 1.{number}" not in named] == []
+    assert [number for number in PROMISES if f"promise {number}" not in named] == []
 
 
 def rows() -> str:

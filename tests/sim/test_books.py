@@ -1,5 +1,6 @@
 """What everybody owns, on the chain and in channels."""
 
+from leyden.channel.inputs import ForceClose
 from leyden.sim import user
 from leyden.sim.books import Books, balance_msat, chain_msat
 from leyden.sim.schedules import Fair, run_to_rest
@@ -47,3 +48,20 @@ def test_what_miners_got_is_known_to_the_satoshi() -> None:
     world.mine()
     run_to_rest(world, Fair())
     assert books.chain_fees_msat(world) == books.opened["alice"] - balance_msat(alice)
+
+
+def test_force_closed_channel_is_counted_by_what_its_commitment_pays() -> None:
+    """The opener pays the fee and the anchors, which nobody is credited with."""
+    world = topologies.direct().copy()
+    run_to_rest(world, Fair())
+    before = {name: balance_msat(node) for name, node in world.nodes.items()}
+    bob = world.nodes["bob"]
+    [slot] = bob.manager.channels.values()
+    bob.run(lambda m: m.apply(slot, ForceClose("the user asked for it")))
+    run_to_rest(world, Fair())
+    world.mine()
+    run_to_rest(world, Fair())
+    owned = {name: balance_msat(node) for name, node in world.nodes.items()}
+    assert owned["bob"] == before["bob"]
+    assert 660_000 < before["alice"] - owned["alice"] < 5_000_000
+    assert sum(owned.values()) == chain_msat(world)

@@ -25,6 +25,8 @@ EXAMPLES = (
     "@12 crash bob alice-bob=0 node=1",
     "@3 kill bob node=1",
     "start bob sync=false",
+    "backup alice",
+    "restore alice mark=true",
     "cut alice bob",
     "unlink alice bob",
     "link alice bob",

@@ -141,6 +141,7 @@ def test_chosen_action_happens_now() -> None:
     ("line", "why"),
     [
         ("claim eve", "no node is called eve"),
+        ("restore alice", "nothing was put aside of alice"),
         ("start alice", "alice is up"),
         ("store-fails alice slowly", "a store does not fail as 'slowly'"),
         ("abandon alice never", "no payment has this payment_id"),

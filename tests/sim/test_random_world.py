@@ -39,7 +39,7 @@ def test_everything_that_can_be_drawn_is_drawn() -> None:
                 if isinstance(command, cmd.Kill | cmd.Unlink | cmd.Hold):
                     world.director.perform(command)
     assert bases == set(BASES)
-    assert kinds == {*cmd.VERBS.values()} - {cmd.Do, cmd.ForceClose, cmd.Repair, cmd.Probe}
+    assert kinds == {*cmd.VERBS.values()} - {cmd.Do, cmd.ForceClose, cmd.Backup, cmd.Restore, cmd.Repair, cmd.Probe}
 
 
 def test_violation_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,28 +2,43 @@
 
 from collections.abc import Iterable
 
-from leyden.channel.states import Closed, MutualClose, Spent
+from leyden.channel.states import Closed, MutualClose
+from leyden.manager import closes
 from leyden.manager.events import PaymentClaimed, PaymentForwarded
+from leyden.manager.state import Slot
+from leyden.monitor.balances import onchain_balance
+from leyden.monitor.classify import SpendKind
 from leyden.sim.node import SimNode
 from leyden.sim.user import Order
 from leyden.sim.world import MINER_SCRIPT, World
+from leyden.transactions.fees import ANCHOR_VALUE_SAT
 
 
 def balance_msat(node: SimNode) -> int:
-    """Return what a node owns on the chain and in its channels; HTLCs in flight count nowhere, and what a closing
-    transaction pays counts in the wallet from the moment it is published.
+    """Return what a node owns on the chain and in its channels; HTLCs in flight count nowhere. What a closing
+    transaction pays counts in the wallet from the moment it is published; what a commitment pays, when it is mined.
     """
     wallet = node.runtime.wallet.balance()
     own_sat = wallet.confirmed_sat + wallet.unconfirmed_sat + wallet.immature_sat
-    channels = [slot.state for slot in node.manager.channels.values()]
-    return own_sat * 1000 + sum(
-        [state.core.local.local_msat for state in channels if type(state) not in (Closed, Spent, MutualClose)]
-    )
+    return own_sat * 1000 + sum([_channel_msat(node, slot) for slot in node.manager.channels.values()])
+
+
+def _channel_msat(node: SimNode, slot: Slot) -> int:
+    state = slot.state
+    if type(state) is MutualClose:
+        return 0
+    spend = closes.spend_of(node.manager, slot)
+    if spend is None:
+        return 0 if type(state) is Closed else state.core.local.local_msat  # closed unspent: it was never funded
+    if spend.kind is SpendKind.MUTUAL_CLOSE:
+        return 0
+    return onchain_balance(state.core, state.keys, spend, None).certain_sat * 1000
 
 
 def chain_msat(world: World) -> int:
-    """Return the sum of all unspent outputs that no miner owns, as if all that waits were mined."""
-    return sum([coin.value_sat * 1000 for coin in world.chain.coins() if coin.script_pubkey != MINER_SCRIPT])
+    """Return the sum of all unspent outputs, as if all that waits were mined; but of miners' and of anchors."""
+    coins = [coin for coin in world.chain.coins() if coin.script_pubkey != MINER_SCRIPT]
+    return sum([coin.value_sat * 1000 for coin in coins if coin.value_sat != ANCHOR_VALUE_SAT])
 
 
 class Books:
@@ -34,7 +49,7 @@ class Books:
         self._chain_msat = chain_msat(world) - world.granted_sat * 1000
 
     def chain_fees_msat(self, world: World) -> int:
-        """Return what miners have got since, or will get with the next block."""
+        """Return what miners have got since, or will get with the next block, and what anchors hold."""
         return self._chain_msat + world.granted_sat * 1000 - chain_msat(world)
 
     def expected(self, world: World, orders: Iterable[Order]) -> dict[str, int]:

@@ -166,6 +166,19 @@ class Start(Command, frozen=True):
     sync: bool = True
 
 
+class Backup(Command, frozen=True):
+    """Put aside what is durable of a node now."""
+
+    node: str
+
+
+class Restore(Command, frozen=True):
+    """Kill a node and start it from what was put aside. mark: the second place (`drivers/markfile.py`) is as old."""
+
+    node: str
+    mark: bool = False
+
+
 class Cut(Command, frozen=True):
     """Lose a connection."""
 

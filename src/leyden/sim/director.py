@@ -16,7 +16,7 @@ from leyden.sim import user
 from leyden.sim.commands import Command, Timed
 from leyden.sim.handler import Prompt
 from leyden.sim.labels import Labels
-from leyden.sim.node import SimNode
+from leyden.sim.node import Backup, SimNode
 from leyden.sim.user import Order
 from leyden.sim.world import ALL_MESSAGES, Act, Action, World
 
@@ -57,6 +57,7 @@ class Director:
             node.application = Prompt("claim", preimages=self.preimages, answered=self.answered)
         self._by_name: dict[str, Order] = {}
         self._touched_chain = False
+        self._backups: dict[str, Backup] = {}
 
     # --- when ------------------------------------------------------------------------------------------------------
 
@@ -249,6 +250,23 @@ class Director:
             if order.payer == command.node:
                 order.ask(node)
 
+    def back_up(self, command: cmd.Backup) -> None:
+        """See `Backup`."""
+        self._backups[command.node] = self.node(command.node).backup()
+
+    def restore(self, command: cmd.Restore) -> None:
+        """See `Restore`; its channels may be closed by their peers from now on."""
+        node = self.node(command.node)
+        if command.node not in self._backups:
+            raise Impossible(f"nothing was put aside of {command.node}")
+        self._touched_chain = True
+        for channel_id in node.manager.channels:
+            self.world.closes_asked.setdefault(channel_id, False)
+        self.world.restored[command.node] = None
+        self.world.crash(command.node)
+        node.restore(self._backups[command.node], with_mark=command.mark)
+        self.start(cmd.Start(command.node))
+
     def unlink(self, command: cmd.Unlink) -> None:
         """See `Unlink`."""
         self.set_link(command.one, command.other, is_open=False)
@@ -359,6 +377,8 @@ _performs(cmd.Snapshot, lambda d, c: d.node(c.node).runtime.snapshot(d.labels.jo
 _performs(cmd.Crash, Director.crash)
 _performs(cmd.Kill, Director.kill)
 _performs(cmd.Start, Director.start)
+_performs(cmd.Backup, Director.back_up)
+_performs(cmd.Restore, Director.restore)
 _performs(cmd.Cut, lambda d, c: d.world.cut(c.one, c.other))
 _performs(cmd.Unlink, Director.unlink)
 _performs(cmd.Link, lambda d, c: d.set_link(c.one, c.other, is_open=True))

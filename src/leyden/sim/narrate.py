@@ -84,6 +84,7 @@ class Narrator:
                 self._add("sign", action.node, "", "gets a signature")
             case _:
                 self._add("command", "", "", action.subject)
+                self._durable = {name: _durable(node) for name, node in self._world.nodes.items()}
         self._add_consequences()
 
     def command(self, timed: Timed) -> None:

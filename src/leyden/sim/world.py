@@ -93,6 +93,7 @@ class World:
     validate: sees each transaction before the mempool does.
     acts: what users will do, in order. closes_asked: channels (channel_id) that somebody asked to close; True when the
     call has returned, so that they must. quiet_seconds: how far the clock has moved since something happened.
+    restored: nodes that were started from an old copy.
     """
 
     def __init__(self, seed: bytes = b"") -> None:
@@ -110,6 +111,7 @@ class World:
         self.deliver_count = ALL_MESSAGES
         self.acts: deque[Act] = deque()
         self.closes_asked: dict[bytes, bool] = {}
+        self.restored: dict[str, None] = {}
         self.observer: Observer | None = None
         self.validate: Callable[[MemoryChain, Transaction], None] = _trust
         self._since: dict[Action, int] = {}
