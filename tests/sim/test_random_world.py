@@ -1,5 +1,9 @@
 """Random worlds by seed."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from leyden.sim import commands as cmd
@@ -22,6 +26,23 @@ def test_run_is_written_down_and_can_be_replayed_without_its_seed(seed: str) -> 
 def test_same_seed_is_the_same_world() -> None:
     """Otherwise a failure could not be looked at twice."""
     assert RandomWorld("again").run() == RandomWorld("again").run()
+
+
+def test_same_seed_is_the_same_world_in_any_process() -> None:
+    """The hash seed of Python decides nothing."""
+    code = "from leyden.sim.random_world import RandomWorld; print([RandomWorld(str(n)).run() for n in range(4)])"
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert len(told[0]) > 4 * 64
 
 
 def test_everything_that_can_be_drawn_is_drawn() -> None:
