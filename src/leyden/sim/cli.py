@@ -15,8 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from leyden.sim import exploring
 from leyden.sim.diagram import page
 from leyden.sim.explore import Result, Tier
-from leyden.sim.findings import Finding, describe, finding_of, trace_of, write
-from leyden.sim.play import Play
+from leyden.sim.findings import Finding, describe, finding_of, told, trace_of, write
 from leyden.sim.power_run import run_power_cuts
 from leyden.sim.random_world import RandomWorld
 from leyden.sim.script import BadScript, Script, format_script, load_script, script_of
@@ -165,14 +164,7 @@ def replay(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only whether everything holds.")] = False,
 ) -> None:
     """Run a scenario once, as it is written, and tell what happens."""
-    script = read(what)
-    wrong = ""
-    play = Play(script)
-    narrator = play.narrated()
-    try:
-        play.run()
-    except Exception as violation:  # noqa: BLE001 - shown as what was found
-        wrong = describe(violation)
+    play, narrator, wrong = told(read(what))
     if not quiet:
         for line in narrator.lines():
             say(line)
@@ -191,13 +183,7 @@ def show(
 ) -> None:
     """Draw a run: nodes, messages, what became durable, crashes and what they lost."""
     script = read(what)
-    wrong = ""
-    play = Play(script)
-    narrator = play.narrated()
-    try:
-        play.run()
-    except Exception as violation:  # noqa: BLE001 - shown as what was found
-        wrong = describe(violation)
+    play, narrator, wrong = told(script)
     output.write_text(page(script.title, script.about, list(play.world.nodes), narrator.moments, wrong))
     say(f"{len(narrator.moments)} moments drawn in {output}")
 

@@ -110,10 +110,6 @@ class Result(msgspec.Struct):
         """Return crashes judged in a second."""
         return int((self.combinations + self.second_combinations) / max(self.seconds, 0.001))
 
-    def fresh_rate(self) -> int:
-        """Return distinct worlds after a crash in a second."""
-        return int((self.fresh + self.second_fresh) / max(self.seconds, 0.001))
-
 
 Progress: TypeAlias = Callable[[Result], None]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,6 +10,7 @@ from leyden.sim import commands as cmd
 from leyden.sim.commands import Timed
 from leyden.sim.explore import Found
 from leyden.sim.labels import Labels
+from leyden.sim.narrate import Narrator
 from leyden.sim.play import Play
 from leyden.sim.scenario import Crash, Cut, Deviation, Hold
 from leyden.sim.script import Script, format_script, token_of
@@ -105,12 +107,26 @@ def write(finding: Finding, folder: Path) -> Path:
     return path
 
 
-def trace_of(script: Script) -> list[str]:
-    """Run a scenario, also one that fails; return what happened, a line each."""
+class Told(NamedTuple):
+    """A run that a narrator has watched. wrong: what it violates, or nothing."""
+
+    play: Play
+    narrator: Narrator
+    wrong: str
+
+
+def told(script: Script) -> Told:
+    """Run a scenario, also one that fails, and let it be told."""
     play = Play(script)
     narrator = play.narrated()
     try:
         play.run()
-    except Exception as violation:  # noqa: BLE001 - what is wrong is the last thing that happens
-        return [*narrator.lines(), *[f"violated: {line}" for line in describe(violation).splitlines()]]
-    return narrator.lines()
+    except Exception as violation:  # noqa: BLE001 - what is wrong is what is told
+        return Told(play, narrator, describe(violation))
+    return Told(play, narrator, "")
+
+
+def trace_of(script: Script) -> list[str]:
+    """Run a scenario, also one that fails; return what happened, a line each."""
+    run = told(script)
+    return [*run.narrator.lines(), *[f"violated: {line}" for line in run.wrong.splitlines()]]
