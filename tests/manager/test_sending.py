@@ -4,12 +4,16 @@ import msgspec
 import pytest
 
 from leyden.base.errors import CommandRejected
-from leyden.channel.inputs import SetPolicy
+from leyden.channel import limits
+from leyden.channel.core import Outcome
+from leyden.channel.effects import AddRefused
+from leyden.channel.inputs import PendingAdd, SetPolicy
 from leyden.invoices import bolt11
-from leyden.journal.records import ForwardingPolicy
+from leyden.journal.records import ForwardingPolicy, HtlcSource, RemovedHtlc
 from leyden.manager import events as ev
 from leyden.manager import handoff, sending
 from leyden.payments import outcome as why
+from leyden.payments.outbound import terms_of
 from leyden.sim import user
 from leyden.sim.user import Order
 from leyden.sphinx.failures import FailureCode
@@ -353,3 +357,93 @@ def test_fee_and_failure_are_known_after_a_restart() -> None:
     stage.check()
     [sent] = stage.told("alice", ev.PaymentSent)
     assert sent.fee_msat == 6000
+
+
+def test_route_over_a_channel_that_cannot_carry_it_is_not_offered() -> None:
+    """A halted channel takes nothing; the payment fails instead of hanging."""
+    stage = Stage(topologies.direct())
+    stage.m("alice").halt(stage.slot("alice", "bob"), object(), ValueError("halts it"))
+    stage.route("alice", stage.invoice("bob"), [(0, "bob", AMOUNT_MSAT, stage.m("alice").env.block_height + 60)])
+    stage.act()
+    assert stage.failure("alice") == (why.ROUTE_FAILED, None, -1)
+
+
+def test_payee_that_takes_no_parts_gets_none() -> None:
+    """Without `basic_mpp` in the invoice the amount goes whole or not at all (BOLT 4, "Basic Multi-Part Payments")."""
+    stage = Stage(topologies.double())
+    text = stage.invoice("bob", TWO_PARTS_MSAT)
+    started = user.invoice_payment(stage["alice"], text, payment_id("one"))
+    terms = msgspec.structs.replace(terms_of(started), supports_mpp=False)
+    stage["alice"].run(lambda m: sending.start_payment(m, started, terms))
+    stage.act()
+    assert stage.failure("alice") == (why.INSUFFICIENT_BALANCE, None, -1)
+    assert not stage.m("bob").claimables
+
+
+def test_given_route_waits_for_a_peer_that_is_away() -> None:
+    """Until its deadline; the same route is taken when the peer is back."""
+    stage = Stage(topologies.direct())
+    stage.world.links["alice", "bob"] = False
+    stage.world.cut("alice", "bob")
+    stage.route("alice", stage.invoice("bob"), [(0, "bob", AMOUNT_MSAT, stage.m("alice").env.block_height + 60)])
+    stage.act()
+    assert stage.payment("alice").is_live
+    assert not stage.payment("alice").parts
+    stage.world.links["alice", "bob"] = True
+    stage.check()
+    assert stage.payment("alice").sent is not None
+
+
+def test_refused_part_is_followed_up_in_the_same_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was queued while the peer owed a revocation, and fits no more: the way is ruled out, and the payment fails
+    without waiting for a timer.
+    """
+    stage = Stage(topologies.direct())
+    slot = stage.slot("bob", "alice")
+    stage["bob"].disk.held[slot.tail.journal] = None
+    stage.pay("alice", "bob", stage.invoice("bob", 1_000_000), "one")
+    stage.act()
+    stage.pay("alice", "bob", stage.invoice("bob", 1_000_000, tag="two"), "two")
+    stage.act()
+    session, m = stage.slot("alice", "bob").state.session, stage.m("alice")
+    assert session.queued_adds
+    flush = m.flush
+
+    def whole() -> None:
+        flush()
+        assert [len(m.after_verdicts), len(m.verdicts), len(m.dirty)] == [0, 0, 0]
+
+    monkeypatch.setattr(m, "flush", whole)
+    monkeypatch.setattr(limits, "refusal", lambda *_: limits.INSUFFICIENT_BALANCE)
+    stage["bob"].disk.held.clear()
+    while session.queued_adds:
+        stage.world.perform(stage.world.enabled()[0])
+    assert stage.payment("alice", "two").failed is not None
+    monkeypatch.undo()
+    stage.check()
+
+
+def test_refused_part_of_an_unknown_payment_changes_nothing() -> None:
+    """Unknown means done."""
+    stage = Stage(topologies.direct())
+    add = PendingAdd(1_000, bytes(32), 500, bytes(1366), HtlcSource(bytes(32), 0, False), 0)
+    stage["alice"].run(lambda m: sending.on_refused(m, stage.slot("alice", "bob"), AddRefused(add, limits.CLOSING)))
+    stage.check()
+
+
+def test_payment_that_a_channel_may_still_tell_of_is_not_forgotten() -> None:
+    """Its outcome would be taken for that of a later payment with the same id."""
+    stage = Stage(topologies.direct())
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    stage.rest()
+    outcomes = stage.slot("alice", "bob").state.core.outcomes
+    removal = RemovedHtlc(9, b"", b"", 0, b"")
+    outcomes[9] = Outcome(9, HtlcSource(payment_id("one"), 9, False), AMOUNT_MSAT, 0, bytes(32), removal)
+    stage.world.clock.now_seconds += 8 * 86_400
+    stage["alice"].run(sending.forget_old)
+    stage.act()
+    assert payment_id("one") in stage.m("alice").node.ledger.payments
+    del outcomes[9]
+    stage["alice"].run(sending.forget_old)
+    stage.act()
+    assert payment_id("one") not in stage.m("alice").node.ledger.payments

@@ -291,7 +291,8 @@ class Manager:
                 self.moved[slot.channel_id] = slot
                 slot.tail.unsent = slot.state.core.remote.number
                 self.on_signed(self, slot)
-        return bool(self.dirty or self.verdicts)
+        # Also when nothing is dirty: what was refused has left verdicts, or something to run behind them.
+        return True
 
     def prepare_moved(self) -> None:
         """Derive the keys of the next commitments of channels that have just signed one."""
