@@ -24,7 +24,7 @@ def on_preimage(m: Manager, slot: Slot, effect: fx.PreimageLearnt) -> None:
     if source.forwarded:
         _fulfil_inbound(m, slot, source.origin, source.index, effect.htlc_id, add.amount_msat, effect.removal)
     else:
-        sending.on_preimage(m, source.origin, source.index, effect.removal.preimage)
+        sending.on_preimage(m, source.origin, effect.removal.preimage)
 
 
 def _fulfil_inbound(
@@ -35,17 +35,16 @@ def _fulfil_inbound(
     outbound_htlc_id: int,
     amount_msat: int,
     removal: RemovedHtlc,
-) -> bool:
-    """Promise the fulfil of the inbound HTLC; return whether that channel still has it undecided."""
+) -> None:
+    """Promise the fulfil of the inbound HTLC, if that channel still has it without its preimage."""
     inbound = m.channels.get(channel_id)
     htlc = None if inbound is None else inbound.state.core.inbound.get(htlc_id)
     if htlc is None or htlc.preimage:
-        return False
+        return
     m.decide_fulfil(
         channel_id,
         ForwardedPayment(htlc_id, removal.preimage, slot.channel_id, outbound_htlc_id, amount_msat, b""),
     )
-    return True
 
 
 def on_outcomes(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:

@@ -234,23 +234,18 @@ def on_refused(m: Manager, slot: Slot, effect: fx.AddRefused) -> None:
         m.after_verdicts.append(lambda: advance(m, payment))
         return
     payment.refused_parts[source.index] = None
+    payment.excluded.append(part.way)
     if effect.reason in (limits.INSUFFICIENT_BALANCE, limits.DUST_EXPOSURE, limits.QUEUE_FULL):
-        payment.excluded.append(part.way)
         payment.last_failure = payment.last_failure or Failure(-1, 0, is_final=False)
-    else:
-        payment.excluded.append(part.way)
     del slot
     m.after_verdicts.append(lambda: advance(m, payment))
 
 
-def on_preimage(m: Manager, payment_id: bytes, number: int, preimage: bytes) -> None:
+def on_preimage(m: Manager, payment_id: bytes, preimage: bytes) -> None:
     """A preimage of a part is known: the payment is sent, whatever else happens."""
     payment = m.node.ledger.payments.get(payment_id)
     if payment is None:
         return
-    part = payment.parts.get(number)
-    if part is not None:
-        part.fulfilled = True
     if not payment.is_live:
         return
     record = PaymentSent(payment_id, preimage, payment.in_flight_fee_msat(), m.now_seconds)
@@ -297,7 +292,7 @@ def on_outcome(m: Manager, slot: Slot, outcome: Outcome) -> None:
     if payment is None:
         return
     if outcome.removal.preimage:
-        on_preimage(m, source.origin, source.index, outcome.removal.preimage)
+        on_preimage(m, source.origin, outcome.removal.preimage)
         payment.parts.pop(source.index, None)
         return
     part = payment.parts.get(source.index)

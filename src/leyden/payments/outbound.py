@@ -26,14 +26,13 @@ KEYSEND_FINAL_CLTV_EXPIRY_DELTA = 40
 
 
 class Part(msgspec.Struct, gc=False):
-    """A part that is in flight: queued in a channel, or offered there. fulfilled: its preimage is known."""
+    """A part that is in flight: queued in a channel, or offered there."""
 
     channel_id: bytes
     way: Way
     delivered_msat: int
     fee_msat: int
     nodes: tuple[bytes, ...]
-    fulfilled: bool = False
 
 
 class PaymentTerms(msgspec.Struct, frozen=True, gc=False):
