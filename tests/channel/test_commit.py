@@ -387,3 +387,15 @@ def test_a_full_queue_refuses() -> None:
         pair.give(0, QueueAdd(pending_add(index)))
     assert refusals(pair.a) == [(2, limits.QUEUE_FULL)]
     assert pair.a.session.queued_msat == 20_000_000
+
+
+def test_a_part_of_another_channel_claims_nothing_here() -> None:
+    """Ids count in each channel alone: the HTLC here that has the same id is another payment's."""
+    pair = ready_pair()
+    pair.offered(0, pending_add(1), pending_add(2))
+    claim = claim_of(pair.b.core.opened.channel_id, 2, 1)
+    assert claim.parts[-1].htlc_id == 0
+    play(pair.b).on(DecideHtlcs([], [], [claim])).on(ReleaseClaim(claim.claim_id)).on(Commit()).expect(
+        HtlcsDecided, a(SentCommitment, removals=[1]), a(UpdateFulfillHtlc, id=1), fx.SendCommitmentSigned
+    )
+    assert not pair.b.core.inbound[0].decided()

@@ -33,6 +33,7 @@ def test_channel_ready_is_sent_at_minimum_depth_and_not_before() -> None:
     pair.set_env(block_height=103)
     play(pair.b).on(BecomeReady(7)).expect(LocalReady(7), fx.SendChannelReady)
     play(pair.b).on(BecomeReady(8)).expect_nothing()
+    assert not pair.b.core.events, "the user hears of it when both are ready"
     assert type(pair.b.state) is AwaitingReady
 
 

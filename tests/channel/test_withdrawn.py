@@ -140,3 +140,23 @@ def test_withdrawn_signature_is_made_again_over_other_htlcs() -> None:
     assert pair.offered(0, pending_add(2, 3_000_000)) == [0]
     assert pair.a.core.outbound[0].add.payment_hash == pending_add(2).payment_hash
     play(pair.a).on(Commit()).expect_nothing()
+
+
+def test_changes_that_the_peer_signed_since_are_promised_again() -> None:
+    """What it has committed since our signature stands beside what that covered; neither may be forgotten."""
+    pair = ready_pair()
+    pair.offer(1, pending_add(0))
+    pair.give(0, QueueAdd(pending_add(1)))
+    pair.deliver(1)
+    assert pair.sent_kinds(0) == ["RevokeAndAck", "UpdateAddHtlc", "CommitmentSigned"]
+    pair.deliver(0, 1)  # the signature is not sent on
+    pair.offer(1, pending_add(2))
+    pair.deliver(1)
+    core = pair.a.core
+    assert (len(core.peer_signed.adds), len(core.peer_local.adds)) == (1, 1)
+    taken_back(pair)
+    assert [htlc.add.htlc_id for htlc in core.peer_local.adds] == [0, 1]
+    pair.reconnect()
+    pair.pump()
+    assert all(htlc.committed for htlc in pair.a.core.inbound.values())
+    assert len(pair.a.core.inbound) == 2

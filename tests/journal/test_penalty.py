@@ -29,3 +29,9 @@ def test_only_rows_of_the_commitment_are_found() -> None:
     assert found[1] == found[2] == [0, 0]
     assert found[3] == [0, 1, 0]
     assert found[4] == found[9] == [2]
+
+
+def test_a_row_that_is_not_whole_is_left_out() -> None:
+    """A log that was cut short still gives what it holds."""
+    log = encode_row(bytes(32), 7, True, 1, 3)
+    assert [row.cltv_expiry for row in rows_of_commitment(log + log[:-1], 2)] == [7]
