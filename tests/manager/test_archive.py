@@ -60,12 +60,14 @@ def test_journal_goes_when_the_close_is_irrevocable() -> None:
     stage, slot = closed(topologies.direct(), depth=DEPTH - 1)
     name = slot.tail.journal
     assert journals(stage, "alice") == journals(stage, "bob") == [name]
+    assert name in stage.m("alice").outbox.tails
     stage.mine()
     for node in ("alice", "bob"):
         assert journals(stage, node) == []
         assert not stage.m(node).channels
         assert list(stage.m(node).node.archived) == [name]
         assert not stage.m(node).watched
+        assert name not in stage.m(node).outbox.tails
     stage.check()
     for node in ("alice", "bob"):
         stage.world.restart(node)

@@ -389,3 +389,11 @@ def test_claimed_event_comes_again_until_it_is_acknowledged() -> None:
     stage.world.restart("bob")
     stage.check()
     assert len(stage.told("bob", ev.PaymentClaimed)) == 3
+
+
+def test_spontaneous_payments_never_share_a_set() -> None:
+    """They have no secret that parts could share: each is a payment of its own."""
+    payment_hash = sha256(b"hash")
+    places = [(b"x" * 32, 0), (b"x" * 32, 1), (b"y" * 32, 0)]
+    assert len({claiming.set_id_of(payment_hash, b"", place) for place in places}) == 3
+    assert len({claiming.set_id_of(payment_hash, b"s" * 32, place) for place in places}) == 1

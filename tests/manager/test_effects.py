@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import msgspec
 import pytest
 
 from leyden.channel import effects as fx
@@ -10,6 +11,7 @@ from leyden.crypto import ec
 from leyden.crypto.hashes import sha256d
 from leyden.manager import effects
 from leyden.signer.later import LateSigner
+from leyden.signer.requests import Answer, CounterpartyCommitmentSigned, Request
 from leyden.wire.messages import ChannelUpdate, decode
 from tests.manager.stage import Stage
 from tests.manager.test_chain import close, states
@@ -28,6 +30,7 @@ def test_channel_update_is_signed_and_names_the_alias_that_the_peer_gave() -> No
     raw = effects.channel_update(stage.m("alice"), slot)
     update = decode(raw)
     assert isinstance(update, ChannelUpdate)
+    assert update.message_flags == 0b11, "must_be_one, and only told to the peer"
     assert update.short_channel_id == stage.slot("bob", "alice").state.core.local_alias
     assert ec.verify_ecdsa(stage["alice"].node_id, sha256d(raw[66:]), update.signature)
     twin = decode(effects.channel_update(stage.m("bob"), stage.slot("bob", "alice")))
@@ -130,5 +133,31 @@ def test_signer_that_refuses_halts_the_channel_and_not_the_node(monkeypatch: pyt
     assert type(stage.slot("bob", "carol").state) is Normal
     stage["bob"].reports.clear()
     stage.world.restart("bob")
+    stage.check()
+    assert stage.payment("alice").sent is not None
+
+
+def test_signature_over_another_commitment_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a signer answers must fit what it was asked: the peer would fail the channel over anything else."""
+    stage = Stage(topologies.direct())
+    signer = stage.m("alice").signer
+
+    def answer(request: Request) -> Answer | None:
+        answered = signer.answer(request)
+        if isinstance(answered, CounterpartyCommitmentSigned):
+            return msgspec.structs.replace(answered, commitment_txid=bytes(32))
+        return answered
+
+    class Confused:
+        def __getattr__(self, name: str) -> object:
+            return answer if name == "answer" else getattr(signer, name)
+
+    monkeypatch.setattr(stage.m("alice"), "signer", Confused())
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    stage.act()
+    assert stage.slot("alice", "bob").state.core.own_signed.adds
+    assert stage.slot("bob", "alice").state.core.local.number == 0
+    monkeypatch.undo()
+    stage.world.cut("alice", "bob")
     stage.check()
     assert stage.payment("alice").sent is not None

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from leyden.channel.inputs import ForceClose, SetPolicy, StartShutdown
-from leyden.journal.records import ForwardingPolicy, FundingSpent, ProvenStale
+from leyden.channel import limits
+from leyden.channel.effects import AddRefused
+from leyden.channel.inputs import ForceClose, PendingAdd, SetPolicy, StartShutdown
+from leyden.journal.records import ForwardingPolicy, FundingSpent, HtlcSource, ProvenStale
 from leyden.manager import events as ev
 from leyden.manager import forwarding
 from leyden.sphinx.failures import FailureCode
@@ -295,4 +297,16 @@ def test_onion_is_kept_until_the_outbound_add_is_durable() -> None:
     stage.prompt("carol", "claim").on_event(stage.m("carol"), stage.question("carol"))
     del claimable
     stage["carol"].run(lambda _m: None)
+    stage.check()
+
+
+def test_htlc_that_is_gone_is_neither_held_nor_forwarded() -> None:
+    """What waited for a peer, or was refused by a channel, may be settled by then."""
+    stage = Stage(topologies.line())
+    slot, outbound = stage.slot("bob", "alice"), stage.slot("bob", "carol")
+    add = PendingAdd(1_000, bytes(32), 500, bytes(1366), HtlcSource(slot.channel_id, 99, True), 0)
+    stage.m("bob").held_forwards[(slot.channel_id, 99)] = 0
+    stage["bob"].run(forwarding.offer_held)
+    stage["bob"].run(lambda m: forwarding.on_refused(m, outbound, AddRefused(add, limits.CLOSING)))
+    assert not stage.m("bob").held_forwards
     stage.check()

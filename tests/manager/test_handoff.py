@@ -2,6 +2,7 @@
 
 import pytest
 
+from leyden.journal.records import ProvenStale
 from leyden.manager import events as ev
 from leyden.manager import handoff
 from leyden.sphinx.failures import FailureCode
@@ -223,3 +224,18 @@ def test_forwarded_event_tells_what_both_ends_paid() -> None:
     for event_id in list(stage.m("bob").events):
         stage["bob"].run(lambda m, one=event_id: handoff.acknowledge_event(m, one))  # type: ignore[misc]
     stage.check()
+
+
+def test_acknowledged_event_of_a_channel_is_not_told_again_before_that_is_written() -> None:
+    """The same for what a channel itself has to tell."""
+    stage = Stage(topologies.direct())
+    stage.prompt("alice", "", acknowledges=False)
+    slot = stage.slot("alice", "bob")
+    stage["alice"].run(lambda m: m.learn(slot, ProvenStale(9)))
+    stage.act()
+    [lost] = stage.told("alice", ev.ChannelDataLoss)
+    handoff.acknowledge_event(stage.m("alice"), lost.event_id)
+    handoff.raise_events_again(stage.m("alice"), slot)
+    stage["alice"].runtime.turn()
+    stage.act()
+    assert len(stage.told("alice", ev.ChannelDataLoss)) == 1

@@ -13,6 +13,7 @@ from leyden.sim import user
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.world import World
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
+from leyden.wire.features import Feature, FeatureVector
 from leyden.wire.messages import FundingCreated, FundingSigned, decode
 from tests.manager.stage import Stage
 from tests.sim.topologies import CONFIG
@@ -64,6 +65,7 @@ def test_channel_becomes_usable_when_its_funding_is_deep(channel_type: ChannelTy
     stage.rest()
     for name, peer in (("alice", "bob"), ("bob", "alice")):
         assert type(stage.slot(name, peer).state) is Normal
+        assert stage.slot(name, peer).state.session.connected, "it was born on this connection"
         assert len(stage.told(name, ev.ChannelReady)) == 1
     assert stage.told("alice", ev.ChannelReady)[0].user_channel_id == user_channel_id
     for name, peer in (("alice", "bob"), ("bob", "alice")):
@@ -322,3 +324,41 @@ def test_wallet_that_answers_too_late_is_told_so() -> None:
     assert transaction is not None
     known = opening.funding_ready(stage.m("alice"), bytes(32), transaction.block.transactions[0], [0])
     assert not known
+
+
+def without(stage: Stage, name: str, peer: str, feature: Feature) -> None:
+    """The `init` of the peer did not offer this feature."""
+    session = stage.m(name).peers[stage[peer].node_id]
+    assert session.features is not None
+    masks = feature.mandatory_mask | feature.optional_mask
+    session.features = FeatureVector(session.features.bitmap & ~masks)
+
+
+@pytest.mark.parametrize(
+    ("feature", "funding_sat"),
+    [(Feature.OPTION_ANCHORS, FUNDING_SAT), (Feature.OPTION_SUPPORT_LARGE_CHANNEL, 16_777_216)],
+)
+def test_channel_that_the_features_do_not_allow_is_not_opened(feature: Feature, funding_sat: int) -> None:
+    """Refused here before anything is sent, and by the accepter if the opener asks all the same (BOLT 2)."""
+    stage = strangers()
+    stage.world.grant("alice", 2 * funding_sat)
+    stage.mine()
+    without(stage, "bob", "alice", feature)
+    ask(stage, funding_sat)
+    stage.rest()
+    [reason] = refusals(stage)
+    assert "needs" in reason
+    assert not stage.m("bob").channels
+    without(stage, "alice", "bob", feature)
+    with pytest.raises(CommandRejected) as refused:
+        ask(stage, funding_sat)
+    assert refused.value.code == "peer_lacks_feature"
+
+
+def test_channel_without_an_alias_is_not_known_by_number_zero() -> None:
+    """Before `channel_ready` there is no alias, and an onion that names 0 names nothing."""
+    stage = strangers()
+    ask(stage)
+    stage.act()
+    assert len(stage.m("bob").channels) == 1
+    assert 0 not in stage.m("bob").by_short_channel_id

@@ -213,3 +213,18 @@ def test_question_to_the_signer_dies_with_the_connection_it_was_asked_for() -> N
     for signing in asked:
         outbox.on_answer(signing, _released(1))
     assert answered == [None]
+
+
+def test_what_waits_is_counted_by_journal() -> None:
+    """Records, effects and messages: what the user sees of a slow store, and since when."""
+    outbox = opened()
+    for now_us in (5, 8):
+        outbox.append(outbox.tail("x"), b"record")
+        outbox.take_batch(now_us)
+    outbox.when_durable(outbox.tail("x"), lambda: None)
+    for _ in range(2):
+        outbox.send(PEER, b"message", outbox.tail("x"))
+    [(journal, waiting)] = outbox.waiting().items()
+    assert journal == "x"
+    assert (waiting.records, waiting.effects, waiting.since_us) == (2, 3, 5)
+    assert outbox.oldest_us() == 5

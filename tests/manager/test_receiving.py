@@ -7,7 +7,9 @@ from leyden.manager import events as ev
 from leyden.manager import receiving, sending
 from leyden.sim import user
 from leyden.sim.user import Order
-from leyden.sphinx.failures import FailureCode
+from leyden.sphinx.failures import FailureCode, InvalidOnionPayload
+from leyden.sphinx.onion import build_onion
+from tests.manager import handmade
 from tests.manager.stage import AMOUNT_MSAT, Stage, payment_id
 from tests.sim import topologies
 
@@ -184,3 +186,37 @@ def test_rejected_payment_is_told_once_and_its_id_stays_taken() -> None:
         stage["alice"].run(lambda m: sending.start_payment(m, stage.orders[0].started, None))
     stage.check()
     assert len(stage.told("alice", ev.PaymentFailed)) == 1
+
+
+@pytest.mark.parametrize("payload", [b"\x02\x01\x05\x02\x01\x05", b"\x04\x01\x05"])
+def test_payload_that_makes_no_sense_fails_so_that_the_payer_can_read_why(payload: bytes) -> None:
+    """Out of order, or without an amount: the error is encrypted with the secret of this onion (BOLT 4)."""
+    stage = Stage(topologies.direct())
+    payment_hash = sha256(b"nobody knows")
+    built = build_onion(sha256(b"key"), [(stage["bob"].node_id, payload)], payment_hash)
+    expiry = stage.m("alice").env.block_height + 60
+    htlc_id = handmade.offer(stage, "alice", "bob", built.packet, payment_hash, AMOUNT_MSAT, expiry)
+    failure, hop = handmade.answer(stage, "bob", "alice", built, htlc_id)
+    assert (type(failure), hop) == (InvalidOnionPayload, 0)
+    stage.check()
+
+
+def test_htlc_that_was_not_judged_before_a_crash_is_judged_without_its_peer() -> None:
+    """The question does not wait until the payer's side comes back."""
+    stage = Stage(topologies.direct("bob"))
+    stage.prompt("bob", "")
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    slot = stage.slot("bob", "alice")
+    while not (slot.state.core.inbound and slot.state.core.inbound[0].committed):
+        stage.world.perform(stage.world.enabled()[0])
+    under_way = stage["bob"].disk.under_way()[slot.tail.journal]
+    stage.world.links["alice", "bob"] = False
+    stage.world.restart("bob", {slot.tail.journal: under_way - 1})
+    [htlc] = stage.slot("bob", "alice").state.core.inbound.values()
+    assert htlc.committed, "only the verdict was lost"
+    stage.act()
+    assert stage.question("bob").amount_msat == AMOUNT_MSAT
+    stage.world.links["alice", "bob"] = True
+    stage.prompt("bob", "claim").on_event(stage.m("bob"), stage.question("bob"))
+    stage["bob"].run(lambda _m: None)
+    stage.check()
