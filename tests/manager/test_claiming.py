@@ -397,3 +397,15 @@ def test_spontaneous_payments_never_share_a_set() -> None:
     places = [(b"x" * 32, 0), (b"x" * 32, 1), (b"y" * 32, 0)]
     assert len({claiming.set_id_of(payment_hash, b"", place) for place in places}) == 3
     assert len({claiming.set_id_of(payment_hash, b"s" * 32, place) for place in places}) == 1
+
+
+def test_second_in_which_our_store_stalls_does_not_count_against_the_payer() -> None:
+    """The other parts may wait behind it; only sets that still miss parts have a clock."""
+    stage = asked(2)
+    [shown] = stage.m("bob").claimables.values()
+    since = shown.since_seconds
+    claiming.wait_longer(stage.m("bob"))
+    assert shown.since_seconds == since
+    shown.status = ClaimableStatus.INCOMPLETE
+    claiming.wait_longer(stage.m("bob"))
+    assert shown.since_seconds == since + 1

@@ -228,3 +228,11 @@ def test_what_waits_is_counted_by_journal() -> None:
     assert journal == "x"
     assert (waiting.records, waiting.effects, waiting.since_us) == (2, 3, 5)
     assert outbox.oldest_us() == 5
+
+
+def test_record_that_the_store_has_not_been_given_waits_since_no_time() -> None:
+    """It is the next batch's; the store cannot be slow with it yet."""
+    outbox = opened()
+    outbox.append(outbox.tail("x"), b"record")
+    assert (outbox.waiting()["x"].records, outbox.waiting()["x"].since_us) == (1, None)
+    assert outbox.oldest_us() is None

@@ -447,3 +447,16 @@ def test_payment_that_a_channel_may_still_tell_of_is_not_forgotten() -> None:
     stage["alice"].run(sending.forget_old)
     stage.act()
     assert payment_id("one") not in stage.m("alice").node.ledger.payments
+
+
+def test_payment_that_still_waits_is_not_forgotten() -> None:
+    """However old it is: no part of it is out, and its deadline is the caller's choice."""
+    stage = Stage(topologies.direct())
+    stage.world.links["alice", "bob"] = False
+    stage.world.cut("alice", "bob")
+    stage.pay("alice", "bob", stage.invoice("bob"), deadline_seconds=30 * 86_400)
+    stage.act()
+    stage.world.clock.now_seconds += 8 * 86_400
+    stage["alice"].run(sending.forget_old)
+    stage.act()
+    assert stage.payment("alice").is_live
