@@ -3,7 +3,7 @@
 import pytest
 
 from leyden.base.errors import PeerViolation, Reaction
-from leyden.channel.inputs import Learn
+from leyden.channel.inputs import ForceClose, Learn
 from leyden.channel.states import ForceClosing, Normal, Stale
 from leyden.journal.records import ProvenStale
 from leyden.manager.manager import Manager
@@ -106,3 +106,16 @@ def test_journal_that_hangs_for_ever_stops_only_what_depends_on_it() -> None:
     stage["bob"].disk.held.clear()
     stage.check()
     assert stage.payment("alice", "waits").sent is not None
+
+
+def test_only_a_close_or_a_preimage_is_urgent() -> None:
+    """On a full disk these come first; an offer can wait."""
+    stage = Stage(topologies.direct())
+    slot, m = stage.slot("alice", "bob"), stage.m("alice")
+    stage["alice"].disk.held[slot.tail.journal] = None
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    stage.act()
+    assert slot.tail.durable < slot.tail.position
+    assert not m.holds_urgent_records()
+    stage["alice"].run(lambda m: m.apply(slot, ForceClose("closed by the user")))
+    assert m.holds_urgent_records()
