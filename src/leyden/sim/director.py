@@ -17,10 +17,10 @@ from leyden.sim.commands import Command, Timed
 from leyden.sim.handler import Prompt
 from leyden.sim.labels import Labels
 from leyden.sim.node import Backup, SimNode
+from leyden.sim.probe import order_over
 from leyden.sim.user import Order
 from leyden.sim.world import ALL_MESSAGES, Act, Action, World
 
-PROBE_MSAT = 2_000_000
 BLOCKS_AT_REPAIR = 6
 STORE_FAILURES: Mapping[str, type[StorageFailed]] = {
     "unavailable": StorageUnavailable,
@@ -333,10 +333,7 @@ class Director:
                 peer = self.world.node_of(slot.peer)
                 if slot.channel_id in self.world.closes_asked:
                     continue
-                name = sha256(b"probe" + slot.channel_id + node.node_id)
-                order = Order(node.name, user.keysend_payment(node, peer, PROBE_MSAT, name), peer.name)
-                order.ask(node)
-                self.orders.append(order)
+                self.orders.append(order_over(node, slot, peer))
 
 
 def _needs(command: Command) -> tuple[str, ...]:

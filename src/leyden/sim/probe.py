@@ -30,16 +30,21 @@ def usable(world: World) -> Iterator[tuple[SimNode, Slot]]:
                 yield node, slot
 
 
+def order_over(node: SimNode, slot: Slot, peer: SimNode) -> Order:
+    """Let a node pay its peer a little."""
+    payment_id = sha256(b"probe" + slot.channel_id + node.node_id)
+    order = Order(node.name, user.keysend_payment(node, peer, PROBE_MSAT, payment_id), peer.name)
+    order.ask(node)
+    return order
+
+
 def probe(world: World, books: Books, orders: list[Order], schedule: Schedule) -> None:
     """Pay over every channel of a world at rest, and let it come to rest again. Raises: Violation, Livelock."""
     probes: list[Order] = []
     for node, slot in list(usable(world)):
         peer = world.node_of(slot.peer)
         node.application = peer.application = Prompt("claim")
-        payment_id = sha256(b"probe" + slot.channel_id + node.node_id)
-        order = Order(node.name, user.keysend_payment(node, peer, PROBE_MSAT, payment_id), peer.name)
-        order.ask(node)
-        probes.append(order)
+        probes.append(order_over(node, slot, peer))
     run_to_rest(world, schedule)
     check_rest(world, books, [*orders, *probes])
     for order in probes:
