@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         PaymentFailed,
         PaymentForwarded,
         PaymentSent,
+        SpendableOutputs,
         StoreBehind,
         StoreRecovered,
     )
@@ -84,6 +85,7 @@ _HOMES = {
         "PaymentFailed",
         "PaymentForwarded",
         "PaymentSent",
+        "SpendableOutputs",
         "StoreBehind",
         "StoreRecovered",
     ),
@@ -142,6 +144,7 @@ __all__ = [
     "PaymentSettings",
     "PaymentView",
     "Snapshot",
+    "SpendableOutputs",
     "SqliteStore",
     "StorageBroken",
     "StorageFailed",

@@ -22,6 +22,9 @@ from leyden.journal.records import (
     HtlcSource,
     HtlcsShown,
     LocalReady,
+    OnchainResolved,
+    OutputsDisconnected,
+    OutputSpent,
     PeerPolicy,
     PolicyChanged,
     ProvenStale,
@@ -33,6 +36,7 @@ from leyden.journal.records import (
     ShutdownReceived,
     ShutdownStarted,
     SideParameters,
+    SpendableOutput,
     SpendDisconnected,
     Withdrawn,
 )
@@ -141,4 +145,7 @@ SAMPLES: tuple[ChannelRecord, ...] = (
     ClaimAbandoned(run_of(0x8C, 32)),
     FundingAbandoned("the inputs were spent by another transaction"),
     Withdrawn(13),
+    OutputSpent(run_of(0xA0, 150), 210, run_of(0xA1, 32)),
+    OutputsDisconnected(209),
+    OnchainResolved([(1, run_of(0xA2, 32))], [3], [SpendableOutput(run_of(0xA3, 32), 1, 54_321, "to_local")]),
 )

@@ -25,8 +25,10 @@ from leyden.journal.records import (
     FundingSpent,
     HtlcSource,
     HtlcsShown,
+    OutputSpent,
     PeerPolicy,
     RemovedHtlc,
+    SpendableOutput,
 )
 
 
@@ -86,6 +88,10 @@ class ChannelCore(msgspec.Struct):
     remote_point / remote_next_point: the peer's points for `remote.number` and the number after it.
     revocation_is_last: our last revoke_and_ack left after our last commitment_signed (order of retransmission).
     penalty_rows: what justice needs of HTLCs that left the peer's commitments since the last snapshot.
+    output_spends: what spends outputs of the commitment that closed the channel, in the order of the chain.
+    undone_spend: a spend of the funding output that a reorganisation took away, serialised, until there is another.
+    onchain_preimages: of HTLCs that we offered, as the chain revealed them. onchain_failed: htlc_ids of those that it
+    has decided against. spendable: outputs that the user was told are ours alone, by outpoint.
     """
 
     opened: ChannelOpened
@@ -132,6 +138,11 @@ class ChannelCore(msgspec.Struct):
     abandoned: str = ""
     penalty_rows: list[bytes] = []
     withdrawn: list[WithdrawnCommitment] = []
+    output_spends: list[OutputSpent] = []
+    undone_spend: bytes = b""
+    onchain_preimages: dict[int, bytes] = {}
+    onchain_failed: dict[int, None] = {}
+    spendable: dict[str, SpendableOutput] = {}
 
     @property
     def awaiting_revocation(self) -> bool:

@@ -6,6 +6,7 @@ Reads records and state, nothing else. Folding a record costs what the record ch
 from collections.abc import Callable
 from typing import Any
 
+from leyden.bitcoin.tx import txid_to_hex
 from leyden.channel.core import ChannelCore, ForwardEvent, Outcome, WithdrawnCommitment, WithdrawnHtlc
 from leyden.channel.htlc import Changes, InboundHtlc, OutboundHtlc, inbound_htlc, outbound_htlc
 from leyden.crypto.shachain import index_of_commitment
@@ -26,12 +27,16 @@ from leyden.journal.records import (
     HtlcsDecided,
     HtlcsShown,
     LocalReady,
+    OnchainResolved,
+    OutputsDisconnected,
+    OutputSpent,
     PeerPolicy,
     PolicyChanged,
     ProvenStale,
     ReceivedCommitment,
     ReceivedRevocation,
     RemoteReady,
+    RemovedHtlc,
     SentCommitment,
     ShutdownReceived,
     ShutdownStarted,
@@ -336,10 +341,42 @@ def _closing(core: ChannelCore, record: Closing) -> None:
 
 def _funding_spent(core: ChannelCore, record: FundingSpent) -> None:
     core.spent = record
+    core.undone_spend = b""
 
 
 def _spend_disconnected(core: ChannelCore, _record: SpendDisconnected) -> None:
+    assert core.spent is not None, "a spend is undone once"
+    core.undone_spend = core.spent.transaction
     core.spent = None
+    # Whatever spends its outputs is in a later block, or later in the same one.
+    core.output_spends = []
+
+
+def _output_spent(core: ChannelCore, record: OutputSpent) -> None:
+    core.output_spends.append(record)
+
+
+def _outputs_disconnected(core: ChannelCore, record: OutputsDisconnected) -> None:
+    core.output_spends = [one for one in core.output_spends if one.height <= record.fork_height]
+
+
+def _onchain_resolved(core: ChannelCore, record: OnchainResolved) -> None:
+    # The HTLCs stay: commitments that the chain may still bring back are rebuilt with them.
+    for htlc_id, preimage in record.fulfilled:
+        core.onchain_preimages[htlc_id] = preimage
+        core.outcomes[htlc_id] = _outcome(core.outbound[htlc_id], RemovedHtlc(htlc_id, preimage, b"", 0, b""))
+    for htlc_id in record.failed:
+        core.onchain_failed[htlc_id] = None
+        core.outcomes[htlc_id] = _outcome(core.outbound[htlc_id], RemovedHtlc(htlc_id, b"", b"", 0, b""))
+    if record.spendable:
+        for output in record.spendable:
+            core.spendable[f"{txid_to_hex(output.txid)}:{output.output_index}"] = output
+        first = record.spendable[0]
+        event_id = f"spendable/{core.opened.channel_id.hex()}/{txid_to_hex(first.txid)}/{first.output_index}"
+        core.events[event_id] = [
+            "spendable_outputs",
+            *[f"{txid_to_hex(output.txid)}:{output.output_index}" for output in record.spendable],
+        ]
 
 
 def _channel_closed(core: ChannelCore, record: ChannelClosed) -> None:
@@ -401,4 +438,7 @@ _FOLDS: dict[type, Callable[[ChannelCore, Any], None]] = {
     ClaimAbandoned: _claim_abandoned,
     FundingAbandoned: _funding_abandoned,
     Withdrawn: _withdrawn,
+    OutputSpent: _output_spent,
+    OutputsDisconnected: _outputs_disconnected,
+    OnchainResolved: _onchain_resolved,
 }

@@ -24,8 +24,10 @@ from leyden.journal.records import (
     FundingConfirmed,
     FundingSpent,
     HtlcsShown,
+    OutputSpent,
     PeerPolicy,
     RemovedHtlc,
+    SpendableOutput,
 )
 
 SNAPSHOT_VERSION = 1
@@ -111,6 +113,11 @@ class ChannelSnapshot(msgspec.Struct, frozen=True, array_like=True, tag=1):
     closed_height: int
     abandoned: str
     withdrawn: list[WithdrawnCommitment] = []
+    output_spends: list[OutputSpent] = []
+    undone_spend: bytes = b""
+    onchain_preimages: dict[int, bytes] = {}
+    onchain_failed: dict[int, None] = {}
+    spendable: dict[str, SpendableOutput] = {}
 
 
 _SAME = [
@@ -143,6 +150,11 @@ _SAME = [
     "closed_height",
     "abandoned",
     "withdrawn",
+    "output_spends",
+    "undone_spend",
+    "onchain_preimages",
+    "onchain_failed",
+    "spendable",
 ]
 
 _encoder = msgspec.msgpack.Encoder()

@@ -370,6 +370,45 @@ class Withdrawn(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     number: int
 
 
+class OutputSpent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=25):
+    """A transaction in a block spends outputs that a closed channel looks at: of the commitment that closed it, or of
+    transactions that spend those. transaction: serialised, with its witnesses.
+    """
+
+    transaction: bytes
+    height: int
+    block_hash: bytes
+
+
+class OutputsDisconnected(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=26):
+    """Blocks above `fork_height` left the best chain, and with them spends of outputs (`OutputSpent`); the spend of the
+    funding output stayed.
+    """
+
+    fork_height: int
+
+
+class SpendableOutput(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """An output that nobody else can have any more. txid: 32 bytes, internal order. kind: `ClaimKind` by its value."""
+
+    txid: bytes
+    output_index: int
+    value_sat: int
+    kind: str
+
+
+class OnchainResolved(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=27):
+    """What the chain, as deep as asked, has decided about HTLCs that we offered and about outputs of ours.
+
+    fulfilled: (htlc_id, preimage) as the peer revealed it, in a block or in the mempool. failed: htlc_ids that can no
+    longer be fulfilled. spendable: outputs that are ours alone now; the user is told once.
+    """
+
+    fulfilled: list[tuple[int, bytes]]
+    failed: list[int]
+    spendable: list[SpendableOutput]
+
+
 ChannelRecord: TypeAlias = (
     ChannelOpened
     | FundingConfirmed
@@ -395,4 +434,7 @@ ChannelRecord: TypeAlias = (
     | ClaimAbandoned
     | FundingAbandoned
     | Withdrawn
+    | OutputSpent
+    | OutputsDisconnected
+    | OnchainResolved
 )

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from leyden.bitcoin.tx import Transaction, TxOut
 from leyden.manager.events import Event
 
 # What a line of the log is about; `log.levels` of the configuration has these, and `api`.
@@ -17,6 +18,40 @@ class Broadcast(msgspec.Struct, frozen=True, gc=False):
 
     transaction: bytes
     what: str
+
+
+class BroadcastPackage(msgspec.Struct, frozen=True, gc=False):
+    """Publish transactions together, parents first, so that the last one pays for the others. what: for the log."""
+
+    transactions: tuple[bytes, ...]
+    what: str
+
+
+class FundClaim(msgspec.Struct, frozen=True, gc=False):
+    """Coins of the wallet are to pay the fee of a claim: add inputs and a change output behind those that are there,
+    sign the added inputs, and call `onchain.claim_funded` or `onchain.claim_not_funded`.
+
+    claim_id: 32 bytes that name it, again for a version that pays more. transaction: unsigned, without the coins.
+    spent: what its inputs spend, in order. weight: of the transaction as it is, signed, the coins not counted.
+    feerate_per_kw: that transaction and parent together must reach. parent_weight, parent_fee_sat: of an unconfirmed
+    transaction that it also pays for; 0 when there is none.
+    """
+
+    claim_id: bytes
+    transaction: Transaction
+    spent: tuple[TxOut, ...]
+    weight: int
+    feerate_per_kw: int
+    parent_weight: int
+    parent_fee_sat: int
+
+
+class ForgetTransaction(msgspec.Struct, frozen=True, gc=False):
+    """A transaction that was published will never confirm: the wallet lets go of it, and its coins are free. txid: 32
+    bytes, internal order.
+    """
+
+    txid: bytes
 
 
 class Disconnect(msgspec.Struct, frozen=True, gc=False):
@@ -73,5 +108,15 @@ class Report(msgspec.Struct, frozen=True, gc=False):
 
 
 Action: TypeAlias = (
-    Broadcast | Disconnect | FundChannels | ChannelBorn | ReleaseFunding | DropJournal | ShowEvent | Report
+    Broadcast
+    | BroadcastPackage
+    | FundClaim
+    | ForgetTransaction
+    | Disconnect
+    | FundChannels
+    | ChannelBorn
+    | ReleaseFunding
+    | DropJournal
+    | ShowEvent
+    | Report
 )

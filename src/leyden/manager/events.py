@@ -94,6 +94,18 @@ class ChannelClosed(msgspec.Struct, frozen=True, gc=False, tag=True):
     reason: str
 
 
+class SpendableOutputs(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Outputs of a closed channel are ours alone now, deep enough; the node sweeps them to its wallet.
+
+    outputs: as `txid:index`. amount_sat: their sum, fees not taken off.
+    """
+
+    event_id: str
+    channel_id: bytes
+    outputs: tuple[str, ...]
+    amount_sat: int
+
+
 class ChannelDataLoss(msgspec.Struct, frozen=True, gc=False, tag=True):
     """This node has lost data of a channel: the peer proved it, or the second place knows of more. It never publishes
     its own commitment; the peer is asked to close.
@@ -143,6 +155,7 @@ Event: TypeAlias = (
     | PaymentForwarded
     | ChannelReady
     | ChannelClosed
+    | SpendableOutputs
     | ChannelDataLoss
     | OpenRefused
     | StoreBehind

@@ -138,6 +138,10 @@ def _show_channel_events(m: Manager, slot: Slot, event_ids: tuple[str, ...]) -> 
                 event = ev.ChannelClosed(event_id, opened.channel_id, opened.counterparty_node_id, str(details[0]))
             case "data_loss":
                 event = ev.ChannelDataLoss(event_id, opened.channel_id, opened.counterparty_node_id)
+            case "spendable_outputs":
+                outputs = tuple([str(outpoint) for outpoint in details])
+                amount_sat = sum([core.spendable[outpoint].value_sat for outpoint in outputs])
+                event = ev.SpendableOutputs(event_id, opened.channel_id, outputs, amount_sat)
             case "claim_abandoned":
                 claim_id, payment_hash = [bytes.fromhex(str(detail)) for detail in details]
                 event = ev.PaymentClaimAbandoned(event_id, claim_id, payment_hash)
@@ -189,7 +193,7 @@ def acknowledge_event(m: Manager, event_id: str) -> None:
             m.ack_node_events.append(event_id)
         case ev.PaymentClaimed():
             _acknowledge_claim(m, event)
-        case ev.ChannelReady() | ev.ChannelClosed() | ev.ChannelDataLoss():
+        case ev.ChannelReady() | ev.ChannelClosed() | ev.ChannelDataLoss() | ev.SpendableOutputs():
             _acknowledge_in_channel(m, event.channel_id, event_id)
         case ev.PaymentForwarded():
             _acknowledge_in_channel(m, event.inbound_channel_id, event_id)
