@@ -58,7 +58,8 @@ class ClaimInput(msgspec.Struct, frozen=True, gc=False):
         paired_output: HOLDER_* only: the output of the HTLC transaction; at the same index as the input.
         paired_signature: HOLDER_* only: the peer's, 64 bytes compact.
         anchors: whether the channel has anchors; without them an HTLC transaction has one input and one output.
-        public_key: our 33-byte key that the witness must show, for a to_remote that is P2WPKH, else empty.
+        public_key: the 33-byte key that the witness must show: our payment key for a to_remote that is P2WPKH, the
+            revocation key for REVOKED_OFFERED and REVOKED_RECEIVED, else empty.
     """
 
     kind: ClaimKind
