@@ -67,3 +67,38 @@ def test_what_differs_in_anything_is_unknown() -> None:
     known, unknown = recognise_outputs(one.keys, delay, False, outputs, candidates(one))
     assert [output.role for output in known] == [OutputRole.TO_LOCAL]
     assert recognise_outputs(one.keys, delay, True, (TxOut(1, b"\x51"),), []) == ((), (0,))
+
+
+def test_reading_stops_when_every_output_is_explained() -> None:
+    """What follows in the log is of other states: there may be a million rows of it."""
+    one = commitment()
+    live = [CandidateHtlc(h.offered, h.payment_hash, h.cltv_expiry, h.htlc_id, h.amount_msat) for _, h in one.htlcs]
+
+    def reading(htlcs: list[CandidateHtlc]) -> Iterator[CandidateHtlc]:
+        for candidate in htlcs:
+            read.append(candidate)
+            yield candidate
+
+    for htlcs in (candidates(one) * 2, live + candidates(one)):
+        read: list[CandidateHtlc] = []
+        delay = one.parameters.to_self_delay
+        known, unknown = recognise_outputs(one.keys, delay, True, one.transaction().outputs, reading(htlcs))
+        assert (len(known), unknown, len(read)) == (6, (), 2)
+
+
+def test_reading_goes_on_while_an_output_may_be_another_htlc_with_its_script() -> None:
+    """An HTLC of another amount, or one for two outputs, is no answer yet: the log may hold the right one."""
+    one = commitment()
+    (index,) = [index for index, htlc in one.htlcs if htlc.offered]
+    output, htlc = one.transaction().outputs[index], dict(one.htlcs)[index]
+    row = CandidateHtlc(True, htlc.payment_hash, htlc.cltv_expiry, None, None)
+    exact = CandidateHtlc(True, htlc.payment_hash, htlc.cltv_expiry, 7, output.value_sat * 1000 + 999)
+    other = CandidateHtlc(True, htlc.payment_hash, htlc.cltv_expiry, 8, output.value_sat * 1000 + 1_000)
+
+    def named(outputs: tuple[TxOut, ...], htlcs: list[CandidateHtlc]) -> list[CandidateHtlc | None]:
+        return [found.htlc for found in recognise_outputs(one.keys, 144, True, outputs, htlcs)[0]]
+
+    assert named((output,), [other, row]) == [row]
+    assert named((output,), [other, exact, row]) == [exact]
+    assert named((output, output), [exact, row]) == [exact, row]
+    assert named((output,), [other]) == [other]

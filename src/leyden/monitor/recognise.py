@@ -82,11 +82,14 @@ def recognise_outputs(
     Args:
         keys: of the commitment. to_self_delay: of its broadcaster, in blocks.
         outputs: of the published transaction.
-        htlcs: all that the commitment may have held; not read unless something is left that they could explain.
+        htlcs: all that the commitment may have held, those with amounts first; read until they explain every output.
     """
     fixed = _fixed_scripts(keys, to_self_delay, anchors)
-    left = any(output.script_pubkey not in fixed for output in outputs)
-    by_script = _htlc_scripts(keys, anchors, htlcs) if left else {}
+    left: dict[bytes, list[int]] = {}
+    for output in outputs:
+        if output.script_pubkey not in fixed:
+            left.setdefault(output.script_pubkey, []).append(output.value_sat)
+    by_script = _htlc_scripts(keys, anchors, htlcs, left) if left else {}
     known: list[RecognisedOutput] = []
     unknown: list[int] = []
     for index, output in enumerate(outputs):
@@ -128,13 +131,32 @@ def _fixed_scripts(keys: CommitmentKeys, to_self_delay: int, anchors: bool) -> d
 _Candidates: TypeAlias = list[tuple[CandidateHtlc, bytes]]
 
 
-def _htlc_scripts(keys: CommitmentKeys, anchors: bool, htlcs: Iterable[CandidateHtlc]) -> dict[bytes, _Candidates]:
+def _htlc_scripts(
+    keys: CommitmentKeys, anchors: bool, htlcs: Iterable[CandidateHtlc], left: dict[bytes, list[int]]
+) -> dict[bytes, _Candidates]:
+    """Return the HTLCs of each script in `left`; take out of `left` what is explained, and stop when all is.
+
+    left: values of the outputs of each script. One HTLC explains one output of its amount; without an amount it
+    explains them all (see `_take`).
+    """
     scripts = htlc_scripts(keys, anchors)
     found: dict[bytes, _Candidates] = {}
     for htlc in htlcs:
         hash160 = ripemd160(htlc.payment_hash)
         script = scripts.offered(hash160) if htlc.offered else scripts.received(hash160, htlc.cltv_expiry)
-        found.setdefault(p2wsh_of_script(script), []).append((htlc, script))
+        script_pubkey = p2wsh_of_script(script)
+        found.setdefault(script_pubkey, []).append((htlc, script))
+        values = left.get(script_pubkey)
+        if values is None:
+            continue
+        if htlc.amount_msat is None:
+            values.clear()
+        elif htlc.amount_msat // 1000 in values:
+            values.remove(htlc.amount_msat // 1000)
+        if not values:
+            del left[script_pubkey]
+            if not left:
+                break
     return found
 
 

@@ -2,8 +2,10 @@
 
 What is stored of old commitments: the secrets (49 entries of a shachain) and one row of 49 bytes an HTLC, however many
 commitments contained it. Everything else is rebuilt from the number that the transaction itself carries; no old state
-is searched. The rows of one commitment are found by one pass over the log, linear in the HTLCs that the channel ever
-had (0.2 s for a million); an index is not worth its bytes for something that should never happen.
+is searched. The rows of one commitment are found by bisection, without an index: the search begins where rows end at
+its number and goes on until every output of the published transaction is explained (`rows_of_commitment`). It reads the
+rows of the HTLCs that left between that number and the last of the wanted ones, however many states there were; only
+an output that nothing explains costs a pass over the log (0.1 s for a million rows).
 
 Spec: BOLT 5, "Revoked Transaction Close Handling".
 """
@@ -86,6 +88,7 @@ def revoked_keys(core: ChannelCore, keys: ChannelKeys, number: int) -> tuple[byt
 
 def htlcs_of_revoked(core: ChannelCore, number: int, penalty_log: bytes) -> Iterator[CandidateHtlc]:
     """Yield every HTLC that the peer's revoked commitment `number` had an output for; perhaps more, and some twice.
+    Those that the state still has come first; only they have amounts.
 
     What the state still has was in all commitments since its first one: an HTLC that we offered leaves the state before
     the last commitment that had it is revoked, one that the peer offered counts while it is in the latest. Every other
