@@ -16,6 +16,7 @@ from benchmarks.goals import PARTS, ROWS
 from benchmarks.micro import micro
 from benchmarks.payments import Figures, delayed, direct, forwarded, store
 from benchmarks.profiling import IN_FLIGHT, profile, text_of
+from benchmarks.revoked import revoked
 from benchmarks.run import Run
 from benchmarks.scale import SCALES, Scale
 from benchmarks.screen import Screen
@@ -31,6 +32,7 @@ RUNS: dict[str, tuple[str, Callable[[Run], Figures]]] = {
     "stalls": ("a store that stalls", stalls),
     "sizes": ("memory and start", sizes),
     "store": ("the store after many payments", store),
+    "revoked": ("revoked states", revoked),
     "help": ("the command line", command_line),
 }
 

@@ -64,6 +64,9 @@ ROWS: tuple[Row, ...] = (
     Row("channel_memory", "sizes", "memory of a channel without HTLCs", "KiB", 50, None, less=True),
     Row("start_1000", "sizes", "start with 1,000 channels", "s", 3, None, less=True),
     Row("store_100k", "store", "store after 100,000 payments, without the penalty log", "MiB", 20, None, less=True),
+    Row("revoked_disk", "revoked", "store bytes of a revoked state beside its HTLCs", "B", 200, None, less=True),
+    Row("revoked_memory", "revoked", "memory of a revoked state", "B", None, None, less=True),
+    Row("revoked_lookup", "revoked", "483 HTLCs of one of 10,000 states, a million rows", "ms", None, None, less=True),
     Row("help", "help", "`leyden --help`", "s", 0.4, None, less=True),
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ class Scale(msgspec.Struct, frozen=True):
 
     runs: of the cases with many payments in flight; the median counts. lone: lone payments by store delay in ms.
     store: payments on the channel whose store is weighed. channels: of the grown node. stalled: payments while a store
-    stalls. micro_seconds: for each micro-benchmark.
+    stalls. states: revoked, of one channel. micro_seconds: for each micro-benchmark.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Scale(msgspec.Struct, frozen=True):
     channels: int
     processes: int
     stalled: int
+    states: int
     micro_seconds: float
 
 
@@ -41,6 +42,7 @@ DEFAULT = Scale(
     channels=1_000,
     processes=5,
     stalled=2_000,
+    states=10_000,
     micro_seconds=0.5,
 )
 QUICK = Scale(
@@ -57,6 +59,7 @@ QUICK = Scale(
     channels=1_000,
     processes=3,
     stalled=1_000,
+    states=10_000,
     micro_seconds=0.1,
 )
 TINY = Scale(
@@ -73,6 +76,7 @@ TINY = Scale(
     channels=20,
     processes=1,
     stalled=60,
+    states=200,
     micro_seconds=0.002,
 )
 SCALES = {scale.name: scale for scale in (DEFAULT, QUICK, TINY)}

@@ -46,6 +46,9 @@ WANTED = [
     "channel_memory",
     "start_1000",
     "store_100k",
+    "revoked_disk",
+    "revoked_memory",
+    "revoked_lookup",
     "help",
 ]
 """Every figure that has a goal, and the ones that are wanted without one."""
