@@ -1,0 +1,194 @@
+"""What the chain has decided about a closed channel: preimages, HTLCs that can no longer be fulfilled, outputs of ours.
+
+A preimage counts at once, wherever it was seen: it is its own proof. All else counts when it is as deep as asked.
+
+Spec: BOLT 5, "HTLC Output Handling: Local Commitment, Local Offers", "HTLC Output Handling: Remote Commitment, Local
+Offers", "Requirements" (irrevocably resolved: 100 blocks).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, txid_to_hex
+from leyden.channel.build import ChannelKeys
+from leyden.channel.core import ChannelCore
+from leyden.channel.htlc import OutboundHtlc
+from leyden.crypto.hashes import sha256
+from leyden.journal.records import OnchainResolved, SpendableOutput
+from leyden.monitor.classify import SpendKind
+from leyden.monitor.closed import ClosedView
+from leyden.monitor.watched import WatchedKind, WatchedOutput
+from leyden.transactions.claim_inputs import ClaimKind
+
+IRREVOCABLE_BLOCKS = 100
+"""A spend this deep is never undone (BOLT 5, "General Nomenclature": irrevocably resolved)."""
+_KNOWN = (SpendKind.LOCAL, SpendKind.REMOTE, SpendKind.REMOTE_PRIOR, SpendKind.REMOTE_WITHDRAWN)
+_SWEPT = {
+    WatchedKind.TO_LOCAL: ClaimKind.TO_LOCAL,
+    WatchedKind.TO_REMOTE: ClaimKind.TO_REMOTE,
+    WatchedKind.SECOND_STAGE: ClaimKind.SECOND_STAGE,
+}
+
+
+class Depths(msgspec.Struct, frozen=True):
+    """Confirmations after which something counts. failure: an HTLC that was forwarded, for its inbound channel.
+    own_failure: one of a payment of ours, which is then made again. spendable: an output of ours, for its user.
+    """
+
+    failure: int = 6
+    own_failure: int = IRREVOCABLE_BLOCKS
+    spendable: int = 6
+
+
+def resolve(
+    core: ChannelCore, keys: ChannelKeys, view: ClosedView, height: int, depths: Depths
+) -> OnchainResolved | None:
+    """Return what has been decided and is not recorded yet, or None. height: of the best block."""
+    preimages = dict(_preimages(core, view))
+    fulfilled = [(htlc_id, preimages[htlc_id]) for htlc_id in preimages if htlc_id not in core.onchain_preimages]
+    failed = [
+        htlc_id
+        for htlc_id, htlc in core.outbound.items()
+        if htlc_id not in preimages
+        and htlc_id not in core.onchain_failed
+        and htlc_id not in core.onchain_preimages
+        and not (htlc.removal is not None and htlc.removal.preimage)
+        and _is_over(htlc, view, height, depths)
+    ]
+    spendable = [
+        SpendableOutput(one.outpoint.txid, one.outpoint.vout, one.value_sat, _SWEPT[one.kind].value)
+        for one in view.unspent()
+        if one.kind in _SWEPT
+        and str_of(one.outpoint) not in core.spendable
+        and height + 1 >= unlock_height(core, keys, one)
+        and height - one.height + 1 >= depths.spendable
+    ]
+    if not (fulfilled or failed or spendable):
+        return None
+    return OnchainResolved(fulfilled, failed, spendable)
+
+
+def str_of(outpoint: OutPoint) -> str:
+    """Return `txid:index`, as the journal names an output."""
+    return f"{txid_to_hex(outpoint.txid)}:{outpoint.vout}"
+
+
+def unlock_height(core: ChannelCore, keys: ChannelKeys, output: WatchedOutput) -> int:
+    """Return the first block that may hold our spend of an output that is swept (BOLT 3, "to_local", "to_remote")."""
+    if output.kind is WatchedKind.TO_REMOTE:
+        return output.height + int(core.opened.anchors)
+    return output.height + keys.local_parameters.to_self_delay
+
+
+def revealed(inputs: Iterable[TxIn], payment_hash: bytes) -> bytes:
+    """Return the preimage (32 bytes) of `payment_hash` that a witness of these inputs shows, else empty.
+
+    Both ways to take an HTLC with its preimage show it as an item of its own; what else has 32 bytes has another hash.
+    """
+    for one in inputs:
+        for item in one.witness:
+            if len(item) == 32 and sha256(item) == payment_hash:
+                return item
+    return b""
+
+
+def _preimages(core: ChannelCore, view: ClosedView) -> Iterator[tuple[int, bytes]]:
+    """Yield (htlc_id, preimage) of HTLCs that we offered, whose outputs were taken with the preimage.
+
+    One that only a hash names is from a commitment that is not known whole: whoever offered it to us has to be told of
+    the preimage all the same, before it is too late.
+    """
+    for outpoint, seen in view.spenders.items():
+        yield from preimages_of(core, view.outputs[outpoint], seen.transaction)
+
+
+def preimages_of(core: ChannelCore, output: WatchedOutput, spending: Transaction) -> Iterator[tuple[int, bytes]]:
+    """Yield (htlc_id, preimage) of HTLCs that we offered, which a spend of `output` reveals."""
+    inputs = [one for one in spending.inputs if one.prevout == output.outpoint]
+    named = output.htlc
+    if named is not None and named.htlc_id is not None:
+        # A commitment that was withdrawn may name an id that was given again: the hash must be that of the HTLC here.
+        htlc = core.outbound.get(named.htlc_id) if named.offered else None
+        if htlc is not None and htlc.add.payment_hash == named.payment_hash:
+            preimage = revealed(inputs, named.payment_hash)
+            if preimage:
+                yield named.htlc_id, preimage
+    elif output.kind in (WatchedKind.UNKNOWN, WatchedKind.REVOKED_HTLC):
+        for htlc_id, htlc in core.outbound.items():
+            preimage = revealed(inputs, htlc.add.payment_hash)
+            if preimage:
+                yield htlc_id, preimage
+
+
+def _is_over(htlc: OutboundHtlc, view: ClosedView, height: int, depths: Depths) -> bool:
+    """Return whether an HTLC that we offered can no longer be fulfilled on the chain."""
+    add = htlc.add
+    depth = depths.failure if add.source is not None and add.source.forwarded else depths.own_failure
+    if view.spend.kind not in (*_KNOWN, SpendKind.REMOTE_REVOKED, SpendKind.MUTUAL_CLOSE):
+        # Its output cannot be told apart; the peer, who could have taken it, has long had its time.
+        return height >= max(add.cltv_expiry, view.record.height) + IRREVOCABLE_BLOCKS
+    if height - view.record.height + 1 < depth:
+        return False
+    for output in _outputs_of(htlc, view):
+        seen = view.spenders.get(output.outpoint)
+        if seen is None or height - seen.height + 1 < depth:
+            return False
+    return True
+
+
+def _outputs_of(htlc: OutboundHtlc, view: ClosedView) -> list[WatchedOutput]:
+    """Return the outputs of the confirmed commitment that hold the HTLC: none if it is trimmed or not in it."""
+    held = view.by_htlc.get(htlc.add.htlc_id, ())
+    return [one for one in held if one.htlc is not None and one.htlc.payment_hash == htlc.add.payment_hash]
+
+
+_MATTERS = (
+    WatchedKind.TO_LOCAL,
+    WatchedKind.TO_REMOTE,
+    WatchedKind.SECOND_STAGE,
+    WatchedKind.REVOKED_TO_LOCAL,
+    WatchedKind.REVOKED_HTLC,
+    WatchedKind.REVOKED_SECOND_STAGE,
+    WatchedKind.HTLC,
+)
+
+
+def open_outputs(core: ChannelCore, view: ClosedView, height: int, depth: int) -> Sequence[WatchedOutput]:
+    """Return the outputs whose fate is not `depth` blocks deep and in which we have, or may come to have, something.
+
+    An HTLC of the peer whose preimage nobody here knows is nothing to us once the peer may have it back.
+    """
+    found: list[WatchedOutput] = []
+    for one in view.outputs.values():
+        if one.kind not in _MATTERS:
+            continue
+        seen = view.spenders.get(one.outpoint)
+        if seen is not None and height - seen.height + 1 >= depth:
+            continue
+        if seen is None and one.kind is WatchedKind.HTLC and _is_lost(core, one, height):
+            continue
+        found.append(one)
+    return found
+
+
+def _is_lost(core: ChannelCore, output: WatchedOutput, height: int) -> bool:
+    htlc = output.htlc
+    if htlc is None or htlc.offered or height < htlc.cltv_expiry + IRREVOCABLE_BLOCKS:
+        return False
+    inbound = None if htlc.htlc_id is None else core.inbound.get(htlc.htlc_id)
+    return inbound is None or not inbound.preimage
+
+
+def is_resolved(core: ChannelCore, view: ClosedView, height: int) -> bool:
+    """Return whether nothing of the channel can come to be ours or be lost any more, irrevocably (BOLT 5)."""
+    if height - view.record.height + 1 < IRREVOCABLE_BLOCKS or view.spend.kind is SpendKind.OTHER:
+        return False
+    if any(
+        htlc_id not in core.onchain_failed
+        and htlc_id not in core.onchain_preimages
+        and not (htlc.removal is not None and htlc.removal.preimage)
+        for htlc_id, htlc in core.outbound.items()
+    ):
+        return False
+    return not open_outputs(core, view, height, IRREVOCABLE_BLOCKS)
