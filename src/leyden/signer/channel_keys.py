@@ -3,9 +3,10 @@
 from typing import final
 
 from leyden.crypto.ec import public_key
-from leyden.crypto.keys import derive_secret_key
+from leyden.crypto.keys import derive_secret_key, revocation_secret_key
 from leyden.crypto.shachain import FIRST_INDEX, per_commitment_secret
 from leyden.signer.policy import RevocationPolicy
+from leyden.transactions.claim_inputs import ClaimKey
 from leyden.transactions.keys import ChannelBasepoints
 
 _CACHED_COMMITMENTS = 8
@@ -22,8 +23,12 @@ class ChannelKeys:
     __slots__ = (
         "_commitment_seed",
         "_commitments",
+        "_delayed_payment_base_secret",
         "_htlc_base_secret",
         "_htlc_secrets",
+        "_payment_secret",
+        "_revocation_base_secret",
+        "_revocation_secrets",
         "basepoints",
         "funding_secret",
         "policy",
@@ -41,6 +46,10 @@ class ChannelKeys:
     ) -> None:
         self.funding_secret = funding_secret
         self._htlc_base_secret = htlc_base_secret
+        self._revocation_base_secret = revocation_base_secret
+        self._payment_secret = payment_secret
+        self._delayed_payment_base_secret = delayed_payment_base_secret
+        self._revocation_secrets: dict[bytes, bytes] = {}
         self._commitment_seed = commitment_seed
         self.policy = RevocationPolicy()
         self.basepoints = ChannelBasepoints(
@@ -84,3 +93,23 @@ class ChannelKeys:
                 del self._htlc_secrets[next(iter(self._htlc_secrets))]
             self._htlc_secrets[per_commitment_point] = known
         return known
+
+    def claim_secret(self, key: ClaimKey, per_commitment: bytes) -> bytes:
+        """Return the secret (32 bytes) that spends an output of a published commitment (`InputToSign`)."""
+        match key:
+            case ClaimKey.REVOCATION:
+                known = self._revocation_secrets.get(per_commitment)
+                if known is None:
+                    # One commitment is punished at a time, hundreds of outputs of it.
+                    self._revocation_secrets.clear()
+                    known = revocation_secret_key(self._revocation_base_secret, per_commitment)
+                    self._revocation_secrets[per_commitment] = known
+                return known
+            case ClaimKey.DELAYED_PAYMENT:
+                return derive_secret_key(self._delayed_payment_base_secret, per_commitment)
+            case ClaimKey.HTLC:
+                return self.htlc_secret(per_commitment)
+            case ClaimKey.PAYMENT:
+                return self._payment_secret
+            case ClaimKey.FUNDING:
+                return self.funding_secret

@@ -1,12 +1,15 @@
 """The signer inside the process: everything from one seed, every answer at once."""
 
+from collections.abc import Sequence
 from typing import final, overload
 
 from leyden.bitcoin.bip32 import ExtendedPrivateKey
 from leyden.bitcoin.networks import Network
+from leyden.bitcoin.script import p2wpkh_script_code
 from leyden.bitcoin.sighash import SIGHASH_ALL, Bip143Midstate, sighash_v0
 from leyden.bitcoin.tx import OutPoint, Transaction
-from leyden.crypto.ec import ecdh, public_key, sign_ecdsa, sign_ecdsa_many, sign_recoverable
+from leyden.crypto.ec import ecdh, public_key, sign_ecdsa, sign_ecdsa_low_r, sign_ecdsa_many, sign_recoverable
+from leyden.crypto.hashes import hash160
 from leyden.signer.channel_keys import ChannelKeys
 from leyden.signer.derivation import SeedDerivation
 from leyden.signer.inbound import InboundKeys, InboundPayment, OpenedPayment
@@ -15,6 +18,7 @@ from leyden.signer.policy import SignerRefused
 from leyden.signer.requests import (
     AnnouncementSigned,
     Answer,
+    ClaimSigned,
     ClosingSigned,
     CommitmentSecretReleased,
     CounterpartyCommitmentSigned,
@@ -23,11 +27,13 @@ from leyden.signer.requests import (
     ReleaseCommitmentSecret,
     Request,
     SignAnnouncement,
+    SignClaim,
     SignClosing,
     SignCounterpartyCommitment,
     SignHolderCommitment,
     SignHolderHtlc,
 )
+from leyden.transactions.claim_inputs import InputToSign
 from leyden.transactions.closing import ClosingTransaction
 from leyden.transactions.commitment import Commitment
 from leyden.transactions.keys import ChannelBasepoints
@@ -170,6 +176,22 @@ class InMemorySigner:
         )
         return sign_ecdsa(keys.htlc_secret(commitment.keys.per_commitment_point), digest)
 
+    def sign_claim(self, keys_id: bytes, transaction: Transaction, inputs: Sequence[InputToSign]) -> list[bytes]:
+        """Return our signatures (64 bytes each, SIGHASH_ALL, low R) on inputs of a transaction.
+
+        It spends outputs of a commitment that is published; no policy is needed for that.
+
+        Spec: BOLT 3, "Key Derivation"; BOLT 5, "Unilateral Close Handling".
+        """
+        keys = self._channel(keys_id)
+        midstate = Bip143Midstate(transaction)
+        signatures: list[bytes] = []
+        for one in inputs:
+            script_code = one.witness_script or p2wpkh_script_code(hash160(keys.basepoints.payment_basepoint))
+            digest = sighash_v0(transaction, one.index, script_code, one.value_sat, SIGHASH_ALL, midstate)
+            signatures.append(sign_ecdsa_low_r(keys.claim_secret(one.key, one.per_commitment), digest))
+        return signatures
+
     def sign_closing(self, keys_id: bytes, closing: ClosingTransaction) -> bytes:
         """Return our signature (64 bytes) on a cooperative closing transaction."""
         return sign_ecdsa(self._channel(keys_id).funding_secret, closing.digest())
@@ -192,6 +214,8 @@ class InMemorySigner:
     def answer(self, request: SignHolderCommitment) -> HolderCommitmentSigned: ...
     @overload
     def answer(self, request: SignHolderHtlc) -> HolderHtlcSigned: ...
+    @overload
+    def answer(self, request: SignClaim) -> ClaimSigned: ...
     @overload
     def answer(self, request: ReleaseCommitmentSecret) -> CommitmentSecretReleased: ...
     @overload
@@ -221,6 +245,9 @@ class InMemorySigner:
                     keys_id, commitment, position, request.transaction, request.input_index
                 )
                 return HolderHtlcSigned(request_id, keys_id, commitment.txid, position, signature)
+            case SignClaim(transaction=transaction, inputs=inputs):
+                signatures = self.sign_claim(keys_id, transaction, inputs)
+                return ClaimSigned(request_id, keys_id, transaction.txid(), tuple(signatures))
             case SignClosing(closing=closing):
                 signature = self.sign_closing(keys_id, closing)
                 return ClosingSigned(request_id, keys_id, closing.transaction.txid(), closing.fee_sat, signature)

@@ -14,6 +14,7 @@ from leyden.signer.inbound import InboundPayment, OpenedPayment
 from leyden.signer.requests import (
     AnnouncementSigned,
     Answer,
+    ClaimSigned,
     ClosingSigned,
     CommitmentSecretReleased,
     CounterpartyCommitmentSigned,
@@ -22,6 +23,7 @@ from leyden.signer.requests import (
     ReleaseCommitmentSecret,
     Request,
     SignAnnouncement,
+    SignClaim,
     SignClosing,
     SignCounterpartyCommitment,
     SignHolderCommitment,
@@ -57,6 +59,8 @@ class ChannelSigner(Protocol):
     def answer(self, request: SignHolderCommitment) -> HolderCommitmentSigned | None: ...
     @overload
     def answer(self, request: SignHolderHtlc) -> HolderHtlcSigned | None: ...
+    @overload
+    def answer(self, request: SignClaim) -> ClaimSigned | None: ...
     @overload
     def answer(self, request: ReleaseCommitmentSecret) -> CommitmentSecretReleased | None: ...
     @overload

@@ -7,6 +7,7 @@ from leyden.signer.interface import ChannelSigner, OnAnswer
 from leyden.signer.requests import (
     AnnouncementSigned,
     Answer,
+    ClaimSigned,
     ClosingSigned,
     CommitmentSecretReleased,
     CounterpartyCommitmentSigned,
@@ -15,6 +16,7 @@ from leyden.signer.requests import (
     ReleaseCommitmentSecret,
     Request,
     SignAnnouncement,
+    SignClaim,
     SignClosing,
     SignCounterpartyCommitment,
     SignHolderCommitment,
@@ -65,6 +67,8 @@ class LateSigner:
     def answer(self, request: SignHolderCommitment) -> HolderCommitmentSigned | None: ...
     @overload
     def answer(self, request: SignHolderHtlc) -> HolderHtlcSigned | None: ...
+    @overload
+    def answer(self, request: SignClaim) -> ClaimSigned | None: ...
     @overload
     def answer(self, request: ReleaseCommitmentSecret) -> CommitmentSecretReleased | None: ...
     @overload

@@ -9,6 +9,7 @@ from typing import TypeAlias, final
 import msgspec
 
 from leyden.bitcoin.tx import Transaction
+from leyden.transactions.claim_inputs import InputToSign
 from leyden.transactions.closing import ClosingTransaction
 from leyden.transactions.commitment import Commitment
 
@@ -46,6 +47,21 @@ class SignHolderHtlc(msgspec.Struct, frozen=True, gc=False):
     position: int
     transaction: Transaction
     input_index: int
+
+
+@final
+class SignClaim(msgspec.Struct, frozen=True, gc=False):
+    """Sign the channel's inputs of a transaction that claims outputs of a published commitment.
+
+    Attributes:
+        transaction: the whole transaction; other inputs and witnesses do not matter.
+        inputs: what to sign of it.
+    """
+
+    request_id: int
+    keys_id: bytes
+    transaction: Transaction
+    inputs: tuple[InputToSign, ...]
 
 
 @final
@@ -108,6 +124,16 @@ class HolderHtlcSigned(msgspec.Struct, frozen=True, gc=False):
 
 
 @final
+class ClaimSigned(msgspec.Struct, frozen=True, gc=False):
+    """Answer to `SignClaim`: 64-byte signatures over SIGHASH_ALL, in the order asked."""
+
+    request_id: int
+    keys_id: bytes
+    txid: bytes
+    signatures: tuple[bytes, ...]
+
+
+@final
 class CommitmentSecretReleased(msgspec.Struct, frozen=True, gc=False):
     """Answer to `ReleaseCommitmentSecret`: what `revoke_and_ack` carries. Not shown by `repr`.
 
@@ -156,6 +182,7 @@ Request: TypeAlias = (
     SignCounterpartyCommitment
     | SignHolderCommitment
     | SignHolderHtlc
+    | SignClaim
     | ReleaseCommitmentSecret
     | SignClosing
     | SignAnnouncement
@@ -165,6 +192,7 @@ Answer: TypeAlias = (
     CounterpartyCommitmentSigned
     | HolderCommitmentSigned
     | HolderHtlcSigned
+    | ClaimSigned
     | CommitmentSecretReleased
     | ClosingSigned
     | AnnouncementSigned

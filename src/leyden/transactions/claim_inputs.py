@@ -40,6 +40,39 @@ class ClaimKind(Enum):
     ANCHOR_OF_ANYONE = "anchor_of_anyone"
 
 
+class ClaimKey(Enum):
+    """Whose key signs an input. REVOCATION: ours and the peer's per-commitment secret. DELAYED_PAYMENT, HTLC: derived
+    with a commitment's point. PAYMENT, FUNDING: the same in every commitment.
+    """
+
+    REVOCATION = "revocation"
+    DELAYED_PAYMENT = "delayed_payment"
+    PAYMENT = "payment"
+    HTLC = "htlc"
+    FUNDING = "funding"
+
+
+class InputToSign(msgspec.Struct, frozen=True, gc=False):
+    """An input that a channel's keys sign, over SIGHASH_ALL.
+
+    Attributes:
+        index: of the input. key: see `ClaimKey`.
+        per_commitment: for REVOCATION the peer's secret (32 bytes), for DELAYED_PAYMENT and HTLC the point (33 bytes)
+            of the commitment, else empty.
+        witness_script: of the spent output; empty: it is P2WPKH of the payment key. value_sat: what it holds.
+    """
+
+    index: int
+    key: ClaimKey
+    per_commitment: bytes
+    witness_script: bytes
+    value_sat: int
+
+    def __repr__(self) -> str:
+        """Name the key; a per-commitment secret is one (invariant S5)."""
+        return f"InputToSign(index={self.index}, key={self.key.value}, value_sat={self.value_sat})"
+
+
 class ClaimInput(msgspec.Struct, frozen=True, gc=False):
     """One output to claim.
 
