@@ -1,0 +1,176 @@
+"""What a claim may cost: more the nearer its deadline, never more than a share of what it saves.
+
+Every figure follows from heights, values and the estimates of now, so that a restart at the same height asks for the
+same. Feerates are satoshis per 1000 weight units. The rules, and why they are so, are in docs/onchain.md, "Fees".
+
+Spec: BOLT 5, "Generation of HTLC Transactions" and "Penalty Transactions Weight Calculation"; BIP 125.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from leyden.transactions.fees import DUST_LIMIT_P2WSH_SAT
+
+Estimate: TypeAlias = Callable[[int], int | None]
+"""Blocks in which to confirm (1..144) to a feerate. Its answers may be missing or absurd: they are bounded here."""
+
+RELAXED_TARGET_BLOCKS: Final = 144
+"""The slowest that is asked for: a day."""
+INCREMENTAL_RELAY_PER_KW: Final = 250
+"""1 sat/vB: what each replacement pays for its own relay, on top of what it replaces (BIP 125)."""
+BUDGET_PERMILLE: Final = 500
+"""Half of what a claim saves may go to fees."""
+PENALTY_PERMILLE: Final = 950
+"""Of a penalty in its last blocks: what we do not get, the cheater gets."""
+PENALTY_LAST_BLOCKS: Final = 6
+BALANCE_PERMILLE: Final = 10
+"""Of our own balance, for its commitment to confirm: it is late without, not lost."""
+
+_TARGETS = (1, 2, 3, 6, 12, 24, 48, 72, RELAXED_TARGET_BLOCKS)
+# A week: after it, what nobody waits for pays twice the estimate.
+_PATIENCE_DAYS = 7
+
+
+def fee_sat(weight: int, feerate_per_kw: int) -> int:
+    """Return the fee in satoshi, rounded up, so that the transaction has at least this feerate."""
+    return -(-weight * feerate_per_kw // 1000)
+
+
+def budget_sat(value_sat: int, height: int, deadline_height: int | None, *, penalty: bool = False) -> int:
+    """Return what a claim of `value_sat` may cost at most with `height` as the best block.
+
+    penalty: of a revoked commitment; the share grows in the last blocks before its deadline.
+    """
+    last = penalty and deadline_height is not None and _blocks_left(height, deadline_height) <= PENALTY_LAST_BLOCKS
+    return value_sat * (PENALTY_PERMILLE if last else BUDGET_PERMILLE) // 1000
+
+
+def claim_feerate_per_kw(
+    value_sat: int,
+    weight: int,
+    height: int,
+    start_height: int,
+    deadline_height: int | None,
+    estimate: Estimate,
+    floor: int,
+    ceiling: int,
+    *,
+    penalty: bool = False,
+) -> int:
+    """Return the feerate that a claim should have with `height` as the best block.
+
+    Never lower at a higher height; never above `ceiling` or what `budget_sat` allows, except where that is below
+    `floor`, under which nothing relays.
+
+    Args:
+        value_sat: what its inputs are worth together.
+        weight: of the whole transaction; with CPFP of the whole package. Above 0.
+        start_height: the best block when it could first be published.
+        deadline_height: see `OutputClaim`; None: it may wait.
+        estimate: the market's view.
+        floor: what relays, 253 or the mempool's own minimum.
+        ceiling: above it no market is believed.
+        penalty: see `budget_sat`.
+    """
+    now = budget_sat(value_sat, height, deadline_height, penalty=penalty)
+    if deadline_height is None:
+        wanted = _patient(max(height - start_height, 0), estimate, floor, ceiling)
+    else:
+        last = budget_sat(value_sat, max(height, deadline_height), deadline_height, penalty=penalty)
+        cap = min(_affordable(last, weight), ceiling)
+        wanted = _rising(cap, height, start_height, deadline_height, estimate, floor, ceiling)
+    return max(floor, min(wanted, ceiling, _affordable(now, weight)))
+
+
+def cpfp_feerate_per_kw(
+    htlc_sat_by_deadline: Mapping[int, int],
+    balance_sat: int,
+    weight: int,
+    height: int,
+    start_height: int,
+    estimate: Estimate,
+    floor: int,
+    ceiling: int,
+) -> int:
+    """Return the feerate that our commitment and its child should have together.
+
+    For each deadline no more than half of the HTLCs due by then, and a hundredth of our balance, is spent; the
+    deadline that asks for the most decides. So a small HTLC that expires soon does not spend what a large one is worth.
+
+    Args:
+        htlc_sat_by_deadline: what is lost when the commitment has not confirmed before that height.
+        balance_sat: ours on the commitment, HTLCs apart.
+        weight: of the package, commitment and child.
+    """
+    balance_budget = balance_sat * BALANCE_PERMILLE // 1000
+    wanted = min(_patient(max(height - start_height, 0), estimate, floor, ceiling), _affordable(balance_budget, weight))
+    due_sat = 0
+    for deadline_height, value_sat in sorted(htlc_sat_by_deadline.items()):
+        due_sat += value_sat
+        cap = min(_affordable(budget_sat(due_sat, height, deadline_height) + balance_budget, weight), ceiling)
+        wanted = max(wanted, _rising(cap, height, start_height, deadline_height, estimate, floor, ceiling))
+    return max(floor, min(wanted, ceiling))
+
+
+def replacement_fee_sat(old_fee_sat: int, new_weight: int, wanted_feerate: int, *, old_weight: int) -> int:
+    """Return the least fee in satoshi with which a transaction replaces another and has the wanted feerate.
+
+    It pays more than the old one by 1 sat/vB of its own size, and has a higher feerate, also when it is larger. The
+    caller keeps the old one when this is above `budget_sat`, or when the old one's feerate is high enough.
+
+    Args:
+        old_fee_sat, old_weight: of what it replaces; the sums, when that is several transactions.
+        wanted_feerate: sat per 1000 weight units.
+
+    Spec: BIP 125, rules 3 and 4; Bitcoin Core's mempool policy for the feerate.
+    """
+    old_size, new_size = -(-old_weight // 4), -(-new_weight // 4)
+    replaced_sat = max(old_fee_sat, -(-old_fee_sat * new_size // old_size))
+    return max(fee_sat(new_weight, wanted_feerate), replaced_sat + fee_sat(4 * new_size, INCREMENTAL_RELAY_PER_KW))
+
+
+def is_worth(value_sat: int, weight: int, feerate_per_kw: int) -> bool:
+    """Return whether a claim brings more than dust after its fee; weight: what the claim adds to its transaction."""
+    return value_sat - fee_sat(weight, feerate_per_kw) >= DUST_LIMIT_P2WSH_SAT
+
+
+def is_uneconomic(value_sat: int, weight: int, floor: int) -> bool:
+    """Return whether a claim can never bring anything: it costs its whole value at the lowest feerate that relays."""
+    return value_sat <= fee_sat(weight, floor)
+
+
+def _affordable(budget: int, weight: int) -> int:
+    return budget * 1000 // weight
+
+
+def _blocks_left(height: int, deadline_height: int) -> int:
+    """How many blocks may hold our spend before the other side's may: those from height + 1 to the deadline - 1."""
+    return max(deadline_height - 1 - height, 0)
+
+
+def _bounded(feerate: int | None, floor: int, ceiling: int) -> int:
+    return max(floor, min(feerate or 0, ceiling))
+
+
+def _step(blocks_left: int) -> int:
+    """Where in `_TARGETS` the slowest target stands that is still in time."""
+    return max(sum(target <= blocks_left for target in _TARGETS) - 1, 0)
+
+
+def _patient(waited_blocks: int, estimate: Estimate, floor: int, ceiling: int) -> int:
+    relaxed = _bounded(estimate(RELAXED_TARGET_BLOCKS), floor, ceiling)
+    return relaxed + relaxed * (waited_blocks // RELAXED_TARGET_BLOCKS) // _PATIENCE_DAYS
+
+
+def _rising(
+    cap: int, height: int, start_height: int, deadline_height: int, estimate: Estimate, floor: int, ceiling: int
+) -> int:
+    """From the estimate at the start to `cap` when one block is left, slowly first; at least the estimate of now."""
+    first = _step(_blocks_left(start_height, deadline_height))
+    now = _step(_blocks_left(max(height, start_height), deadline_height))
+    # An estimator may ask less for a faster target; the highest on the way keeps us from following it down.
+    estimates = [_bounded(estimate(target), floor, ceiling) for target in reversed(_TARGETS[now : first + 1])]
+    span = deadline_height - 2 - start_height
+    waited = min(max(height - start_height, 0), max(span, 0))
+    curve = estimates[0] + (cap - estimates[0]) * waited**2 // span**2 if span > 0 else cap
+    return min(cap, max(curve, *estimates))
