@@ -9,6 +9,7 @@ from leyden.bitcoin.tx import OutPoint, TxOut
 from leyden.monitor.claimable import OutputClaim
 from leyden.monitor.packages import PackageLimits, group_claims, is_swept
 from leyden.transactions.claim_inputs import SEQUENCE_REPLACEABLE, ClaimInput, ClaimKind
+from leyden.transactions.claims import claim_weight, input_weight
 
 HEIGHT = 1_000
 FAR = HEIGHT + 500
@@ -30,7 +31,8 @@ def claim(
     unlock: int = HEIGHT,
     anchors: bool = True,
     keys_id: bytes = b"1" * 32,
-    script: bytes = bytes(140),
+    script: bytes = bytes(143),
+    preimage: bytes = b"",
 ) -> OutputClaim:
     """Return a claim of 10,000 sat."""
     return OutputClaim(
@@ -43,10 +45,11 @@ def claim(
             sequence=SEQUENCE_REPLACEABLE,
             locktime=locktime,
             per_commitment=b"",
-            preimage=b"",
+            preimage=preimage,
             paired_output=TxOut(9_000, bytes(34)) if kind in HOLDER else None,
-            paired_signature=b"",
+            paired_signature=bytes(31) + b"\1" + bytes(31) + b"\1" if kind in HOLDER else b"",
             anchors=anchors,
+            public_key=b"\2" * 33,
         ),
         None,
         unlock,
@@ -123,6 +126,7 @@ def test_htlc_transactions_with_anchors_share_one_of_their_own_nlocktime() -> No
         claim(ClaimKind.COUNTERPARTY_PREIMAGE, 7),
     ]
     assert indexes(claims) == [[0, 1], [2, 3], [4, 5, 6], [7]]
+    assert indexes([claim(HOLDER[0], 0), claim(HOLDER[1], 1)]) == [[0], [1]]
 
 
 def test_second_stages_of_one_block_go_together_and_later_ones_apart() -> None:
@@ -134,6 +138,24 @@ def test_second_stages_of_one_block_go_together_and_later_ones_apart() -> None:
     assert [len(group) for group in near] == [4, 4, 1, 4, 4, 1]
 
 
+def test_second_stages_of_one_transaction_are_all_claimed() -> None:
+    """With anchors the peer may batch its HTLC transactions."""
+    claims = [claim(ClaimKind.REVOKED_SECOND_STAGE, n, txid=b"\xff" * 32) for n in range(4)]
+    assert indexes(claims) == [[0, 1, 2, 3]]
+
+
+def test_claims_of_two_commitments_do_not_share_a_transaction() -> None:
+    """Only one of them confirms."""
+    claims = [claim(OFFERED, n, txid=bytes([txid]) * 32, contested=True) for txid in (1, 2) for n in range(2)]
+    assert indexes(claims) == [[0, 1], [0, 1]]
+
+
+def test_groups_come_in_order_of_their_first_output() -> None:
+    """Also when another group lies between two halves."""
+    claims = [claim(OFFERED, 0), claim(OFFERED, 5, contested=True), claim(OFFERED, 300)]
+    assert indexes(claims, limits=PackageLimits(weight_max=500)) == [[0], [5], [300]]
+
+
 def test_channels_do_not_share_a_transaction() -> None:
     """A peer can hold only its own."""
     claims = [claim(OFFERED, n, keys_id=bytes([n]) * 32, contested=True) for n in range(3)]
@@ -141,9 +163,19 @@ def test_channels_do_not_share_a_transaction() -> None:
 
 
 def test_all_outputs_of_the_largest_revoked_commitment_fit() -> None:
-    """966 HTLCs and a balance, in as few transactions as relay."""
+    """483 HTLCs each way, by the largest scripts that BOLT 3 has, in transactions that relay."""
     claims = [claim(OFFERED if n < 483 else RECEIVED, n, contested=True) for n in range(966)]
-    assert [len(group) for group in group_claims(claims, HEIGHT, LIMITS)] == [512, 454]
+    groups = group_claims(claims, HEIGHT, LIMITS)
+    assert [len(group) for group in groups] == [512, 454]
+    assert all(claim_weight([one.input for one in group], [bytes(34)]) < 400_000 for group in groups)
+
+
+def test_htlc_transactions_count_with_their_outputs() -> None:
+    """Of a success with anchors, its own and that of the output that the peer has signed with it."""
+    claims = [claim(HOLDER[1], n, preimage=bytes(32)) for n in range(4)]
+    weight = claim_weight([claims[0].input], [bytes(34)]) - claim_weight([], [])
+    assert indexes(claims, limits=PackageLimits(weight_max=4 * weight)) == [[0, 1, 2, 3]]
+    assert indexes(claims, limits=PackageLimits(weight_max=4 * weight - 1)) == [[0, 1], [2, 3]]
 
 
 def test_what_is_too_heavy_is_halved() -> None:
@@ -198,7 +230,7 @@ def test_every_group_obeys_every_rule(claims: list[OutputClaim]) -> None:
         assert len({one.contested for one in group}) == 1
         if len(group) == 1:
             continue
-        assert sum(164 + len(one.input.witness_script) for one in group) <= 3_000
+        assert sum(input_weight(one.input) for one in group) <= 3_000
         assert len(kinds) == 1 or not kinds & set(HOLDER)
         if kinds & set(HOLDER):
             assert all(one.input.anchors for one in group)

@@ -12,16 +12,14 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from leyden.bitcoin.tx import OutPoint
+from leyden.bitcoin.tx import WITNESS_SCALE_FACTOR, OutPoint
 from leyden.monitor.claimable import OutputClaim
 from leyden.transactions.claim_inputs import ClaimInput, ClaimKind
+from leyden.transactions.claims import HOLDER_KINDS, input_weight
 
 _SWEPT: Final = frozenset({ClaimKind.TO_LOCAL, ClaimKind.SECOND_STAGE, ClaimKind.TO_REMOTE, ClaimKind.ANCHOR_OF_ANYONE})
-_HOLDER: Final = frozenset({ClaimKind.HOLDER_TIMEOUT, ClaimKind.HOLDER_SUCCESS})
 _ORDER: Final = {kind: place for place, kind in enumerate(ClaimKind)}
 _OUTPOINT_BITS: Final = 36 * 8
-# Without the script: two signatures, a preimage or a key, and lengths; never less than what is signed.
-_INPUT_WEIGHT_MAX: Final = 4 * 41 + 2 * 74 + 34 + 5
 
 # Channel, family, nLockTime, contested, most inputs, and the place that the group is cut out of.
 _Key: TypeAlias = tuple[bytes, str, int, bool, int, bytes, int]
@@ -79,7 +77,7 @@ def _rank(claim: OutputClaim) -> tuple[int, bytes, int]:
 
 
 def _inputs_max(claim: OutputClaim, height: int, limits: PackageLimits) -> int:
-    if claim.input.kind in _HOLDER and not claim.input.anchors:
+    if claim.input.kind in HOLDER_KINDS and not claim.input.anchors:
         return 1  # The peer has signed for one input and one output.
     if claim.deadline_height is None:
         return limits.inputs_max
@@ -93,7 +91,7 @@ def _key(claim: OutputClaim, height: int, limits: PackageLimits) -> _Key:
     """What claims must have in common to share a transaction."""
     one = claim.input
     family, locktime = "own value", 0
-    if one.kind in _HOLDER:
+    if one.kind in HOLDER_KINDS:
         # Their fee comes from the wallet, and the peer's signatures are for exactly this nLockTime.
         family, locktime = one.kind.value, one.locktime
     inputs_max = _inputs_max(claim, height, limits)
@@ -139,5 +137,5 @@ def _halves(
 
 
 def _weight(one: ClaimInput) -> int:
-    paired = 0 if one.paired_output is None else 4 * len(one.paired_output.serialize())
-    return _INPUT_WEIGHT_MAX + len(one.witness_script) + paired
+    paired = 0 if one.paired_output is None else WITNESS_SCALE_FACTOR * len(one.paired_output.serialize())
+    return input_weight(one) + paired
