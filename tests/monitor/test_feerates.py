@@ -80,6 +80,8 @@ def test_a_claim_that_may_wait_asks_a_little_more_every_day() -> None:
     assert days == [1_000, 1_142, 2_000]
     assert feerate(60_000, START + 143, None) == 1_000
     assert feerate(60_000, START + 1_000_000, None) == 50_000
+    assert feerate(100_000_000, START + 1_000_000, None) == CEILING
+    assert feerate(60_000, START - 1_000, None) == 1_000
 
 
 def test_a_claim_that_comes_after_its_deadline_pays_its_budget_at_once() -> None:
@@ -96,6 +98,24 @@ def test_absurd_estimates_are_bounded() -> None:
     ]
     assert rates == [FLOOR, FLOOR, FLOOR, CEILING]
     assert claim_feerate_per_kw(10**9, WEIGHT, START, START, None, lambda _: 10**9, FLOOR, CEILING) == CEILING
+
+
+def test_without_an_estimate_the_fee_rises_from_the_floor() -> None:
+    """As if it were the estimate."""
+    middle = claim_feerate_per_kw(60_000, WEIGHT, START + 72, START, DEADLINE, erratic({144: 0}), FLOOR, CEILING)
+    assert middle == FLOOR + (50_000 - FLOOR) // 4
+
+
+def test_an_estimator_that_asks_less_for_faster_targets_is_not_followed_down() -> None:
+    """The highest on the way stays."""
+    odd = market({1: 500, 48: 8_000, 72: 500})
+    rates = [
+        claim_feerate_per_kw(20_000, WEIGHT, height, START, DEADLINE, odd, FLOOR, CEILING)
+        for height in range(START, DEADLINE)
+    ]
+    assert rates == sorted(rates)
+    assert rates[DEADLINE - 1 - 20 - START] == max(8_000, 500 + (16_666 - 500) * 125**2 // 144**2)
+    assert rates[DEADLINE - 1 - 48 - START] == 8_000
 
 
 def test_estimates_are_asked_for_at_most_a_day() -> None:
@@ -231,6 +251,7 @@ def test_a_commitment_without_htlcs_waits_at_the_relaxed_estimate() -> None:
     assert package({}, 100_000, START) == 500
     assert package({}, 0, START) == FLOOR
     assert package({}, 1_000_000, START + 144 * 70) == 5_000
+    assert package({}, 10**9, START + 1_000_000) == CEILING
 
 
 def test_a_commitment_pays_half_of_the_htlcs_by_their_deadline() -> None:
@@ -242,6 +263,8 @@ def test_a_commitment_pays_half_of_the_htlcs_by_their_deadline() -> None:
 def test_a_small_htlc_that_expires_first_does_not_spend_the_value_of_a_large_one() -> None:
     """A peer could add one to make us pay."""
     htlcs = {START + 12: 2_000, START + 1_000: 50_000_000}
+    assert package({START + 12: 50_000_000, START + 1_000: 2_000}, 0, START + 10) == CEILING
+    assert package({START + 13: 30_000, START + 12: 10_000}, 0, START + 11) == 10_000
     assert package(htlcs, 0, START + 11) < 1_100 < package({START + 12: 50_000_000}, 0, START + 11) == CEILING
 
 

@@ -74,11 +74,11 @@ def claim_feerate_per_kw(
     """
     now = budget_sat(value_sat, height, deadline_height, penalty=penalty)
     if deadline_height is None:
-        wanted = _patient(max(height - start_height, 0), estimate, floor, ceiling)
+        wanted = _patient(max(height - start_height, 0), estimate, floor)
     else:
         last = budget_sat(value_sat, max(height, deadline_height), deadline_height, penalty=penalty)
         cap = min(_affordable(last, weight), ceiling)
-        wanted = _rising(cap, height, start_height, deadline_height, estimate, floor, ceiling)
+        wanted = _rising(cap, height, start_height, deadline_height, estimate, floor)
     return max(floor, min(wanted, ceiling, _affordable(now, weight)))
 
 
@@ -103,12 +103,12 @@ def cpfp_feerate_per_kw(
         weight: of the package, commitment and child.
     """
     balance_budget = balance_sat * BALANCE_PERMILLE // 1000
-    wanted = min(_patient(max(height - start_height, 0), estimate, floor, ceiling), _affordable(balance_budget, weight))
+    wanted = min(_patient(max(height - start_height, 0), estimate, floor), _affordable(balance_budget, weight))
     due_sat = 0
     for deadline_height, value_sat in sorted(htlc_sat_by_deadline.items()):
         due_sat += value_sat
         cap = min(_affordable(budget_sat(due_sat, height, deadline_height) + balance_budget, weight), ceiling)
-        wanted = max(wanted, _rising(cap, height, start_height, deadline_height, estimate, floor, ceiling))
+        wanted = max(wanted, _rising(cap, height, start_height, deadline_height, estimate, floor))
     return max(floor, min(wanted, ceiling))
 
 
@@ -148,8 +148,9 @@ def _blocks_left(height: int, deadline_height: int) -> int:
     return max(deadline_height - 1 - height, 0)
 
 
-def _bounded(feerate: int | None, floor: int, ceiling: int) -> int:
-    return max(floor, min(feerate or 0, ceiling))
+def _bounded(feerate: int | None, floor: int) -> int:
+    """From below; from above, the ceiling and the budget bound what comes of it."""
+    return max(floor, feerate or 0)
 
 
 def _step(blocks_left: int) -> int:
@@ -157,19 +158,17 @@ def _step(blocks_left: int) -> int:
     return max(sum(target <= blocks_left for target in _TARGETS) - 1, 0)
 
 
-def _patient(waited_blocks: int, estimate: Estimate, floor: int, ceiling: int) -> int:
-    relaxed = _bounded(estimate(RELAXED_TARGET_BLOCKS), floor, ceiling)
+def _patient(waited_blocks: int, estimate: Estimate, floor: int) -> int:
+    relaxed = _bounded(estimate(RELAXED_TARGET_BLOCKS), floor)
     return relaxed + relaxed * (waited_blocks // RELAXED_TARGET_BLOCKS) // _PATIENCE_DAYS
 
 
-def _rising(
-    cap: int, height: int, start_height: int, deadline_height: int, estimate: Estimate, floor: int, ceiling: int
-) -> int:
+def _rising(cap: int, height: int, start_height: int, deadline_height: int, estimate: Estimate, floor: int) -> int:
     """From the estimate at the start to `cap` when one block is left, slowly first; at least the estimate of now."""
     first = _step(_blocks_left(start_height, deadline_height))
     now = _step(_blocks_left(max(height, start_height), deadline_height))
     # An estimator may ask less for a faster target; the highest on the way keeps us from following it down.
-    estimates = [_bounded(estimate(target), floor, ceiling) for target in reversed(_TARGETS[now : first + 1])]
+    estimates = [_bounded(estimate(target), floor) for target in reversed(_TARGETS[now : first + 1])]
     span = deadline_height - 2 - start_height
     waited = min(max(height - start_height, 0), max(span, 0))
     curve = estimates[0] + (cap - estimates[0]) * waited**2 // span**2 if span > 0 else cap

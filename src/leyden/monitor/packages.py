@@ -98,10 +98,10 @@ def _key(claim: OutputClaim, height: int, limits: PackageLimits) -> _Key:
     if one.kind is ClaimKind.REVOKED_SECOND_STAGE:
         # Those of one block have one deadline; those of a later block leave them alone.
         assert claim.deadline_height is not None, "the peer has it after its delay"
-        place = (b"", claim.deadline_height)
+        txid, number = b"", claim.deadline_height
     else:
-        place = (one.outpoint.txid, one.outpoint.vout // inputs_max)
-    return one.keys_id, family, locktime, claim.contested, inputs_max, *place
+        txid, number = one.outpoint.txid, one.outpoint.vout // inputs_max
+    return one.keys_id, family, locktime, claim.contested, inputs_max, txid, number
 
 
 def _split(members: list[OutputClaim], key: _Key, weight_max: int) -> Iterator[tuple[OutputClaim, ...]]:
