@@ -199,6 +199,14 @@ class ChainSource(Protocol):
         """Offer parents and their child (last) together, so that the child pays for them. A refusal is a result."""
         ...
 
+    async def mempool_spends(self, outpoints: Sequence[OutPoint]) -> list[Transaction]:
+        """Return the transactions of the service's mempool that spend any of these outputs, each once.
+
+        An early look, never a promise: what is mined later may be another. A service that cannot tell answers with
+        nothing, and the caller learns of a spend from its block.
+        """
+        ...
+
     async def close(self) -> None:
         """Release connections; nothing depends on this being called."""
         ...

@@ -141,7 +141,7 @@ class World:
         self.granted_sat += amount_sat
         source = OutPoint(sha256(b"grant" + self.seed + self.granted_sat.to_bytes(8, "big")), 0)
         coin = Transaction(2, (TxIn(source, b"", 0xFFFFFFFF),), (TxOut(amount_sat, issued.script_pubkey),), 0)
-        self.chain.pool[coin.txid()] = coin
+        self.chain.grant(coin)
 
     def copy(self) -> "World":
         """Return a new world that begins with what is durable here: every node starts anew, no connection is up."""

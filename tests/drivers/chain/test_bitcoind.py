@@ -280,6 +280,22 @@ async def test_packages(world: ChainWorld) -> None:
     assert not (await world.source.broadcast_package([b"\x00", child.serialize()])).accepted
 
 
+async def test_spends_in_the_mempool_are_told(world: ChainWorld) -> None:
+    """A preimage may be read from a claim that waits, blocks before it is mined; what is mined comes with its block."""
+    await world.mine(102)
+    (first, value_sat), (second, _) = await coinbase(world, 1), await coinbase(world, 2)
+    assert await world.source.mempool_spends([first, second]) == []
+    assert await world.source.mempool_spends([]) == []
+    tx = spend(first, value_sat - 10_000)
+    child = spend(OutPoint(tx.txid(), 0), value_sat - 20_000)
+    for one in (tx, child):
+        assert (await world.source.broadcast(one.serialize())).accepted
+    many = [OutPoint(number.to_bytes(32, "big"), 0) for number in range(1500)]
+    assert await world.source.mempool_spends([first, first, *many, OutPoint(tx.txid(), 0), second]) == [tx, child]
+    await world.mine(1)
+    assert await world.source.mempool_spends([first, OutPoint(tx.txid(), 0)]) == []
+
+
 async def test_fee_estimates_are_bounded_and_say_where_they_are_from(world: ChainWorld) -> None:
     """A service without history has no estimate; the node must go on with one, and say so."""
     estimate = await world.source.estimate_fee(6)

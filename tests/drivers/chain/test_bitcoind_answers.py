@@ -1,10 +1,11 @@
 """Answers of a service that are wrong in form: said, never believed."""
 
+import msgspec
 import pytest
 
 from leyden.base.errors import ChainUnavailable
 from leyden.bitcoin.networks import REGTEST
-from leyden.bitcoin.tx import OutPoint
+from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut, txid_to_hex
 from leyden.drivers.chain.bitcoind import BitcoindChainSource, BitcoindSettings
 from leyden.drivers.chain.rpc import UserPassword
 from leyden.ports.chain import FeeSource
@@ -87,3 +88,45 @@ async def test_a_package_that_fails_says_why_for_each_member() -> None:
     async with raw_server(result(answer)) as server:
         verdict = await source_of(server).broadcast_package([b"\x01", b"\x02"])
         assert (verdict.accepted, verdict.reject_reason) == (False, "transaction failed: dust")
+
+
+SPENT = Transaction(2, (TxIn(OutPoint(bytes(32), 0), b"", 0),), (TxOut(1, b"\x51"),), 0)
+SPENDING = {"txid": "00" * 32, "vout": 0, "spendingtxid": txid_to_hex(SPENT.txid())}
+OTHER = msgspec.structs.replace(SPENT, locktime=7)
+
+
+async def test_a_service_that_cannot_look_into_its_mempool_tells_no_spends() -> None:
+    """Old services lack the method: the node goes on with blocks alone."""
+    async with raw_server(error(-32601, "Method not found")) as server:
+        assert await source_of(server).mempool_spends([OutPoint(bytes(32), 0)]) == []
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [result(None)],
+        [result([5, {}])],
+        [result([SPENDING | {"blockhash": "00" * 32}])],
+        [result([SPENDING]), error(-5, "No such mempool transaction")],
+    ],
+)
+async def test_spends_that_are_not_in_the_mempool_are_left_out(answers: list[bytes]) -> None:
+    """What is in a block comes with it, and what has left is no news."""
+    async with raw_server(*answers) as server:
+        assert await source_of(server).mempool_spends([OutPoint(bytes(32), 0)]) == []
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [error(-28, "Loading block index")],
+        [result([SPENDING]), error(-1, "something else")],
+        [result([SPENDING]), result("00")],
+        [result([SPENDING]), result(OTHER.serialize().hex())],
+    ],
+)
+async def test_spends_are_only_believed_whole(answers: list[bytes]) -> None:
+    """Another transaction than the one asked for could carry anything."""
+    async with raw_server(*answers) as server:
+        with pytest.raises(ChainUnavailable):
+            await source_of(server).mempool_spends([OutPoint(bytes(32), 0)])

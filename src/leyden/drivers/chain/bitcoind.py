@@ -7,9 +7,9 @@ from typing import Final, cast, final
 
 import msgspec
 
-from leyden.base.errors import ChainUnavailable, CommandRejected
+from leyden.base.errors import ChainUnavailable, CommandRejected, DecodeError
 from leyden.bitcoin.networks import Network, by_chain_hash
-from leyden.bitcoin.tx import MAX_MONEY_SAT, OutPoint, txid_to_hex
+from leyden.bitcoin.tx import MAX_MONEY_SAT, OutPoint, Transaction, txid_to_hex
 from leyden.drivers.chain.blocks import BlockReader, parse_hex
 from leyden.drivers.chain.fees import bounded_estimate
 from leyden.drivers.chain.follow import ChainFollower
@@ -18,6 +18,7 @@ from leyden.drivers.chain.rpc import (
     ALREADY_IN_CHAIN,
     IN_WARMUP,
     METHOD_NOT_FOUND,
+    NOT_FOUND,
     CookieFile,
     CredentialsRefused,
     RpcClient,
@@ -39,6 +40,7 @@ _NO_FEE_LIMIT: Final = 0
 _ALREADY_KNOWN: Final = ("txn-already-in-mempool", "txn-already-known", "already in utxo set", "already in block chain")
 _TARGET_MAX: Final = 1008
 _SAT_PER_BTC: Final = 100_000_000
+_OUTPOINTS_PER_CALL: Final = 1000
 
 
 class BitcoindSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +165,44 @@ class BitcoindChainSource:
         pool = await self._rpc.call("getmempoolinfo")
         network = self._settings.network
         return bounded_estimate(member(estimate, "feerate"), member(pool, "mempoolminfee"), network)
+
+    # -------------------------------------------------------------------------------------------------------- mempool
+
+    async def mempool_spends(self, outpoints: Sequence[OutPoint]) -> list[Transaction]:
+        """Return what in the mempool spends any of these outputs; nothing before Bitcoin Core 24, which cannot tell."""
+        txids: dict[str, None] = {}
+        for first in range(0, len(outpoints), _OUTPOINTS_PER_CALL):
+            asked = [
+                {"txid": txid_to_hex(one.txid), "vout": one.vout}
+                for one in outpoints[first : first + _OUTPOINTS_PER_CALL]
+            ]
+            try:
+                answer = await self._rpc.call("gettxspendingprevout", asked)
+            except RpcRefused as error:
+                if error.code == METHOD_NOT_FOUND:
+                    return []
+                raise
+            for entry in cast("list[object]", answer) if isinstance(answer, list) else []:
+                txid = member(entry, "spendingtxid")
+                # With its index of spends the service also tells those in blocks, which `follow` brings.
+                if isinstance(txid, str) and member(entry, "blockhash") is None:
+                    txids[txid] = None
+        found = [await self._pool_transaction(txid) for txid in txids]
+        return [tx for tx in found if tx is not None]
+
+    async def _pool_transaction(self, txid: str) -> Transaction | None:
+        try:
+            raw = parse_hex(await self._rpc.call("getrawtransaction", txid))
+            tx = Transaction.parse(raw)
+        except RpcRefused as error:
+            if error.code == NOT_FOUND:
+                return None  # it was mined, or replaced, since we asked
+            raise
+        except DecodeError as error:
+            raise ChainUnavailable(f"chain service: transaction {txid}: {error}") from None
+        if txid_to_hex(tx.txid()) != txid:
+            raise ChainUnavailable(f"chain service: another transaction than {txid}")
+        return tx
 
     # ------------------------------------------------------------------------------------------------------ broadcast
 
