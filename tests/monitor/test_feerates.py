@@ -262,7 +262,7 @@ def test_a_commitment_pays_half_of_the_htlcs_by_their_deadline() -> None:
 
 def test_a_small_htlc_that_expires_first_does_not_spend_the_value_of_a_large_one() -> None:
     """A peer could add one to make us pay."""
-    htlcs = {START + 12: 2_000, START + 1_000: 50_000_000}
+    htlcs = {START + 1_000: 50_000_000, START + 12: 2_000}
     assert package({START + 12: 50_000_000, START + 1_000: 2_000}, 0, START + 10) == CEILING
     assert package({START + 13: 30_000, START + 12: 10_000}, 0, START + 11) == 10_000
     assert package(htlcs, 0, START + 11) < 1_100 < package({START + 12: 50_000_000}, 0, START + 11) == CEILING
