@@ -165,3 +165,102 @@ def test_commands_in_their_turn_are_actions_of_the_world() -> None:
     ]
     room("rest")
     assert room.told("alice") == ["PaymentSent"]
+
+
+# --- the chain -----------------------------------------------------------------------------------------------------
+
+
+def closed_by_alice(*lines: str) -> Room:
+    """A channel that alice has closed by force; her commitment waits in the mempool, unless the lines say otherwise."""
+    return Room()(*lines, "force-close alice alice-bob", "rest")
+
+
+def test_mempool_that_loses_everything() -> None:
+    """What was published is gone until it is published again; coins that were granted stay."""
+    room = closed_by_alice()
+    room.world.grant("bob", 5_000)
+    assert len(room.world.chain.pool) == 2
+    room("evict")
+    assert [entry.granted for entry in room.world.chain.pool.entries()] == [True]
+
+
+def test_miners_leave_out_what_a_node_publishes() -> None:
+    """Until they do no more, or somebody else publishes it too."""
+    room = closed_by_alice("drop alice on")
+    room("mine 2")
+    (txid,) = room.world.chain.pool
+    assert room.world.left_out == {txid: "alice"}
+    room("drop alice off", "mine 1")
+    assert not room.world.chain.pool
+    room = closed_by_alice("drop alice on")
+    (commitment,) = room.world.chain.pool.values()
+    room.world.broadcast(commitment, "again", "bob")
+    room("mine 1")
+    assert not room.world.chain.pool
+    room = closed_by_alice()
+    room("drop alice on")
+    (commitment,) = room.world.chain.pool.values()
+    room.world.broadcast(commitment, "again", "alice")
+    room("mine 1")
+    assert not room.world.chain.pool, "miners had it before"
+    assert Room()("drop alice maybe", "drop eve on").director.skipped == [
+        "drop alice maybe: say which node, and on or off",
+        "drop eve on: say which node, and on or off",
+    ]
+
+
+def test_fees_change_for_everybody() -> None:
+    """Also for a node that starts later; the mempool throws out what pays less."""
+    room = closed_by_alice()
+    (commitment,) = room.world.chain.pool.values()
+    room("kill bob", "fees 90000")
+    assert room.world.nodes["alice"].manager.env.feerate_per_kw == 90_000
+    room("start bob", "rest")
+    assert room.world.nodes["bob"].manager.env.feerate_per_kw == 90_000
+    assert not room.world.chain.pool
+    assert room.world.broadcast(commitment, "again").reject_reason == "mempool min fee not met"
+    room("fees 90000 minimum=1")
+    assert room.world.broadcast(commitment, "again").accepted
+    assert room.world.copy().feerate_per_kw == 90_000
+
+
+def test_reorganisation_may_leave_its_transactions_in_the_mempool() -> None:
+    """A branch may be mined by somebody who does not want them."""
+    room = closed_by_alice()
+    room("mine 1", "reorg 1 without=true", "rest")
+    assert len(room.world.chain.pool) == 1
+    room("mine 1", "reorg 1", "rest", "reorg 500")
+    assert not room.world.chain.pool
+    (why,) = room.director.skipped
+    assert why.startswith("reorg 500: there are ")
+
+
+def test_repair_ends_what_the_chain_does_to_nodes() -> None:
+    """Otherwise nothing would ever be mined again."""
+    room = Room()("fees 9000", "drop alice on", "force-close alice alice-bob", "rest", "repair", "rest")
+    assert not room.world.chain.pool
+    assert room.world.chain.mempool_feerate_per_kw == 0
+    assert not room.world.disliked
+
+
+def test_cheating_operator_publishes_a_revoked_commitment() -> None:
+    """What justice is for; the others are alarmed, and may be."""
+    room = Room()("pay alice bob 50000000 one", "rest", "cheat alice alice-bob 0", "mine 1", "rest")
+    assert not room.director.skipped
+    alice, bob = room.world.nodes["alice"], room.world.nodes["bob"]
+    (slot,) = bob.manager.channels.values()
+    assert slot.state.core.spent is not None
+    assert room.world.cheats == {slot.channel_id: ("alice", "bob")}
+    assert slot.channel_id in room.world.closes_asked
+    assert any("revoked" in report.text for report in bob.reports)
+    assert alice.manager.channels[slot.channel_id].state.core.local.number > 0
+
+
+def test_cheating_needs_a_state_that_is_still_kept() -> None:
+    """The message says what there is."""
+    room = Room()("pay alice bob 50000000 one", "rest", "cheat alice alice-bob 77")
+    (why,) = room.director.skipped
+    assert why.startswith("cheat alice alice-bob 77: alice has kept its commitments 0 to ")
+    room("snapshot alice alice-bob", "rest", "cheat alice alice-bob 0")
+    assert len(room.director.skipped) == 2
+    assert not room.world.chain.pool

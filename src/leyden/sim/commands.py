@@ -113,6 +113,32 @@ class ForceClose(Command, frozen=True):
     channel: str
 
 
+class Cheat(Command, frozen=True):
+    """The operator of `node` publishes its own commitment `number` of a channel, revoked or not (`sim.cheating`)."""
+
+    node: str
+    channel: str
+    number: int
+
+
+class Fees(Command, frozen=True):
+    """All fees change: every node hears of it. minimum: what the mempool takes and keeps, half of it when 0."""
+
+    feerate_per_kw: int
+    minimum: int = 0
+
+
+class Evict(Command, frozen=True):
+    """The mempool loses all that waits there."""
+
+
+class Drop(Command, frozen=True):
+    """Miners take nothing that `node` publishes from now on (`on`), or everything again (`off`)."""
+
+    node: str
+    switch: str
+
+
 class Feerate(Command, frozen=True):
     """Tell a node a new feerate."""
 
@@ -127,9 +153,10 @@ class Mine(Command, frozen=True):
 
 
 class Reorg(Command, frozen=True):
-    """Replace the last blocks by one more."""
+    """Replace the last blocks by one more. without: their transactions wait in the mempool, if they may."""
 
     depth: int
+    without: bool = False
 
 
 class Tick(Command, frozen=True):

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from leyden.base.errors import CommandRejected, StorageBroken, StorageFailed, StorageFenced, StorageUnavailable
+from leyden.base.ids import ChannelId, channel_journal
 from leyden.channel.inputs import ForceClose
 from leyden.crypto.hashes import sha256
 from leyden.manager import fees, handoff, sending
@@ -13,6 +14,7 @@ from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.sim import commands as cmd
 from leyden.sim import user
+from leyden.sim.cheating import old_commitment
 from leyden.sim.commands import Command, Timed
 from leyden.sim.handler import Prompt
 from leyden.sim.labels import Labels
@@ -224,8 +226,43 @@ class Director:
 
     def reorganise(self, command: cmd.Reorg) -> None:
         """See `Reorg`."""
+        if command.depth >= self.world.chain.tip.height:
+            raise Impossible(f"there are {self.world.chain.tip.height} blocks")
         self._touched_chain = True
-        self.world.reorganise(command.depth)
+        self.world.reorganise(command.depth, without=command.without)
+
+    def cheat(self, command: cmd.Cheat) -> None:
+        """See `Cheat`; the channel may be closed from now on."""
+        world, node = self.world, self.world.nodes[command.node]
+        channel_id = self.labels.channel(command.channel)
+        transaction = old_commitment(node, channel_id, command.number)
+        self._touched_chain = True
+        result = world.broadcast(transaction, f"commitment {command.number}, by its operator", node.name)
+        if not result.accepted:
+            raise Impossible(result.reject_reason)
+        journal = channel_journal(ChannelId(channel_id))
+        having = [
+            other for other in world.nodes.values() if journal in [kept.journal for kept in other.disk.journals()]
+        ]
+        world.cheats[channel_id] = (node.name, *[other.name for other in having if other is not node])
+        world.closes_asked.setdefault(channel_id, False)
+
+    def set_fees(self, command: cmd.Fees) -> None:
+        """See `Fees`."""
+        self._touched_chain = True
+        self.world.set_fees(command.feerate_per_kw, command.minimum or command.feerate_per_kw // 2)
+
+    def evict(self, _command: cmd.Evict) -> None:
+        """See `Evict`."""
+        self._touched_chain = True
+        self.world.evict()
+
+    def drop(self, command: cmd.Drop) -> None:
+        """See `Drop`."""
+        if command.node not in self.world.nodes or command.switch not in ("on", "off"):
+            raise Impossible("say which node, and on or off")
+        self._touched_chain = True
+        self.world.dislike(command.node, dislikes=command.switch == "on")
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
 
@@ -321,6 +358,9 @@ class Director:
                 if order.payer == node.name:
                     order.ask(node)
             node.reports[:] = [report for report in node.reports if report.subsystem != "store"]
+        for name in world.nodes:
+            world.dislike(name, dislikes=False)
+        world.chain.set_mempool_feerate(0)
         if self._touched_chain:
             world.mine(BLOCKS_AT_REPAIR)
 
@@ -337,7 +377,7 @@ class Director:
 
 
 def _needs(command: Command) -> tuple[str, ...]:
-    if isinstance(command, cmd.Repair | cmd.Probe | cmd.Start | cmd.Kill | cmd.Crash):
+    if isinstance(command, cmd.Repair | cmd.Probe | cmd.Start | cmd.Kill | cmd.Crash | cmd.Cheat | cmd.Drop):
         return ()
     fields = ("payer", "payee", "node", "peer")
     peers = tuple(one.partition(":")[0] for one in getattr(command, "channels", ()))
@@ -369,6 +409,10 @@ _performs(
 )
 _performs(cmd.Mine, lambda d, c: d.world.mine(c.count))
 _performs(cmd.Reorg, Director.reorganise)
+_performs(cmd.Cheat, Director.cheat)
+_performs(cmd.Fees, Director.set_fees)
+_performs(cmd.Evict, Director.evict)
+_performs(cmd.Drop, Director.drop)
 _performs(cmd.Tick, lambda d, c: d.world.tick(c.seconds))
 _performs(cmd.Snapshot, lambda d, c: d.node(c.node).runtime.snapshot(d.labels.journal(c.journal)))
 _performs(cmd.Crash, Director.crash)

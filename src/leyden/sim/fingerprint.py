@@ -173,7 +173,7 @@ class Fingerprints:
         return [
             links,
             Values(None).rest(world),
-            [world.chain.tip.hash, list(world.chain.pool)],
+            [world.chain.tip.hash, list(world.chain.pool), world.chain.conditions()],
             [act.name for act in world.acts],
             [[order.started.payment_id, order.accepted] for order in orders],
             world.clock.now_seconds if world.waits_for_time() or _holds_forwards(world) else 0,

@@ -13,7 +13,7 @@ from leyden.crypto.hashes import sha256
 from leyden.drivers.markfile import Mark
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import NodeBorn
-from leyden.manager import batches, opening, rebuild
+from leyden.manager import batches, fees, opening, rebuild
 from leyden.manager.actions import Action, Broadcast, ChannelBorn, FundChannels, ReleaseFunding, Report, ShowEvent
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
@@ -189,8 +189,15 @@ class SimNode:
             self.follow()
         if not self.synced:
             self.synced = True
+            self.hear_feerate()
             self.runtime.run(rebuild.start)
         self.life.run_posted()
+
+    def hear_feerate(self) -> None:
+        """Learn the feerate of the world, when it has one."""
+        feerate_per_kw = self.world.feerate_per_kw
+        if feerate_per_kw:
+            self.run(lambda m: fees.set_feerates(m, feerate_per_kw, feerate_per_kw))
 
     def see_block(self) -> None:
         """Take one step along the chain; at its tip, begin to decide."""
@@ -272,7 +279,7 @@ class SimNode:
             case Broadcast():
                 transaction = Transaction.parse(action.transaction)
                 self.runtime.wallet.pending_transaction(transaction)
-                self.world.broadcast(transaction, action.what)
+                self.world.broadcast(transaction, action.what, self.name)
             case ShowEvent(event=event):
                 self.shown.append(Shown(self.lives, event))
                 if self.application.delay_seconds:

@@ -14,6 +14,7 @@ from leyden.crypto.hashes import sha256
 from leyden.drivers.chain.memory import MemoryChain
 from leyden.manager.config import ManagerConfig
 from leyden.manager.state import ClaimableStatus
+from leyden.ports.chain import BroadcastResult
 from leyden.sim.commands import IN_TURN, WHEN_IDLE
 from leyden.sim.life import SimClock
 from leyden.sim.network import SimConnection, connect
@@ -93,7 +94,10 @@ class World:
     validate: sees each transaction before the mempool does.
     acts: what users will do, in order. closes_asked: channels (channel_id) that somebody asked to close; True when the
     call has returned, so that they must. quiet_seconds: how far the clock has moved since something happened.
-    restored: nodes that were started from an old copy.
+    restored: nodes that were started from an old copy. cheats: by channel_id, who published an old commitment of its
+    own, and then whoever else has the channel: all of them are right to be alarmed.
+    feerate_per_kw: what nodes are told when they start; 0 when they stay with their own.
+    disliked: nodes of which miners take nothing. left_out: by txid, what miners take from nobody, and whose it is.
     """
 
     def __init__(self, seed: bytes = b"") -> None:
@@ -112,6 +116,10 @@ class World:
         self.acts: deque[Act] = deque()
         self.closes_asked: dict[bytes, bool] = {}
         self.restored: dict[str, None] = {}
+        self.cheats: dict[bytes, tuple[str, ...]] = {}
+        self.feerate_per_kw = 0
+        self.disliked: dict[str, None] = {}
+        self.left_out: dict[bytes, str] = {}
         self.observer: Observer | None = None
         self.validate: Callable[[MemoryChain, Transaction], None] = _trust
         self._since: dict[Action, int] = {}
@@ -150,6 +158,9 @@ class World:
         other.chain = self.chain.copy()
         other.granted_sat = self.granted_sat
         other.links = dict(self.links)
+        other.feerate_per_kw = self.feerate_per_kw
+        other.disliked = dict(self.disliked)
+        other.left_out = dict(self.left_out)
         for name, node in self.nodes.items():
             twin = other.nodes[name] = SimNode(other, name, node.config, signs_late=node.signs_late)
             twin.disk = node.disk.copy()
@@ -309,19 +320,56 @@ class World:
         self.nodes[name].start()
         self.settle()
 
-    def broadcast(self, transaction: Transaction, what: str) -> None:
-        """Offer a transaction to the mempool."""
-        self.validate(self.chain, transaction)
-        self.broadcasts.append((transaction.txid(), what))
-        self.chain.offer(transaction)
+    def broadcast(self, transaction: Transaction, what: str, name: str = "") -> BroadcastResult:
+        """Offer a transaction, of a node, to the mempool."""
+        return self.broadcast_package([transaction], what, name)
+
+    def broadcast_package(self, transactions: Sequence[Transaction], what: str, name: str = "") -> BroadcastResult:
+        """Offer parents and their child (last), of a node, to the mempool together."""
+        chain = self.chain
+        for transaction in transactions:
+            self.validate(chain, transaction)
+            txid = transaction.txid()
+            self.broadcasts.append((txid, what))
+            if name not in self.disliked:
+                self.left_out.pop(txid, None)
+            elif txid not in chain.pool:
+                self.left_out[txid] = name
+        return chain.offer(transactions[0]) if len(transactions) == 1 else chain.offer_package(transactions)
 
     def mine(self, count: int = 1) -> None:
-        """Mine blocks with all that waits; each node sees them by an action of its own."""
-        self.chain.mine(count, MINER_SCRIPT)
+        """Mine blocks with all that miners take of what waits; each node sees them by an action of its own."""
+        self.chain.mine(count, MINER_SCRIPT, drop=self.left_out)
 
-    def reorganise(self, depth: int) -> None:
-        """Replace the last `depth` blocks by one more; their transactions are mined again."""
-        self.chain.reorganise(depth, depth + 1, MINER_SCRIPT)
+    def reorganise(self, depth: int, *, without: bool = False) -> None:
+        """Replace the last `depth` blocks by one more; their transactions are mined again, or wait (`without`)."""
+        lost = [self.chain.block_at(self.chain.tip.height - back) for back in range(depth)]
+        undone = [txid for block in lost if block is not None for txid in block.txids] if without else []
+        self.chain.reorganise(depth, depth + 1, MINER_SCRIPT, without={*self.left_out, *undone})
+
+    def evict(self) -> None:
+        """The mempool loses all that waits there, but for coins that were granted."""
+        for entry in self.chain.pool.entries():
+            if not entry.granted:
+                self.chain.evict(entry.txid)
+
+    def set_fees(self, feerate_per_kw: int, minimum_per_kw: int) -> None:
+        """All fees change: every node hears of the feerate; below the minimum the mempool evicts and refuses."""
+        self.feerate_per_kw = self.chain.feerate_per_kw = feerate_per_kw
+        self.chain.set_mempool_feerate(minimum_per_kw)
+        for node in self.nodes.values():
+            if node.is_up:
+                node.hear_feerate()
+        self.settle()
+
+    def dislike(self, name: str, *, dislikes: bool) -> None:
+        """Miners take nothing that a node publishes from now on; or they take all of it, also what they left out."""
+        if dislikes:
+            self.disliked[name] = None
+            return
+        self.disliked.pop(name, None)
+        for txid in [txid for txid, whose in self.left_out.items() if whose == name]:
+            del self.left_out[txid]
 
     def tick(self, seconds: int = 1) -> None:
         """Move the clock; every node's timers run each second."""
