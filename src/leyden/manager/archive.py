@@ -9,18 +9,13 @@ from collections.abc import Iterator
 from leyden.channel.core import ChannelCore
 from leyden.channel.states import Closed
 from leyden.journal.node_records import JournalArchived
-from leyden.manager import closes, peer_storage
+from leyden.manager import peer_storage
 from leyden.manager.actions import DropJournal
 from leyden.manager.manager import Manager
+from leyden.manager.onchain import outcomes
 from leyden.manager.outbox import Release
 from leyden.manager.state import Slot
-from leyden.monitor.balances import onchain_balance
-from leyden.monitor.classify import SpendKind
-
-IRREVOCABLE_BLOCKS = 100
-"""A spend this deep is never undone (BOLT 5, "General Nomenclature": irrevocably resolved)."""
-_KNOWN = (SpendKind.MUTUAL_CLOSE, SpendKind.LOCAL, SpendKind.REMOTE, SpendKind.REMOTE_PRIOR)
-"""Spends whose every output we know. With the others something may be left to claim."""
+from leyden.monitor.resolution import IRREVOCABLE_BLOCKS
 
 
 def on_block(m: Manager) -> None:
@@ -65,15 +60,9 @@ def may_go(m: Manager, slot: Slot) -> bool:
 def is_resolved(m: Manager, slot: Slot) -> bool:
     """Return whether nothing of ours is or can come to be on the chain, irrevocably."""
     core, height = slot.state.core, m.env.block_height
-    if core.inbound or core.outbound:
-        return False
-    spend = closes.spend_of(m, slot)
-    if spend is None or core.spent is None:
-        return _never_was(m, core, height)
-    if height - core.spent.height + 1 < IRREVOCABLE_BLOCKS or spend.kind not in _KNOWN:
-        return False
-    # What a closing transaction pays us is the wallet's; what a commitment does, nothing has collected yet.
-    return spend.kind is SpendKind.MUTUAL_CLOSE or not onchain_balance(core, slot.state.keys, spend, height).outputs
+    if core.spent is None:
+        return not (core.inbound or core.outbound) and _never_was(m, core, height)
+    return outcomes.is_finished(m, slot)
 
 
 def _never_was(m: Manager, core: ChannelCore, height: int) -> bool:

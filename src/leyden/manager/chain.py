@@ -18,6 +18,9 @@ from leyden.journal.records import (
 from leyden.manager import archive, batches, claiming, closes, peer_storage
 from leyden.manager.actions import Broadcast
 from leyden.manager.manager import Manager
+from leyden.manager.onchain import blocks as onchain
+from leyden.manager.onchain import sweeping
+from leyden.manager.onchain.views import forget_view, view_of
 from leyden.manager.state import Slot
 
 
@@ -28,22 +31,37 @@ def on_block(
     m.set_env(block_height=height)
     for known in m.channels.values():
         _forget_other_block(m, known, height, block_hash)
+        if known.state.core.spent is not None:
+            onchain.forget_other_block(m, known, height, block_hash)
+            m.shielded(partial(view_of, m, known))
     watched, watched_txids = m.watched, m.watched_txids
     for index, transaction in enumerate(transactions):
         for slot in watched_txids.get(txids[index], ()):
             _on_funding(m, slot, height, block_hash, index, transaction)
         for spent in transaction.inputs:
             spender = watched.get(spent.prevout)
-            if spender is not None and spender.state.core.spent is None:
-                m.learn(spender, FundingSpent(transaction.serialize(), height, block_hash))
-                m.shielded(partial(closes.report_spend, m, spender))
+            if spender is not None:
+                _on_spend(m, spender, transaction, height, block_hash)
     for slot in list(m.channels.values()):
         if type(slot.state) is not Closed:
             _on_height(m, slot, height)
+        if slot.state.core.spent is not None or slot.own_commitment:
+            onchain.on_height(m, slot)
     m.shielded(lambda: claiming.on_block(m))
+    m.shielded(lambda: sweeping.update(m))
     m.shielded(lambda: peer_storage.on_block(m))
     m.shielded(lambda: archive.on_block(m))
     m.seen_onions.on_block(height)
+
+
+def _on_spend(m: Manager, slot: Slot, transaction: Transaction, height: int, block_hash: bytes) -> None:
+    if slot.state.core.spent is not None:
+        m.shielded(partial(onchain.on_spend, m, slot, transaction, height, block_hash))
+        return
+    m.learn(slot, FundingSpent(transaction.serialize(), height, block_hash))
+    # From here on its outputs are looked for, in this block too.
+    m.shielded(partial(view_of, m, slot))
+    m.shielded(partial(closes.report_spend, m, slot))
 
 
 def _forget_other_block(m: Manager, slot: Slot, height: int, block_hash: bytes) -> None:
@@ -51,6 +69,7 @@ def _forget_other_block(m: Manager, slot: Slot, height: int, block_hash: bytes) 
     core = slot.state.core
     if core.spent is not None and core.spent.height == height and core.spent.block_hash != block_hash:
         m.learn(slot, SpendDisconnected(height - 1))
+        forget_view(m, slot)
     if core.funding is not None and core.funding.height == height and core.funding.block_hash != block_hash:
         _forget_funding(m, slot, height - 1)
 
@@ -105,8 +124,11 @@ def on_blocks_disconnected(m: Manager, fork_height: int) -> None:
     m.set_env(block_height=fork_height)
     for slot in m.channels.values():
         core = slot.state.core
-        if core.spent is not None and core.spent.height > fork_height and not core.closed_height:
+        if core.spent is not None and core.spent.height > fork_height:
             m.learn(slot, SpendDisconnected(fork_height))
+            forget_view(m, slot)
+        else:
+            onchain.disconnect(m, slot, fork_height)
         if core.funding is not None and core.funding.height > fork_height:
             _forget_funding(m, slot, fork_height)
 
@@ -129,9 +151,12 @@ def rebroadcast(m: Manager) -> None:
             _when_durable(m, slot, Broadcast(slot.state.core.opened.funding_transaction, "funding"))
     for slot in m.channels.values():
         core = slot.state.core
-        if core.spent is not None or core.closed_height or core.abandoned:
+        if core.spent is not None or core.abandoned:
             continue
-        if core.close_agreed is not None:
+        if core.closed_height and core.undone_spend:
+            # It was deep, and a reorganisation took it away: nothing off chain is left to go back to.
+            _when_durable(m, slot, Broadcast(core.undone_spend, "the close that a reorganisation undid"))
+        elif core.close_agreed is not None:
             _when_durable(m, slot, Broadcast(core.close_agreed.transaction, "cooperative close"))
         elif core.closing is not None and not core.stale:
             m.outbox.when_durable(slot.tail, partial(_close_again, m, slot))

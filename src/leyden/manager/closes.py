@@ -1,22 +1,24 @@
 """What ended a channel, as the monitor sees it: for the log, the user's event and the views."""
 
 from leyden.base.errors import CommandRejected
-from leyden.bitcoin.tx import Transaction, txid_to_hex
+from leyden.bitcoin.tx import txid_to_hex
 from leyden.channel.inputs import ForceClose
 from leyden.journal.records import ChannelClosed
 from leyden.manager.manager import Manager
+from leyden.manager.onchain.views import view_of
 from leyden.manager.state import Slot
 from leyden.monitor.classify import Spend, classify
 from leyden.monitor.reasons import close_reason, is_alarming
 
 
 def spend_of(m: Manager, slot: Slot) -> Spend | None:
-    """Return what spent the funding output of a channel, or None while nothing has. The penalty log is not needed."""
-    core = slot.state.core
-    if core.spent is None:
-        return None
-    transaction = Transaction.parse(core.spent.transaction)
-    return classify(core, slot.state.keys, transaction, b"", m.signer.per_commitment_point)
+    """Return what spent the funding output of a channel, or None while nothing has."""
+    view = view_of(m, slot)
+    if view is None or view.spend.possible is None:
+        return None if view is None else view.spend
+    # Preimages may have come since the view was made.
+    transaction = view.spend.transaction
+    return classify(slot.state.core, slot.state.keys, transaction, b"", m.signer.per_commitment_point)
 
 
 def report_spend(m: Manager, slot: Slot) -> None:

@@ -78,6 +78,9 @@ class ManagerConfig(msgspec.Struct, frozen=True):
     mpp_timeout_seconds: how long an incomplete payment is held (BOLT 4, "Basic Multi-Part Payments": at least 60).
     payment_retention_seconds: how long a finished payment_id stays known.
     closed_depth: confirmations after which a spend of the funding output counts as the end.
+    onchain_failure_depth: confirmations after which an HTLC that the chain has decided against is failed back to where
+    it came from; at least `closed_depth`, since an open channel may still settle it.
+    sweeps: what is ours of closed channels goes to the wallet by itself.
     unacknowledged_events_max: above it no new HTLCs and channels are taken; claims always.
     """
 
@@ -92,6 +95,8 @@ class ManagerConfig(msgspec.Struct, frozen=True):
     mpp_timeout_seconds: int = 60
     payment_retention_seconds: int = 7 * 86400
     closed_depth: int = 6
+    onchain_failure_depth: int = 6
+    sweeps: bool = True
     funding_timeout_blocks: int = 2016
     upfront_shutdown: bool = False
     unacknowledged_events_max: int = 100_000

@@ -10,6 +10,7 @@ from leyden.crypto.hashes import sha256d
 from leyden.manager import claiming, forwarding, handoff, receiving, sending, withdrawing
 from leyden.manager.actions import Broadcast
 from leyden.manager.manager import REASON_LENGTH_MAX, EffectHandler, Manager
+from leyden.manager.onchain import bumping, claims
 from leyden.manager.state import Slot
 from leyden.signer import requests
 from leyden.signer.requests import Answer
@@ -138,6 +139,7 @@ def publish_commitment(m: Manager, slot: Slot) -> None:
         if isinstance(answer, requests.HolderCommitmentSigned) and answer.commitment_txid == commitment.txid:
             signed = commitment.signed_transaction(answer.signature, remote_signature)
             m.actions.append(Broadcast(signed.serialize(), "force-close"))
+            bumping.on_published(m, slot, signed)
         return None
 
     m.outbox.ask_signer(request, complete)
@@ -216,5 +218,6 @@ def wire(m: Manager) -> None:
     handlers: dict[type, EffectHandler] = HANDLERS
     m.effect_handlers = handlers
     m.on_signed = forwarding.on_signed
+    m.update_claims = claims.update
     m.on_forwarded = handoff.on_forwarded
     m.publish_commitment = publish_commitment

@@ -24,3 +24,12 @@ def set_feerates(m: Manager, feerate_per_kw: int, closing_feerate_per_kw: int) -
         target = target_feerate_per_kw(feerate_per_kw, anchors=core.opened.anchors)
         if abs(target - now) * 100 > now * CHANGE_PERCENT_MIN:
             m.guarded(slot, ChangeFeerate(target))
+
+
+def feerate_for(m: Manager, blocks: int) -> int:
+    """Return the feerate (sat/kw) to confirm within so many blocks: that of the longest target that is no longer.
+
+    Before any estimate is known it is that of commitments (`ChannelEnv.feerate_per_kw`).
+    """
+    targets = [target for target in m.feerates if target <= blocks] or [min(m.feerates, default=0)]
+    return m.feerates.get(max(targets), m.env.feerate_per_kw)

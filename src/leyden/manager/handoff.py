@@ -27,6 +27,15 @@ def on_preimage(m: Manager, slot: Slot, effect: fx.PreimageLearnt) -> None:
         sending.on_preimage(m, source.origin, effect.removal.preimage)
 
 
+def on_onchain_preimage(m: Manager, slot: Slot, outcome: Outcome) -> None:
+    """The chain, or the mempool, shows the preimage of an HTLC of ours: the same, though the peer said nothing."""
+    source = outcome.source
+    if source.forwarded:
+        _fulfil_inbound(m, slot, source.origin, source.index, outcome.htlc_id, outcome.amount_msat, outcome.removal)
+    else:
+        sending.on_preimage(m, source.origin, outcome.removal.preimage)
+
+
 def _fulfil_inbound(
     m: Manager,
     slot: Slot,

@@ -6,6 +6,7 @@ from the journals.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -26,6 +27,7 @@ from leyden.journal.records import Acknowledged, ChannelRecord, FailedHtlc, Forw
 from leyden.manager.actions import Action, Disconnect, Report, ShowEvent, Subsystem
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
+from leyden.manager.onchain.active import ActiveSweep
 from leyden.manager.outbox import Outbox, Tail
 from leyden.manager.replays import SeenOnions
 from leyden.manager.state import ClaimableSet, NodeState, Peer, Slot, Verdict, fold_node
@@ -57,7 +59,11 @@ class Manager:
     held_forwards: inbound HTLCs that wait for the next peer to come back, and since when (seconds).
     also_carried: further channels that carry the same inbound HTLC, found at start. by_peer: channels by node_id.
     claim_channels: claim_id -> channels of a claim that the user was told of and has not acknowledged.
-    watched: funding outputs whose spend is looked for in every block. watched_txids: channels by funding transaction.
+    watched: outputs whose spend is looked for in every block: fundings, and what closed channels leave.
+    watched_txids: channels by funding transaction. penalty_log: a journal's rows, from the store.
+    onchain_due: closed channels of which a preimage was decided in this pass. told_uneconomic: claims that cost more
+    than they bring, as the user was told. sweep, unswept_sat: what goes to the wallet, and what is not worth its fee.
+    feerates: sat/kw by target in blocks, as estimated.
     unpublished: txid -> channels of a batch that was born in this life and is not all durable yet.
     forward_hold: the store is behind, take no new forwards.
     is_started: the chain is at its tip, so new things are decided (invariant P16).
@@ -113,6 +119,13 @@ class Manager:
         self.faults: list[str] = []
         self.unreadable: dict[bytes, str] = {}
         self.watched: dict[OutPoint, Slot] = {}
+        self.onchain_due: dict[bytes, Slot] = {}
+        self.told_uneconomic: dict[bytes, None] = {}
+        self.sweep: ActiveSweep | None = None
+        self.unswept_sat = 0
+        self.feerates: dict[int, int] = {}
+        self.penalty_log: Callable[[str], bytes] = lambda _journal: b""
+        self.update_claims: Callable[[Manager, Slot], None] = lambda _m, _slot: None
         self.watched_txids: dict[bytes, list[Slot]] = {}
         self.unpublished: dict[bytes, list[bytes]] = {}
         self.env = ChannelEnv(
@@ -148,12 +161,13 @@ class Manager:
         self.by_short_channel_id = {
             scid: known for scid, known in self.by_short_channel_id.items() if known != channel_id
         }
-        self.watched.pop(slot.state.keys.local_parameters.funding_outpoint, None)
+        for outpoint in [outpoint for outpoint, known in self.watched.items() if known is slot]:
+            del self.watched[outpoint]
         funding_txid = slot.state.core.opened.funding_txid
         left = [one for one in self.watched_txids.pop(funding_txid) if one is not slot]
         if left:
             self.watched_txids[funding_txid] = left
-        for waiting in (self.acks, self.dirty, self.moved):
+        for waiting in (self.acks, self.dirty, self.moved, self.onchain_due):
             waiting.pop(channel_id, None)
         self.outbox.close_tail(slot.tail)
 
@@ -188,6 +202,8 @@ class Manager:
             slot.state = evolve(slot.state, record)
             self.outbox.append(slot.tail, encode_record(record))
         state = slot.state
+        if decision.records and state.core.spent is not None:
+            self.onchain_due[slot.channel_id] = slot
         for fact in decision.facts:
             apply(state, fact)
         if event is not COMMIT and (decision.records or decision.facts):
@@ -254,9 +270,18 @@ class Manager:
             moved = self._run_released()
             moved |= self._record_verdicts()
             moved |= self._commit()
-            if not moved:
+            if not moved and not self._claim_onchain():
                 break
         self._write_acknowledgements(forced=False)
+
+    def _claim_onchain(self) -> bool:
+        """A preimage that was decided for a closed channel goes to the chain at once."""
+        if not self.onchain_due:
+            return False
+        due, self.onchain_due = self.onchain_due, {}
+        for slot in due.values():
+            self.shielded(partial(self.update_claims, self, slot))
+        return True
 
     def _run_released(self) -> bool:
         try:

@@ -26,6 +26,7 @@ from leyden.manager.actions import DropJournal
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import decode_node_snapshot
+from leyden.manager.onchain import blocks as onchain
 from leyden.manager.outbox import Outbox
 from leyden.manager.state import ClaimableSet, ClaimableStatus, NodeState, Slot, fold_node
 from leyden.payments.outbound import OutboundPayment, Part
@@ -196,6 +197,7 @@ def start(m: Manager) -> None:
             claiming.ask(m, claimable)
     sending.continue_payments(m)
     chain.rebroadcast(m)
+    onchain.go_on(m)
 
 
 def check_lost_journals(m: Manager) -> None:

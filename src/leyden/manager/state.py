@@ -26,7 +26,9 @@ from leyden.journal.node_records import (
     PeerStorageKept,
 )
 from leyden.journal.records import FailedHtlc, ForwardedPayment
+from leyden.manager.onchain.active import ActiveClaim
 from leyden.manager.outbox import Tail
+from leyden.monitor.closed import ClosedView
 from leyden.payments.outbound import Ledger, fold_payment, fold_summary, forget
 from leyden.sphinx.failures import FailureMessage
 from leyden.sphinx.payload import HopPayload
@@ -50,6 +52,8 @@ class Slot(msgspec.Struct):
     heard: in this life the peer has said where it stands, and that proved nothing against us.
     archived: `node` is to say that its journal goes; nothing is appended any more.
     acks: facts that may be forgotten, written with the channel's next record.
+    closed_view: the chain's side of a spent channel. onchain_claims: transactions that claim its outputs.
+    own_commitment: our published one, serialised, and published_height, since when; anchor_claim: what pays for it.
     """
 
     state: ChannelState
@@ -65,6 +69,11 @@ class Slot(msgspec.Struct):
     ack_events: list[str] = []
     unconfirmed_since: int = 0
     archived: bool = False
+    closed_view: ClosedView | None = None
+    onchain_claims: list[ActiveClaim] = []
+    own_commitment: bytes = b""
+    published_height: int = 0
+    anchor_claim: ActiveClaim | None = None
 
     @property
     def channel_id(self) -> bytes:

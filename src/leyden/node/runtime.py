@@ -20,7 +20,16 @@ from leyden.journal.batch import Append, Snapshot
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.wallet_records import WalletDisconnected, WalletRecord
 from leyden.manager import chain, claiming, forwarding, opening, peer_storage, peers, sending, withdrawing
-from leyden.manager.actions import Action, Disconnect, DropJournal, Report
+from leyden.manager.actions import (
+    Action,
+    Broadcast,
+    BroadcastPackage,
+    Disconnect,
+    DropJournal,
+    ForgetTransaction,
+    FundClaim,
+    Report,
+)
 from leyden.manager.manager import Manager
 from leyden.manager.node_snapshot import encode_node_snapshot
 from leyden.manager.state import Peer
@@ -76,6 +85,8 @@ class Refused(msgspec.Struct):
     tries: int = 0
 
 
+ON_CHAIN_ACTIONS = (Broadcast, BroadcastPackage, FundClaim, ForgetTransaction, Report)
+"""What goes on without a store. A commitment of our own is among the broadcasts only behind a durable `Closing`."""
 _first = attrgetter("first")
 _journal = attrgetter("journal")
 
@@ -118,6 +129,7 @@ class Runtime:
         self._snapshot_bytes: dict[str, int] = {}
         self._snapshotting: dict[str, None] = {}
         manager.signer.on_answer(self._on_late_answer)
+        manager.penalty_log = lambda journal: store.penalty_rows(JournalId(journal))
 
     # --- connections ---------------------------------------------------------------------------------------------
 
@@ -230,26 +242,18 @@ class Runtime:
         """Finish a pass: records to the store, requests to the signer while it writes, messages and actions that are
         free.
         """
-        if self.broken is not None:
-            return
         manager, outbox = self.manager, self.outbox
         while True:
             manager.flush()
             if outbox.has_batch():
-                self._append(outbox.take_batch(self.scheduler.monotonic_us()))
-            requests = outbox.take_requests()
-            for signing in requests:
-                try:
-                    answer = manager.signer.answer(signing.request)
-                except AssertionError as refusal:
-                    manager.on_signer_refused(signing.request, refusal)
-                    continue
-                if answer is None:
-                    outbox.wait_for_signer(signing)
-                else:
-                    outbox.on_answer(signing, answer)
-            if not requests:
+                batch = outbox.take_batch(self.scheduler.monotonic_us())
+                if self.broken is None:
+                    self._append(batch)
+            if not self._ask_signer():
                 break
+        if self.broken is not None:
+            self._act_without_store()
+            return
         for node_id, messages in outbox.take_messages():
             connection = self.connections.get(node_id)
             if connection is not None:
@@ -260,6 +264,36 @@ class Runtime:
         if manager.actions:
             self._act()
         self._apply_back_pressure()
+
+    def _ask_signer(self) -> bool:
+        """Put what waits to the signer; return whether anything did."""
+        manager, outbox = self.manager, self.outbox
+        requests = outbox.take_requests()
+        for signing in requests:
+            try:
+                answer = manager.signer.answer(signing.request)
+            except AssertionError as refusal:
+                manager.on_signer_refused(signing.request, refusal)
+                continue
+            if answer is None:
+                outbox.wait_for_signer(signing)
+            else:
+                outbox.on_answer(signing, answer)
+        return bool(requests)
+
+    def _act_without_store(self) -> None:
+        """The store is lost: what spends outputs of published commitments goes on (invariant S3), and nothing else."""
+        for action in self.manager.take_actions():
+            if isinstance(action, ON_CHAIN_ACTIONS):
+                self.on_action(action)
+
+    def run_on_chain(self, command: Callable[[Manager], None]) -> None:
+        """Run something that only claims (coins for a claim, what became of a broadcast): also when the store is
+        lost.
+        """
+        self._begin()
+        command(self.manager)
+        self._post_turn()
 
     def _act(self) -> None:
         for action in self.manager.take_actions():

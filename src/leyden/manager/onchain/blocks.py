@@ -1,0 +1,100 @@
+"""Blocks, and what waits for one: spends of the outputs of closed channels become records, preimages act at once."""
+
+from collections.abc import Sequence
+
+from leyden.bitcoin.tx import OutPoint, Transaction
+from leyden.journal.records import OutputsDisconnected, OutputSpent
+from leyden.manager.manager import Manager
+from leyden.manager.onchain import bumping, claims, outcomes, sweeping
+from leyden.manager.onchain.views import forget_view, take_in_spends, view_of
+from leyden.manager.state import Slot
+from leyden.monitor.resolution import preimages_of
+
+
+def on_spend(m: Manager, slot: Slot, transaction: Transaction, height: int, block_hash: bytes) -> None:
+    """A transaction in a block spends an output that a closed channel looks at; one that is known is not told again."""
+    view = view_of(m, slot)
+    if view is None:
+        return
+    if all(one.prevout in view.spenders for one in transaction.inputs if one.prevout in view.outputs):
+        return
+    m.learn(slot, OutputSpent(transaction.serialize(), height, block_hash))
+    take_in_spends(m, slot)
+
+
+def forget_other_block(m: Manager, slot: Slot, height: int, block_hash: bytes) -> None:
+    """What is known of another block at this height was undone while the node was down and `node` was behind."""
+    spends = slot.state.core.output_spends
+    if any(one.height == height and one.block_hash != block_hash for one in reversed(spends)):
+        disconnect(m, slot, height - 1)
+
+
+def disconnect(m: Manager, slot: Slot, fork_height: int) -> None:
+    """Undo what blocks above `fork_height` did to the outputs; the spend of the funding output stays."""
+    if any(one.height > fork_height for one in slot.state.core.output_spends):
+        m.learn(slot, OutputsDisconnected(fork_height))
+        forget_view(m, slot)
+
+
+def on_height(m: Manager, slot: Slot) -> None:
+    """The chain has a new tip: what it has decided of a channel is recorded, and what it allows is claimed."""
+    if slot.state.core.spent is not None:
+        m.shielded(lambda: outcomes.resolve_and_tell(m, slot))
+    m.shielded(lambda: claims.update(m, slot))
+    m.shielded(lambda: bumping.update(m, slot))
+
+
+def go_on(m: Manager) -> None:
+    """At start: what an earlier life claimed and swept is made again of the state and the chain."""
+    for slot in list(m.channels.values()):
+        if slot.state.core.spent is not None:
+            on_height(m, slot)
+    m.shielded(lambda: sweeping.update(m))
+
+
+def mempool_watch_list(m: Manager) -> list[OutPoint]:
+    """Return the outputs whose spends in the mempool may show a preimage that we need, or will soon."""
+    wanted: list[OutPoint] = []
+    for slot in m.channels.values():
+        core = slot.state.core
+        if not core.outbound or slot.halted or slot.archived:
+            continue
+        view = slot.closed_view
+        if view is None:
+            continue
+        wanted += [
+            one.outpoint
+            for one in view.unspent()
+            if one.htlc is not None and one.htlc.offered and _is_wanted(slot, one.htlc.htlc_id)
+        ]
+    return wanted
+
+
+def _is_wanted(slot: Slot, htlc_id: int | None) -> bool:
+    return htlc_id is not None and htlc_id not in slot.state.core.onchain_preimages
+
+
+def on_mempool_transactions(m: Manager, transactions: Sequence[Transaction]) -> None:
+    """Transactions wait for a block that spend what closed channels look at: the preimages they show go upstream at
+    once (BOLT 5, "Requirements": as soon as it is seen, also in the mempool).
+    """
+    for transaction in transactions:
+        for slot in dict.fromkeys([slot for one in transaction.inputs if (slot := _slot_of(m, one.prevout))]):
+            m.shielded(lambda slot=slot, transaction=transaction: _look_for_preimages(m, slot, transaction))  # type: ignore[misc]
+
+
+def _slot_of(m: Manager, outpoint: OutPoint) -> Slot | None:
+    return m.watched.get(outpoint)
+
+
+def _look_for_preimages(m: Manager, slot: Slot, transaction: Transaction) -> None:
+    view = slot.closed_view
+    if view is None:
+        return
+    core = slot.state.core
+    found: dict[int, bytes] = {}
+    for one in transaction.inputs:
+        output = view.outputs.get(one.prevout)
+        if output is not None:
+            found.update(preimages_of(core, output, transaction))
+    outcomes.learn_preimages(m, slot, found)

@@ -1,0 +1,48 @@
+"""What closed a channel and what became of its outputs, for whoever acts on it."""
+
+from leyden.journal.records import FundingSpent
+from leyden.manager.manager import Manager
+from leyden.manager.state import Slot
+from leyden.monitor.closed import ClosedView
+
+
+def view_of(m: Manager, slot: Slot) -> ClosedView | None:
+    """Return the chain's side of a channel whose funding output is spent in a block, else None.
+
+    It is made once for a spend; the outputs of the commitment are then looked for in every block.
+    """
+    core = slot.state.core
+    record = core.spent
+    if record is None:
+        return None
+    view = slot.closed_view
+    if view is None or view.record is not record:
+        view = slot.closed_view = _make(m, slot, record)
+        for outpoint in view.outputs:
+            m.watched[outpoint] = slot
+    return view
+
+
+def _make(m: Manager, slot: Slot, record: FundingSpent) -> ClosedView:
+    # Only what a revoked commitment held may have left the state; the log is read when that is published.
+    core, keys = slot.state.core, slot.state.keys
+    view = ClosedView(core, keys, record, b"", m.signer.per_commitment_point)
+    if view.spend.revoked is not None:
+        view = ClosedView(core, keys, record, m.penalty_log(slot.tail.journal), m.signer.per_commitment_point)
+    return view
+
+
+def forget_view(m: Manager, slot: Slot) -> None:
+    """Blocks were undone, or the channel is archived: nothing of the view holds any more."""
+    view, slot.closed_view = slot.closed_view, None
+    if view is not None:
+        for outpoint in view.outputs:
+            if m.watched.get(outpoint) is slot:
+                del m.watched[outpoint]
+
+
+def take_in_spends(m: Manager, slot: Slot) -> None:
+    """Look for what spends of outputs have made, from this transaction on."""
+    if slot.closed_view is not None:
+        for outpoint in slot.closed_view.take_in(slot.state.core):
+            m.watched[outpoint] = slot
