@@ -107,7 +107,7 @@ def test_abandoned_payment_ends_in_any_life(restarts: int) -> None:
 
 OWED = {
     ev.PaymentClaimable, ev.PaymentClaimed, ev.PaymentClaimAbandoned, ev.PaymentSent, ev.PaymentFailed,
-    ev.PaymentForwarded, ev.ChannelReady, ev.ChannelClosed, ev.ChannelDataLoss,
+    ev.PaymentForwarded, ev.ChannelReady, ev.ChannelClosed, ev.ChannelDataLoss, ev.SpendableOutputs,
 }  # fmt: skip
 """What a journal owes until it is acknowledged or answered."""
 OF_THIS_LIFE = {ev.OpenRefused, ev.StoreBehind, ev.StoreRecovered}

@@ -131,7 +131,7 @@ class Witness:
                     for htlc_id in one.htlc_ids
                 ]
                 assert sum(shown) == event.amount_msat, f"{what} before the verdict of every part was durable"
-            case ev.ChannelReady() | ev.ChannelClosed() | ev.ChannelDataLoss():
+            case ev.ChannelReady() | ev.ChannelClosed() | ev.ChannelDataLoss() | ev.SpendableOutputs():
                 assert event.event_id in cores[event.channel_id].events, what
             case _:
                 pass

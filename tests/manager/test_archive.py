@@ -24,6 +24,7 @@ from leyden.journal.records import (
 from leyden.manager import archive, closes
 from leyden.manager import events as ev
 from leyden.manager.state import Slot
+from leyden.monitor.resolution import IRREVOCABLE_BLOCKS
 from leyden.payments.outbound import Part
 from leyden.sim import user
 from leyden.sim.oracles import check_rest
@@ -32,7 +33,7 @@ from leyden.sim.world import World
 from tests.manager.stage import Stage
 from tests.sim import topologies
 
-DEPTH = archive.IRREVOCABLE_BLOCKS
+DEPTH = IRREVOCABLE_BLOCKS
 NEVER_BLOCKS = 150
 
 
@@ -114,7 +115,7 @@ def test_event_that_nobody_acknowledged_keeps_it() -> None:
 
 
 @pytest.mark.parametrize("forced_by", ["alice", "bob"])
-def test_output_that_nobody_has_collected_keeps_it(forced_by: str) -> None:
+def test_output_that_is_ours_keeps_it_until_it_is_swept_for_good(forced_by: str) -> None:
     """Our own commitment and the peer's both leave us something that only this journal can claim."""
     stage = Stage(topologies.direct())
     peer = {"alice": "bob", "bob": "alice"}[forced_by]
@@ -123,9 +124,13 @@ def test_output_that_nobody_has_collected_keeps_it(forced_by: str) -> None:
     stage.act()
     stage.mine(10)
     stage.seconds(2)
+    stage.mine(DEPTH)
+    assert len(journals(stage, forced_by)) == 1, "to_local waits for its delay"
+    stage.mine(60)
+    stage.seconds(2)
     stage.mine(NEVER_BLOCKS)
     for name in ("alice", "bob"):
-        assert len(journals(stage, name)) == 1
+        assert not journals(stage, name)
 
 
 def test_forced_close_that_leaves_us_nothing_is_resolved() -> None:

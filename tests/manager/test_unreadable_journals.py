@@ -10,9 +10,10 @@ import pytest
 from leyden.base.errors import CommandRejected
 from leyden.channel.states import Normal
 from leyden.journal.node_records import PeerStorageKept
-from leyden.manager import archive, claiming, sending
+from leyden.manager import claiming, sending
 from leyden.manager import events as ev
 from leyden.manager.state import Slot
+from leyden.monitor.resolution import IRREVOCABLE_BLOCKS
 from leyden.sim import user
 from tests.manager.stage import Stage, payment_id
 from tests.sim import topologies
@@ -189,7 +190,7 @@ def test_nothing_is_forgotten_that_it_may_name() -> None:
     m = stage.m("bob")
     m.record(PeerStorageKept(b"p" * 33, b"blob"))
     best = m.node.best
-    stage.mine(archive.IRREVOCABLE_BLOCKS)
+    stage.mine(IRREVOCABLE_BLOCKS)
     m.now_seconds += m.config.payment_retention_seconds + 1
     sending.forget_old(m)
     stage["bob"].run(lambda _m: None)

@@ -184,6 +184,8 @@ def is_resolved(core: ChannelCore, view: ClosedView, height: int) -> bool:
     """Return whether nothing of the channel can come to be ours or be lost any more, irrevocably (BOLT 5)."""
     if height - view.record.height + 1 < IRREVOCABLE_BLOCKS or view.spend.kind is SpendKind.OTHER:
         return False
+    if view.spend.kind is SpendKind.MUTUAL_CLOSE:
+        return not (core.inbound or core.outbound)
     if any(
         htlc_id not in core.onchain_failed
         and htlc_id not in core.onchain_preimages

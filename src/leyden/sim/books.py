@@ -6,8 +6,8 @@ from leyden.channel.states import Closed, MutualClose
 from leyden.manager import closes
 from leyden.manager.events import PaymentClaimed, PaymentForwarded
 from leyden.manager.state import Slot
-from leyden.monitor.balances import onchain_balance
 from leyden.monitor.classify import SpendKind
+from leyden.monitor.watched import WatchedKind, WatchedOutput
 from leyden.sim.node import SimNode
 from leyden.sim.user import Order
 from leyden.sim.world import MINER_SCRIPT, World
@@ -16,7 +16,8 @@ from leyden.transactions.fees import ANCHOR_VALUE_SAT
 
 def balance_msat(node: SimNode) -> int:
     """Return what a node owns on the chain and in its channels; HTLCs in flight count nowhere. What a closing
-    transaction pays counts in the wallet from the moment it is published; what a commitment pays, when it is mined.
+    transaction or a claim pays counts in the wallet from the moment it is published; what a commitment pays, when it is
+    mined, until a claim spends it.
     """
     wallet = node.runtime.wallet.balance()
     own_sat = wallet.confirmed_sat + wallet.unconfirmed_sat + wallet.immature_sat
@@ -30,9 +31,33 @@ def _channel_msat(node: SimNode, slot: Slot) -> int:
     spend = closes.spend_of(node.manager, slot)
     if spend is None:
         return 0 if type(state) is Closed else state.core.local.local_msat  # closed unspent: it was never funded
-    if spend.kind is SpendKind.MUTUAL_CLOSE:
+    view = slot.closed_view
+    if spend.kind is SpendKind.MUTUAL_CLOSE or view is None:
         return 0
-    return onchain_balance(state.core, state.keys, spend, None).certain_sat * 1000
+    chain = node.world.chain
+    outputs = [one for one in view.unspent() if _is_certain(slot, one) and chain.pool_spends(one.outpoint) is None]
+    return sum([one.value_sat * 1000 for one in outputs])
+
+
+_CERTAIN = (
+    WatchedKind.TO_LOCAL,
+    WatchedKind.TO_REMOTE,
+    WatchedKind.SECOND_STAGE,
+    WatchedKind.REVOKED_TO_LOCAL,
+    WatchedKind.REVOKED_HTLC,
+    WatchedKind.REVOKED_SECOND_STAGE,
+)
+
+
+def _is_certain(slot: Slot, output: WatchedOutput) -> bool:
+    """Return whether nobody can take an output if its owner acts in time: all but HTLCs that may go either way."""
+    if output.kind in _CERTAIN:
+        return True
+    htlc = output.htlc
+    if output.kind is not WatchedKind.HTLC or htlc is None or htlc.offered or htlc.htlc_id is None:
+        return False
+    inbound = slot.state.core.inbound.get(htlc.htlc_id)
+    return inbound is not None and bool(inbound.preimage)
 
 
 def chain_msat(world: World) -> int:

@@ -14,10 +14,22 @@ from leyden.drivers.markfile import Mark
 from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import NodeBorn
 from leyden.manager import batches, fees, opening, rebuild
-from leyden.manager.actions import Action, Broadcast, ChannelBorn, FundChannels, ReleaseFunding, Report, ShowEvent
+from leyden.manager.actions import (
+    Action,
+    Broadcast,
+    BroadcastPackage,
+    ChannelBorn,
+    ForgetTransaction,
+    FundChannels,
+    FundClaim,
+    ReleaseFunding,
+    Report,
+    ShowEvent,
+)
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
 from leyden.manager.manager import Manager
+from leyden.manager.onchain import claims
 from leyden.node import boot
 from leyden.node.recovery import OldCopy, compare, recover
 from leyden.node.runtime import Runtime
@@ -293,6 +305,15 @@ class SimNode:
                 # Not published yet, its coins are locked; published, they are spent. Either ends here.
                 self.runtime.wallet.pending_transaction(transaction)
                 self.runtime.wallet.forget_pending(transaction.txid())
+            case FundClaim(claim_id=claim_id):
+                self.run(lambda m: claims.claim_not_funded(m, claim_id, "the wallet does not pay for claims yet"))
+            case ForgetTransaction(txid=txid):
+                self.runtime.wallet.forget_pending(txid)
+            case BroadcastPackage(transactions=transactions, what=what):
+                for raw in transactions:
+                    transaction = Transaction.parse(raw)
+                    self.runtime.wallet.pending_transaction(transaction)
+                    self.world.broadcast(transaction, what)
             case ChannelBorn():
                 pass
             case _:

@@ -10,7 +10,7 @@ Spec: BOLT 5, "HTLC Output Handling", "Penalty Transactions Weight Calculation",
 from collections.abc import Iterator
 
 from leyden.bitcoin.script import p2wsh_of_script
-from leyden.bitcoin.tx import Transaction, TxOut
+from leyden.bitcoin.tx import OutPoint, Transaction, TxOut
 from leyden.channel.htlc import InboundHtlc
 from leyden.manager import fees
 from leyden.manager.actions import Broadcast, ForgetTransaction, FundClaim
@@ -42,6 +42,7 @@ def update(m: Manager, slot: Slot) -> None:
     wanted = _wanted(m, slot)
     height = m.env.block_height
     kept: list[ActiveClaim] = []
+    replaced: dict[OutPoint, ActiveClaim] = {}
     for active in slot.onchain_claims:
         if _holds(active, wanted, height):
             for claim in active.claims:
@@ -49,14 +50,15 @@ def update(m: Manager, slot: Slot) -> None:
             kept.append(active)
         else:
             _drop(m, slot, active)
+            replaced.update({claim.input.outpoint: active for claim in active.claims})
     slot.onchain_claims = kept
     for active in kept:
         _refresh(m, slot, active)
     for group in group_claims(list(wanted.values()), height, LIMITS):
-        _begin(m, slot, group)
+        _begin(m, slot, group, replaced)
 
 
-def _wanted(m: Manager, slot: Slot) -> dict[object, OutputClaim]:
+def _wanted(m: Manager, slot: Slot) -> dict[OutPoint, OutputClaim]:
     view = view_of(m, slot)
     if view is None:
         return {}
@@ -89,7 +91,7 @@ def _is_held_back(m: Manager, htlc: InboundHtlc) -> bool:
     return bool(htlc.claim_id) and (not m.is_started or htlc.claim_id in m.claim_blockers)
 
 
-def _holds(active: ActiveClaim, wanted: dict[object, OutputClaim], height: int) -> bool:
+def _holds(active: ActiveClaim, wanted: dict[OutPoint, OutputClaim], height: int) -> bool:
     """Return whether a claim is still whole, and may stay together so near to its deadline."""
     if any(claim.input.outpoint not in wanted for claim in active.claims):
         return False
@@ -108,7 +110,7 @@ def _drop(m: Manager, slot: Slot, active: ActiveClaim) -> None:
         m.actions.append(ForgetTransaction(active.txid))
 
 
-def _begin(m: Manager, slot: Slot, group: tuple[OutputClaim, ...]) -> None:
+def _begin(m: Manager, slot: Slot, group: tuple[OutputClaim, ...], replaced: dict[OutPoint, ActiveClaim]) -> None:
     first = group[0].input
     holder = first.kind in HOLDER
     active = ActiveClaim(
@@ -123,7 +125,16 @@ def _begin(m: Manager, slot: Slot, group: tuple[OutputClaim, ...]) -> None:
         active.fee_sat = active.value_sat - sum([output.value_sat for output in paired])
         signing.sign(m, slot, active, _unsigned(active, paired))
         return
-    make(m, slot, active, _wanted_feerate(m, active, _first_weight(m, active)))
+    weight = _first_weight(m, active)
+    older = {one.claim_id: one for claim in group if (one := replaced.get(claim.input.outpoint)) is not None}
+    feerate = _wanted_feerate(m, active, weight)
+    for one in older.values():
+        # The first that takes the place of an older claim has to pay more than that (BIP 125); then it is gone.
+        fee_sat = feerates.replacement_fee_sat(one.fee_sat, weight, feerate, old_weight=one.weight)
+        feerate = max(feerate, -(-fee_sat * 1000 // weight))
+        for claim in one.claims:
+            replaced.pop(claim.input.outpoint, None)
+    make(m, slot, active, feerate)
 
 
 def _refresh(m: Manager, slot: Slot, active: ActiveClaim) -> None:
@@ -168,7 +179,12 @@ def make(m: Manager, slot: Slot, active: ActiveClaim, feerate_per_kw: int) -> No
     """Make a version of a claim that pays this feerate, and at least what replaces the one before (BIP 125)."""
     weight = active.weight or _first_weight(m, active)
     if active.transaction:
+        budget = feerates.budget_sat(
+            active.value_sat, m.env.block_height, active.deadline_height, penalty=active.claims[0].input.kind in REVOKED
+        )
         fee_sat = feerates.replacement_fee_sat(active.fee_sat, weight, feerate_per_kw, old_weight=weight)
+        if fee_sat > budget:
+            return  # the older version stays: what is left to win is not worth more
         feerate_per_kw = max(feerate_per_kw, -(-fee_sat * 1000 // weight))
     else:
         fee_sat = -(-feerate_per_kw * weight // 1000)
