@@ -162,7 +162,8 @@ def _with_others(log: bytes, states: int, replaced: int) -> bytes:
         for number in range(states)
         for one in range(replaced)
     ]
-    return b"".join(sorted(rows + others, key=_last_number))
+    together: list[bytes] = sorted([*rows, *others], key=_last_number)
+    return b"".join(together)
 
 
 def _last_number(row: bytes) -> bytes:

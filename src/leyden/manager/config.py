@@ -8,6 +8,7 @@ import msgspec
 from leyden.bitcoin.networks import Network
 from leyden.channel.env import ChannelLimits
 from leyden.journal.records import ForwardingPolicy
+from leyden.monitor.watchtower import JusticeBlob
 from leyden.payments.routes import ChannelView, PlannedPart, Target, Way, plan
 from leyden.signer.interface import ChannelSigner, KeysManager
 from leyden.wire.messages import OpenChannel
@@ -68,6 +69,14 @@ def no_custom_messages(_node_id: bytes, _message_type: int, _payload: bytes, /) 
     return False
 
 
+class JusticeSink(Protocol):
+    """Takes what a watchtower needs to punish a commitment of a peer, once for each that is revoked."""
+
+    def __call__(self, channel_id: bytes, number: int, blobs: Sequence[JusticeBlob], /) -> None:
+        """Take the blobs of one commitment; called in the middle of a pass, so it must not block."""
+        ...
+
+
 class ManagerConfig(msgspec.Struct, frozen=True):
     """Defaults follow PROTOCOL (d), "LDK policy", where the BOLTs leave it open.
 
@@ -82,6 +91,8 @@ class ManagerConfig(msgspec.Struct, frozen=True):
     it came from; at least `closed_depth`, since an open channel may still settle it.
     sweeps: what is ours of closed channels goes to the wallet by itself.
     unacknowledged_events_max: above it no new HTLCs and channels are taken; claims always.
+    justice_sink: exports signed penalties of each state as it is revoked; None: no work at all.
+    justice_feerates_per_kw: one of each kind is made for each of these.
     """
 
     network: Network
@@ -103,5 +114,7 @@ class ManagerConfig(msgspec.Struct, frozen=True):
     accept_hook: AcceptHook = accept_all
     router: Router = plan
     custom_messages: CustomMessages = no_custom_messages
+    justice_sink: JusticeSink | None = None
+    justice_feerates_per_kw: tuple[int, ...] = (2_500, 12_500, 62_500)
     feerate_min_per_kw: int = 253
     feerate_max_per_kw: int = 250_000

@@ -9,7 +9,7 @@ from leyden.channel.states import Closed, ForceClosing, Spent, Stale
 from leyden.crypto import ec
 from leyden.crypto.hashes import sha256d
 from leyden.journal.records import FundingAbandoned, PeerPolicy
-from leyden.manager import batches, onions, opening, peer_storage
+from leyden.manager import batches, onions, opening, peer_storage, watchtowers
 from leyden.manager.actions import Disconnect
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
@@ -156,10 +156,12 @@ def _dispatch(m: Manager, peer: Peer, slot: Slot | None, message: Any) -> None:
     if peer.features is None and kind not in (Init, ErrorMessage, WarningMessage):
         raise PeerViolation("a message before init")
     if slot is not None and kind in CHANNEL_MESSAGES:
-        m.apply(slot, message)
         if kind is RevokeAndAck:
+            watchtowers.on_revoke_and_ack(m, slot, message)
             m.moved[slot.channel_id] = slot
-        elif kind is ChannelReestablish and peer.given_up:
+            return
+        m.apply(slot, message)
+        if kind is ChannelReestablish and peer.given_up:
             _close_given_up(m, peer, slot)
         if kind is UpdateAddHtlc and slot.state.session.has_received(message.id):
             # Peeled while the signature is still under way (the payer's clock runs).

@@ -5,6 +5,7 @@ from leyden.journal.records import ForwardingPolicy
 from leyden.manager.config import (
     AcceptHook,
     CustomMessages,
+    JusticeSink,
     ManagerConfig,
     Router,
     accept_all,
@@ -49,6 +50,7 @@ def manager_config(
     accept_hook: AcceptHook = accept_all,
     router: Router = plan,
     custom_messages: CustomMessages = no_custom_messages,
+    justice_sink: JusticeSink | None = None,
 ) -> ManagerConfig:
     """Return the manager's configuration, with the user's own parts where given."""
     return ManagerConfig(
@@ -64,4 +66,6 @@ def manager_config(
         accept_hook=accept_hook,
         router=router,
         custom_messages=custom_messages,
+        justice_sink=justice_sink,
+        justice_feerates_per_kw=config.watchtower.feerates_per_kw,
     )

@@ -11,6 +11,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -35,6 +37,7 @@ from leyden.manager.actions import Action, Report
 from leyden.manager.config import (
     AcceptHook,
     CustomMessages,
+    JusticeSink,
     NodeSigner,
     Router,
     accept_all,
@@ -42,10 +45,11 @@ from leyden.manager.config import (
 )
 from leyden.manager.events import Event
 from leyden.manager.rebuild import Folded
-from leyden.node import actions, boot, chain_loop, peer_loop, second_place
+from leyden.node import actions, boot, chain_loop, justice, peer_loop, second_place
 from leyden.node.clock import LoopScheduler, random32, random_bytes
 from leyden.node.config import network_of, split_address
 from leyden.node.core import NodeCore
+from leyden.node.justice import JusticeFile
 from leyden.node.manager_config import manager_config
 from leyden.node.methods import NodeMethods
 from leyden.node.recovery import OldCopy, compare, recover
@@ -110,6 +114,8 @@ class Node(NodeMethods):
         scheduler, entropy: time, and 32 random bytes at each call; default: the system's.
         accept_hook: judges inbound channels. router: finds ways for payments.
         custom_messages: takes messages of types that Leyden does not know; `send_custom_message` sends them.
+        justice_sink: takes what a watchtower needs, for each state that a peer revokes; default: `watchtower.file` of
+        the configuration, if any.
         passphrase: of the key file.
     """
 
@@ -128,6 +134,7 @@ class Node(NodeMethods):
         accept_hook: AcceptHook = accept_all,
         router: Router = plan,
         custom_messages: CustomMessages = no_custom_messages,
+        justice_sink: JusticeSink | None = None,
         passphrase: str | None = None,
     ) -> None:
         self.config = config
@@ -139,7 +146,10 @@ class Node(NodeMethods):
         self._make_wallet = make_wallet
         self._scheduler = scheduler
         self._entropy = entropy
-        self._manager_config = manager_config(config, accept_hook, router, custom_messages)
+        if justice_sink is None and config.watchtower.file:
+            justice_sink = JusticeFile(config.directory / config.watchtower.file)
+        self._justice_sink = justice_sink
+        self._manager_config = manager_config(config, accept_hook, router, custom_messages, justice_sink)
         self._passphrase = passphrase
         self._core: NodeCore | None = None
         self._mark: MarkFile | None = None
@@ -225,6 +235,8 @@ class Node(NodeMethods):
         core.spawn(chain_loop.watch_fees(core), "watching fees")
         core.spawn(peer_loop.every_second(core), "timers")
         self._keep_mark(core, epoch, old.lost())
+        if isinstance(self._justice_sink, JusticeFile):
+            core.spawn(self._justice_sink.keep_writing(partial(self._tell, justice.NAME)), justice.NAME)
 
     def _keys(self) -> tuple[NodeSigner, WalletSigner]:
         network = network_of(self.config)
@@ -341,6 +353,9 @@ class Node(NodeMethods):
         )
         await core.chain.close()
         await core.runtime.store.close()
+        if isinstance(self._justice_sink, JusticeFile):
+            with suppress(OSError):
+                self._justice_sink.write()
         self._stopped.set()
 
     async def stopped(self) -> None:
@@ -377,15 +392,18 @@ class Node(NodeMethods):
         def positions() -> dict[str, int]:
             return {**lost, **{name: tail.durable for name, tail in core.runtime.outbox.tails.items()}}
 
-        def tell(why: str) -> None:
-            if not why:
-                core.alarms.pop(second_place.NAME, None)
-            elif core.alarms.get(second_place.NAME) != why:
-                core.alarms[second_place.NAME] = why
-                core.manager.report("node", "error", why)
-                core.runtime.turn()
-
+        tell = partial(self._tell, second_place.NAME)
         core.spawn(second_place.keep(self._mark, epoch, positions, tell), second_place.NAME)
+
+    def _tell(self, name: str, why: str) -> None:
+        """Show and report an alarm once; empty: it is over."""
+        core = self.core
+        if not why:
+            core.alarms.pop(name, None)
+        elif core.alarms.get(name) != why:
+            core.alarms[name] = why
+            core.manager.report("node", "error", why)
+            core.runtime.turn()
 
     # --- events
     # --------------------------------------------------------------------------------------------------------

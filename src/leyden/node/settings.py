@@ -122,6 +122,18 @@ class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = 60
 
 
+class WatchtowerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What others may punish a cheating peer with while this node is away."""
+
+    file: Annotated[
+        str, Meta(description="append signed, encrypted penalties here as states are revoked; empty: make none")
+    ] = ""
+    feerates_per_kw: Annotated[
+        tuple[Annotated[int, Meta(ge=253, le=1_000_000)], ...],
+        Meta(min_length=1, max_length=8, description="sat per 1000 weight units; one penalty for each"),
+    ] = (2_500, 12_500, 62_500)
+
+
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a node is told at its start. See `config.py` for how it is read."""
 
@@ -145,6 +157,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     forwarding: ForwardingSettings = ForwardingSettings()
     channels: ChannelSettings = ChannelSettings()
     payments: PaymentSettings = PaymentSettings()
+    watchtower: WatchtowerSettings = WatchtowerSettings()
 
     @property
     def directory(self) -> Path:
