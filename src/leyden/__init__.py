@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         NodeConfig,
         PaymentSettings,
         StoreSettings,
+        WatchtowerSettings,
     )
     from leyden.node.views import ChannelView, InvoiceView, NodeInfo, PaymentView
     from leyden.ports.chain import ChainSource
@@ -100,6 +101,7 @@ _HOMES = {
         "NodeConfig",
         "PaymentSettings",
         "StoreSettings",
+        "WatchtowerSettings",
     ),
     "leyden.node.views": ("ChannelView", "InvoiceView", "NodeInfo", "PaymentView"),
     "leyden.ports.chain": ("ChainSource",),
@@ -155,6 +157,7 @@ __all__ = [
     "StoreRecovered",
     "StoreSettings",
     "StoredJournal",
+    "WatchtowerSettings",
     "async_control",
     "blocking_control",
 ]

@@ -11,7 +11,11 @@ from types import ModuleType
 import pytest
 
 import leyden
-from tests.examples.market import config, market, open_channel, usable
+from leyden.bitcoin.networks import REGTEST
+from leyden.bitcoin.tx import Transaction
+from leyden.channel.build import local_commitment
+from leyden.node.boot import open_key
+from tests.examples.market import config, market, open_channel, until, usable
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -138,3 +142,73 @@ async def test_event_handler_answers_questions(tmp_path: Path, capsys: pytest.Ca
     out = capsys.readouterr().out
     assert "1000001 msat is no round sum: sent back" in out
     assert "took 2000000 msat" in out
+
+
+def commitment_with_both_signatures(node: leyden.Node, settings: leyden.NodeConfig) -> Transaction:
+    """The node's latest commitment, as somebody with a copy of its data could publish it later."""
+    [slot] = node.core.manager.channels.values()
+    core, keys_id = slot.state.core, slot.state.core.opened.channel_keys_id
+    signer = open_key(settings, REGTEST, None)
+    point = signer.per_commitment_point(keys_id, core.local.number)
+    commitment = local_commitment(slot.state.keys, core.local, point, core.local.number)
+    own = signer.sign_holder_commitment(keys_id, commitment)
+    return commitment.signed_transaction(own, core.local_signature)
+
+
+async def test_watchtower_takes_everything_while_its_node_is_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The peer publishes an old state, HTLC and all, and there is nobody but the tower; consensus agrees with it."""
+    module = example("watchtower")
+    watched = leyden.WatchtowerSettings(file="tower.jsonl")
+    async with leyden.EmbeddedChain(tmp_path / "chain") as chain:
+        cheats = config(tmp_path / "cheater", chain)
+        async with (
+            leyden.Node(cheats) as cheater,
+            leyden.Node(config(tmp_path / "customer", chain, watchtower=watched)) as customer,
+        ):
+            await chain.fund(customer)
+            await open_channel(chain, customer, cheater)
+            await pay(customer, cheater, 200_000_000)
+            paying = asyncio.ensure_future(pay(customer, cheater, 100_000_000))
+            [slot] = cheater.core.manager.channels.values()
+
+            async def in_flight() -> bool:
+                return bool(slot.state.core.local.htlcs)
+
+            await until(in_flight)
+            old = commitment_with_both_signatures(cheater, cheats)
+            await paying
+            await usable(customer)
+            await pay(cheater, customer, 250_000_000)
+            await customer.core.all_durable()
+        url, cookie_file = chain.bitcoind.url, Path(chain.bitcoind.cookie_file)
+        tower = asyncio.ensure_future(module.main(tmp_path / "customer" / "tower.jsonl", url, cookie_file))
+        source = module.chain_of(url, cookie_file)
+        await chain.mine(1)
+        await asyncio.sleep(0.3)
+        assert (await source.broadcast(old.serialize())).accepted
+        await chain.mine(1)
+        out = await printed(capsys, 2)
+        await chain.mine(1)
+        out += await printed(capsys, 1)
+        tower.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tower
+        justice = (await source.get_block_by_height(await chain.height())).block.transactions[1]
+        await source.close()
+    names = [line.partition(": ")[::2] for line in out]
+    justice_txid = justice.txid()[::-1].hex()
+    assert names == [("breach", old.txid()[::-1].hex()), ("published", justice_txid), ("taken", justice_txid)]
+    # The payment, what the cheater had by the first one, and no anchor or output of the customer.
+    taken = [old.outputs[one.prevout.vout].value_sat for one in justice.inputs]
+    assert 100_000 in taken
+    assert len(taken) == 2
+    assert sum(taken) >= 299_000
+
+
+async def pay(payer: leyden.Node, payee: leyden.Node, amount_msat: int) -> None:
+    """Pay an invoice."""
+    invoice = (await payee.create_invoice(amount_msat, "coffee")).invoice
+    payment = await payer.wait_payment((await payer.pay(invoice)).payment_id)
+    assert payment.status == "succeeded", payment.reason

@@ -31,8 +31,6 @@ LOCATOR_LENGTH: Final = 16
 NONCE_LENGTH: Final = 12
 STEP: Final = 1024
 """Transactions are padded to multiples of this many bytes, so that a blob's length tells little of how many HTLCs."""
-WEIGHT_MAX: Final = 400_000
-"""Nothing heavier relays."""
 
 
 class JusticeBlob(msgspec.Struct, frozen=True, gc=False):
@@ -136,27 +134,18 @@ def unsigned_justice(
 ) -> list[UnsignedJustice]:
     """Return transactions that take `inputs` of one commitment to `script_pubkey`, for each feerate.
 
-    For each feerate one takes everything, two when one would be too heavy to relay, and, where there are HTLCs, one
+    For each feerate one takes everything (with all slots used just what still relays) and, where there are HTLCs, one
     takes to_local alone. What a fee would eat is left out.
     """
-    whole = _within_weight(inputs, script_pubkey)
+    groups = [inputs] if inputs else []
     if len(inputs) > 1 and inputs[0].kind is ClaimKind.REVOKED_TO_LOCAL:
-        whole.append(inputs[:1])
+        groups.append(inputs[:1])
     made: list[UnsignedJustice] = []
     for feerate_per_kw in feerates_per_kw:
-        for group in whole:
+        for group in groups:
             weight = claim_weight(group, [script_pubkey])
             left_sat = sum([one.value_sat for one in group]) - -(-weight * feerate_per_kw // 1000)
             if left_sat >= dust_limit_for_script_sat(script_pubkey):
                 transaction = build_claim(group, [TxOut(left_sat, script_pubkey)], 0)
                 made.append(UnsignedJustice(group[0].outpoint.txid, tuple(group), transaction))
     return made
-
-
-def _within_weight(inputs: Sequence[ClaimInput], script_pubkey: bytes) -> list[Sequence[ClaimInput]]:
-    """Return `inputs` in as few equal groups as relay."""
-    if not inputs:
-        return []
-    groups = -(-claim_weight(inputs, [script_pubkey]) // WEIGHT_MAX)
-    size = -(-len(inputs) // groups)
-    return [inputs[at : at + size] for at in range(0, len(inputs), size)]

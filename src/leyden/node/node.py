@@ -235,8 +235,6 @@ class Node(NodeMethods):
         core.spawn(chain_loop.watch_fees(core), "watching fees")
         core.spawn(peer_loop.every_second(core), "timers")
         self._keep_mark(core, epoch, old.lost())
-        if isinstance(self._justice_sink, JusticeFile):
-            core.spawn(self._justice_sink.keep_writing(partial(self._tell, justice.NAME)), justice.NAME)
 
     def _keys(self) -> tuple[NodeSigner, WalletSigner]:
         network = network_of(self.config)
@@ -313,6 +311,8 @@ class Node(NodeMethods):
         core.spawn(self._meet_peers(core), "meeting peers")
 
     async def _meet_peers(self, core: NodeCore) -> None:
+        if isinstance(self._justice_sink, JusticeFile):
+            core.spawn(self._justice_sink.keep_writing(partial(self._tell, justice.NAME)), justice.NAME)
         signer = core.manager.signer
         if self._make_transport is not None:
             core.transport = self._make_transport(signer, core.runtime)
