@@ -47,6 +47,7 @@ class Tower:
     async def run(self) -> None:
         """Follow the chain from where it is now."""
         tip = await self._chain.tip()
+        print(f"watching: from block {tip.height} on")
         async for event in self._chain.follow(tip.height, tip.hash):
             if not isinstance(event, BlockConnected):
                 continue

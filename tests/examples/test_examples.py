@@ -15,7 +15,7 @@ from leyden.bitcoin.networks import REGTEST
 from leyden.bitcoin.tx import Transaction
 from leyden.channel.build import local_commitment
 from leyden.node.boot import open_key
-from tests.examples.market import config, market, open_channel, until, usable
+from tests.examples.market import config, market, open_channel, usable
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -162,31 +162,26 @@ async def test_watchtower_takes_everything_while_its_node_is_away(
     module = example("watchtower")
     watched = leyden.WatchtowerSettings(file="tower.jsonl")
     async with leyden.EmbeddedChain(tmp_path / "chain") as chain:
-        cheats = config(tmp_path / "cheater", chain)
+        cheats = config(tmp_path / "cheater", chain, payments=leyden.PaymentSettings(auto_claim=False))
         async with (
             leyden.Node(cheats) as cheater,
             leyden.Node(config(tmp_path / "customer", chain, watchtower=watched)) as customer,
         ):
             await chain.fund(customer)
             await open_channel(chain, customer, cheater)
-            await pay(customer, cheater, 200_000_000)
-            paying = asyncio.ensure_future(pay(customer, cheater, 100_000_000))
-            [slot] = cheater.core.manager.channels.values()
-
-            async def in_flight() -> bool:
-                return bool(slot.state.core.local.htlcs)
-
-            await until(in_flight)
-            old = commitment_with_both_signatures(cheater, cheats)
-            await paying
+            for amount_msat in (200_000_000, 100_000_000):
+                paying = asyncio.ensure_future(pay(customer, cheater, amount_msat))
+                question = await next_question(cheater)
+                old = commitment_with_both_signatures(cheater, cheats)
+                await cheater.claim_payment(question)
+                await paying
             await usable(customer)
             await pay(cheater, customer, 250_000_000)
             await customer.core.all_durable()
         url, cookie_file = chain.bitcoind.url, Path(chain.bitcoind.cookie_file)
         tower = asyncio.ensure_future(module.main(tmp_path / "customer" / "tower.jsonl", url, cookie_file))
         source = module.chain_of(url, cookie_file)
-        await chain.mine(1)
-        await asyncio.sleep(0.3)
+        await printed(capsys, 1)
         assert (await source.broadcast(old.serialize())).accepted
         await chain.mine(1)
         out = await printed(capsys, 2)
@@ -205,6 +200,15 @@ async def test_watchtower_takes_everything_while_its_node_is_away(
     assert 100_000 in taken
     assert len(taken) == 2
     assert sum(taken) >= 299_000
+
+
+async def next_question(node: leyden.Node) -> str:
+    """Wait until the node asks whether to take a payment; return its set_id."""
+    async for handle in node.events_iterator():
+        handle.acknowledge()
+        if isinstance(handle.event, leyden.PaymentClaimable):
+            return handle.event.set_id.hex()
+    raise AssertionError("the node has stopped")
 
 
 async def pay(payer: leyden.Node, payee: leyden.Node, amount_msat: int) -> None:

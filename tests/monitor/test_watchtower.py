@@ -57,6 +57,7 @@ def revoke(pair: Pair) -> tuple[tuple[Commitment, ...], bytes]:
     core = pair.a.core
     pair.offer(0, pending_add(99))
     commitments = about_to_be_revoked(core, pair.a.state.keys)
+    assert core.remote_prior is not None
     number = core.remote_prior.number
     pair.pump()
     assert pair.a.core.remote.number > number

@@ -3,7 +3,13 @@
 from leyden.channel.env import ChannelLimits
 from leyden.manager.config import ManagerConfig
 from leyden.node.manager_config import channel_limits, forwarding_policy, manager_config
-from leyden.node.settings import ChannelSettings, ForwardingSettings, NodeConfig, PaymentSettings
+from leyden.node.settings import (
+    ChannelSettings,
+    ForwardingSettings,
+    NodeConfig,
+    PaymentSettings,
+    WatchtowerSettings,
+)
 
 
 def test_defaults_of_the_settings_are_those_of_the_machines() -> None:
@@ -30,6 +36,7 @@ def test_each_setting_arrives() -> None:
             retention_seconds=62,
         ),
         unacknowledged_events_max=1000,
+        watchtower=WatchtowerSettings(feerates_per_kw=(253, 500)),
     )  # fmt: skip
     limits = channel_limits(config)
     for name in config.channels.__struct_fields__:
@@ -41,3 +48,5 @@ def test_each_setting_arrives() -> None:
     assert (made.auto_claim, made.accept_keysend, made.min_final_cltv_expiry_delta) == (False, False, 20)
     assert (made.mpp_timeout_seconds, made.payment_retention_seconds) == (61, 62)
     assert made.unacknowledged_events_max == 1000
+    assert made.justice_feerates_per_kw == (253, 500)
+    assert made.justice_sink is None
