@@ -87,6 +87,7 @@ def test_channel_that_a_bug_has_halted_exports_nothing() -> None:
     message = RevokeAndAck(slot.channel_id, b"\x01" * 32, b"\x02" * 33)
     watchtowers.on_revoke_and_ack(stage.m("alice"), slot, message)
     assert stage.m("alice").outbox.take_requests() == []
+    assert stage.m("alice").faults == []
 
 
 def test_sink_that_fails_costs_nobody_a_payment() -> None:

@@ -23,7 +23,8 @@ from leyden.monitor.watchtower import (
 from leyden.regtest.kernel import VERIFY_CONSENSUS, Kernel
 from leyden.signer.in_memory import InMemorySigner
 from leyden.signer.requests import SignClaim
-from leyden.transactions.claims import signed_claim, to_sign
+from leyden.transactions.claim_inputs import ClaimKind
+from leyden.transactions.claims import claim_weight, signed_claim, to_sign
 from leyden.transactions.commitment import Commitment, OutputKind
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 from tests.channel.pair import Pair, pending_add
@@ -82,6 +83,10 @@ def test_everything_that_the_peer_forfeits_is_taken(kernel: Kernel, kind: Commit
     forfeited = {*range(len(parent.outputs))} - {commitment.output_index(one) for one in kept}
     to_local = commitment.output_index(OutputKind.TO_BROADCASTER)
     assert len(forfeited) > 4
+    kinds = {one.outpoint.vout: one.kind for one in justice_inputs(commitment, pair.a.keys_id, revealed)}
+    assert [kinds[index] for index, _htlc in commitment.htlcs] == [
+        ClaimKind.REVOKED_OFFERED if htlc.offered else ClaimKind.REVOKED_RECEIVED for _index, htlc in commitment.htlcs
+    ]
     transactions = made(pair, commitment, revealed)
     taken = [{one.prevout.vout for one in transaction.inputs} for transaction in transactions]
     assert taken == [forfeited, {to_local}] * len(FEERATES)
@@ -109,6 +114,11 @@ def test_what_a_fee_would_eat_is_left_out() -> None:
     (commitment,), revealed = revoke(pair)
     assert made(pair, commitment, revealed, [1_000_000_000]) == []
     assert len(made(pair, commitment, revealed, [1_000_000_000, 253])) == 2
+    alone = justice_inputs(commitment, pair.a.keys_id, revealed)[:1]
+    dust_sat, value_sat = 294, alone[0].value_sat
+    weight = claim_weight(alone, [SCRIPT])
+    for left_sat, kept in ((dust_sat - 20, 0), (dust_sat + 20, 1)):
+        assert len(unsigned_justice(alone, SCRIPT, [(value_sat - left_sat) * 1000 // weight])) == kept
 
 
 def test_commitment_with_all_slots_used_is_taken_by_a_transaction_that_relays() -> None:
