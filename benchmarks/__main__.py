@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks import machine, report
 from benchmarks.goals import PARTS, ROWS
+from benchmarks.justice import blocks, justice
 from benchmarks.micro import micro
 from benchmarks.payments import Figures, delayed, direct, forwarded, store
 from benchmarks.profiling import IN_FLIGHT, profile, text_of
@@ -33,6 +34,8 @@ RUNS: dict[str, tuple[str, Callable[[Run], Figures]]] = {
     "sizes": ("memory and start", sizes),
     "store": ("the store after many payments", store),
     "revoked": ("revoked states", revoked),
+    "justice": ("a revoked state in a block", justice),
+    "blocks": ("blocks", blocks),
     "help": ("the command line", command_line),
 }
 

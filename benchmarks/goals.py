@@ -67,6 +67,8 @@ ROWS: tuple[Row, ...] = (
     Row("revoked_disk", "revoked", "store bytes of a revoked state beside its HTLCs", "B", 200, None, less=True),
     Row("revoked_memory", "revoked", "memory of a revoked state", "B", None, None, less=True),
     Row("revoked_lookup", "revoked", "483 HTLCs of one of 10,000 states, a million rows", "ms", None, None, less=True),
+    Row("justice", "justice", "block to penalties, 483 HTLCs, 10,000 revoked states", "s", 2, None, less=True),
+    Row("blocks", "blocks", "longest of 20 empty blocks with 1,000 open channels", "ms", 50, None, less=True),
     Row("help", "help", "`leyden --help`", "s", 0.4, None, less=True),
 )  # fmt: skip
 

@@ -155,6 +155,12 @@ def births(ends: list[End], keys_ids: list[bytes], number: int, height: int) -> 
     ]
 
 
+def journal_of(ends: list[End], keys_ids: list[bytes], number: int, birth: Place) -> Grown:
+    """Return the opener's journal of one channel."""
+    opened = births(ends, keys_ids, number, birth.height)
+    return _journal(opened[0], ends[0], ends[1], keys_ids[1], number, birth)
+
+
 def _journal(opened: ChannelOpened, own: End, peer: End, peer_keys_id: bytes, number: int, birth: Place) -> Grown:
     """Return one side's journal."""
     peer_keys = peer.keys(peer_keys_id)

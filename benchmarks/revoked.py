@@ -49,7 +49,7 @@ def revoked(run: Run) -> Figures:
     """A channel with many old states, on disk and in memory, and one of the states published."""
     run.settle()
     run.say(f"{run.scale.states:,} revoked states")
-    seen = asyncio.run(_grow(run.scale.states))
+    seen = asyncio.run(grow(run.scale.states))
     run.say("looking for one of them")
     seconds = max(run.scale.micro_seconds, 0.01)
     lookup = _lookups(seen, run.scale.states, seconds)
@@ -67,7 +67,7 @@ def revoked(run: Run) -> Figures:
     }
 
 
-async def _grow(states: int) -> Stored:
+async def grow(states: int) -> Stored:
     """Let a channel pay one HTLC after the other, its snapshots in a real store; half-way once all slots at a time."""
     with tempfile.TemporaryDirectory(prefix="leyden-bench-") as folder:
         path = Path(folder) / "journals.sqlite"

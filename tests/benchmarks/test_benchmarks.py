@@ -49,6 +49,8 @@ WANTED = [
     "revoked_disk",
     "revoked_memory",
     "revoked_lookup",
+    "justice",
+    "blocks",
     "help",
 ]
 """Every figure that has a goal, and the ones that are wanted without one."""
