@@ -25,9 +25,18 @@ from leyden.manager.state import Slot
 
 
 def on_block(
-    m: Manager, height: int, block_hash: bytes, transactions: Sequence[Transaction], txids: Sequence[bytes]
+    m: Manager,
+    height: int,
+    block_hash: bytes,
+    transactions: Sequence[Transaction],
+    txids: Sequence[bytes],
+    *,
+    is_tip: bool = True,
 ) -> None:
-    """The best chain grew by this block (block_hash, txids: 32 bytes, internal order)."""
+    """The best chain grew by this block (block_hash, txids: 32 bytes, internal order).
+
+    is_tip: no block after it is known; only then something is published for what the chain has decided.
+    """
     m.set_env(block_height=height)
     for known in m.channels.values():
         _forget_other_block(m, known, height, block_hash)
@@ -45,10 +54,11 @@ def on_block(
     for slot in list(m.channels.values()):
         if type(slot.state) is not Closed:
             _on_height(m, slot, height)
-        if slot.state.core.spent is not None or slot.own_commitment:
+        if is_tip and (slot.state.core.spent is not None or slot.own_commitment):
             onchain.on_height(m, slot)
     m.shielded(lambda: claiming.on_block(m))
-    m.shielded(lambda: sweeping.update(m))
+    if is_tip:
+        m.shielded(lambda: sweeping.update(m))
     m.shielded(lambda: peer_storage.on_block(m))
     m.shielded(lambda: archive.on_block(m))
     m.seen_onions.on_block(height)

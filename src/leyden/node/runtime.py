@@ -129,7 +129,15 @@ class Runtime:
         self._snapshot_bytes: dict[str, int] = {}
         self._snapshotting: dict[str, None] = {}
         manager.signer.on_answer(self._on_late_answer)
-        manager.penalty_log = lambda journal: store.penalty_rows(JournalId(journal))
+        manager.penalty_log = self._penalty_rows
+
+    def _penalty_rows(self, journal: str) -> bytes:
+        """What the store has of old commitments; without a store justice takes what the state itself still knows."""
+        try:
+            return self.store.penalty_rows(JournalId(journal))
+        except StorageFailed as error:
+            self.on_action(Report("store", "error", f"the penalty log of {journal} cannot be read: {error}"))
+            return b""
 
     # --- connections ---------------------------------------------------------------------------------------------
 
@@ -540,7 +548,7 @@ class Runtime:
         self.record_wallet(record)
         if isinstance(record, WalletDisconnected):
             self.record_wallet(self.wallet.connect_block(height, block_hash, transactions, txids))
-        chain.on_block(self.manager, height, block_hash, transactions, txids)
+        chain.on_block(self.manager, height, block_hash, transactions, txids, is_tip=is_tip)
         if is_tip:
             chain.note_best_block(self.manager, height, block_hash)
         self.turn()

@@ -34,12 +34,13 @@ COUNTS = "only counts"
 APART: dict[type, dict[str, str]] = {
     Manager: {
         "config": NEVER, "node_id": NEVER, "effect_handlers": NEVER, "on_signed": NEVER, "on_forwarded": NEVER,
-        "publish_commitment": NEVER, "random32": "draws names", "signer": "a witness, among what outlives a crash",
+        "publish_commitment": NEVER, "update_claims": NEVER, "penalty_log": NEVER,
+        "random32": "draws names", "signer": "a witness, among what outlives a crash",
         "node_tail": "one of the outbox's", "outbox": "by itself", "now_seconds": "the world's clock",
         "by_peer": FOLLOWS, "by_short_channel_id": FOLLOWS, "watched": FOLLOWS, "watched_txids": FOLLOWS,
         "channels": "by itself", "claimables": "by itself", "node": "by itself", "env": "by itself",
         "dirty": "its names", "moved": "its names", "acks": "its names", "seen_onions": "its names",
-        "faults": "how many",
+        "faults": "how many", "told_uneconomic": "tells", "onchain_due": "empty between passes",
     },
     Runtime: {
         "manager": "by itself", "wallet": "by itself", "outbox": "the manager's", "store": "the disk", "epoch": COUNTS,
@@ -56,6 +57,7 @@ APART: dict[type, dict[str, str]] = {
     },
     Slot: {
         "state": "by itself", "tail": "in the outbox", "peer": NEVER, "peeled": "its names",
+        "closed_view": "follows from the journal",
         "away_since": "counts only while a signature has not left, for longer than links are cut",
     },
     SimNode: {
@@ -175,7 +177,7 @@ class Values:
         session = slot.state.session
         volatile = [session.connected, session.reestablished] if session in _CALM else self._session(session)
         apart = APART[Slot]
-        others = [getattr(slot, name) for name in slot.__struct_fields__ if name not in apart]
+        others = [self.of(getattr(slot, name)) for name in slot.__struct_fields__ if name not in apart]
         return [type(slot.state).__name__, volatile, list(slot.peeled), others]
 
     def _session(self, session: Session) -> list[object]:
