@@ -9,6 +9,7 @@ from leyden.manager import events as ev
 from leyden.sim.commands import AT_REST, IN_TURN, VERBS, WHEN_IDLE, parse_command
 from leyden.sim.director import PERFORM, Director, payment_id
 from leyden.sim.schedules import Fair, run_to_rest
+from leyden.sim.world import Action
 from tests.sim import topologies
 
 
@@ -264,3 +265,40 @@ def test_cheating_needs_a_state_that_is_still_kept() -> None:
     room("snapshot alice alice-bob", "rest", "cheat alice alice-bob 0")
     assert len(room.director.skipped) == 2
     assert not room.world.chain.pool
+
+
+def preimage_in_the_mempool() -> Room:
+    """bob has closed towards carol while a payment of alice's waits; carol claims its output, and no block has come."""
+    room = Room(lambda: topologies.line("carol"))("app carol wait", "pay alice carol 50000000 one deadline=900")
+    for line in ("force-close bob bob-carol", "mine 1", "claim carol", "mine 1", ""):
+        while actions := [action for action in room.world.enabled() if action.kind != "mempool"]:
+            room.world.perform(actions[0])
+        room(*[line] if line else [])
+    assert room.world.chain.pool, (room.world.broadcasts, room.director.skipped)
+    return room
+
+
+def test_preimage_is_read_from_the_mempool() -> None:
+    """The one who forwarded is paid blocks before the claim is mined; each life looks once."""
+    room = preimage_in_the_mempool()
+    look = Action("mempool", "bob", "")
+    assert look in room.world.enabled()
+    room("crash bob")
+    assert look in room.world.enabled()
+    height = room.world.chain.tip.height
+    room("do mempool bob -")
+    assert not room.director.skipped
+    assert look not in room.world.enabled()
+    room("rest")
+    assert room.told("alice") == ["PaymentSent"]
+    assert room.world.chain.tip.height == height
+
+
+def test_what_left_the_mempool_is_no_news() -> None:
+    """And is news again when it comes back."""
+    room = preimage_in_the_mempool()
+    claim = [one.tx for one in room.world.chain.pool.entries()][-1]
+    room("evict")
+    assert not any(action.kind == "mempool" for action in room.world.enabled())
+    room.world.broadcast(claim, "again")
+    assert any(action.kind == "mempool" for action in room.world.enabled())

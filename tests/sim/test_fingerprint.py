@@ -137,6 +137,7 @@ CHANGES: dict[str, Callable[[Begun], object]] = {
     "miners dislike a node": lambda at: at.world.dislike("bob", dislikes=True),
     "miners leave something out": lambda at: at.world.left_out.update({bytes(32): "bob"}),
     "somebody cheats": lambda at: at.world.cheats.update({bytes(32): ("bob",)}),
+    "a look into the mempool": lambda at: bob(at).seen_in_pool.update({bytes(32): None}),
     "a node is down": lambda at: at.world.crash("bob"),
     "an act of users is left": lambda at: at.world.acts.append(Act("pay", (), lambda: None, IN_TURN)),
     "a close was asked for": lambda at: at.world.closes_asked.update({bytes(32): True}),

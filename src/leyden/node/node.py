@@ -45,7 +45,7 @@ from leyden.manager.config import (
 )
 from leyden.manager.events import Event
 from leyden.manager.rebuild import Folded
-from leyden.node import actions, boot, chain_loop, justice, peer_loop, second_place
+from leyden.node import actions, boot, chain_loop, justice, mempool_watch, peer_loop, second_place
 from leyden.node.clock import LoopScheduler, random32, random_bytes
 from leyden.node.config import network_of, split_address
 from leyden.node.core import NodeCore
@@ -232,8 +232,12 @@ class Node(NodeMethods):
         height, block_hash = (best.height, best.block_hash) if best else (born.birth_height, born.birth_hash)
         self._give_pending_fundings(core)
         core.spawn(chain_loop.follow(core, height, block_hash, self._on_synced), "following the chain")
-        core.spawn(chain_loop.watch_fees(core), "watching fees")
-        core.spawn(peer_loop.every_second(core), "timers")
+        for work, name in (
+            (chain_loop.watch_fees, "watching fees"),
+            (mempool_watch.watch_mempool, "watching the mempool"),
+            (peer_loop.every_second, "timers"),
+        ):
+            core.spawn(work(core), name)
         self._keep_mark(core, epoch, old.lost())
 
     def _keys(self) -> tuple[NodeSigner, WalletSigner]:

@@ -80,6 +80,8 @@ class Narrator:
                 self._add("connect", action.node, action.subject, "")
             case "block":
                 self._add("block", action.node, "", f"sees block {self._world.nodes[action.node].best.height}")
+            case "mempool":
+                self._add("mempool", action.node, "", "looks into the mempool")
             case "sign":
                 self._add("sign", action.node, "", "gets a signature")
             case _:

@@ -29,6 +29,7 @@ from leyden.manager.actions import (
 from leyden.manager.config import ManagerConfig, NodeSigner
 from leyden.manager.events import Event
 from leyden.manager.manager import Manager
+from leyden.manager.onchain import blocks as onchain_blocks
 from leyden.manager.onchain import claims
 from leyden.node import boot
 from leyden.node.recovery import OldCopy, compare, recover
@@ -89,6 +90,7 @@ class SimNode:
 
     synced: this life has followed the chain to its tip, so it decides and meets peers. best: the block it stands at.
     signer: one for all lives, a witness that no life may make reveal or publish what another one must not.
+    seen_in_pool: txids that this life has seen in the mempool, and that are still there.
     signs_late: it answers when the world says so. late: what waits for that in this life.
     """
 
@@ -115,6 +117,7 @@ class SimNode:
         self._runtime: Runtime | None = None
         self._drawn = 0
         self._lost: dict[str, int] | None = None
+        self.seen_in_pool: dict[bytes, None] = {}
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -184,6 +187,7 @@ class SimNode:
             BlockRef(born.birth_height, born.birth_hash) if best is None else BlockRef(best.height, best.block_hash)
         )
         self.synced = False
+        self.seen_in_pool = {}
         if sync:
             self.sync()
         life.run_posted()
@@ -210,6 +214,20 @@ class SimNode:
         feerate_per_kw = self.world.feerate_per_kw
         if feerate_per_kw:
             self.run(lambda m: fees.set_feerates(m, feerate_per_kw, feerate_per_kw))
+
+    def pool_news(self) -> dict[bytes, Transaction]:
+        """Return, by txid, what waits in the mempool that this life looks for there and has not seen."""
+        pool = self.world.chain.pool
+        if not pool:
+            return {}
+        spenders = [pool.spender(outpoint) for outpoint in onchain_blocks.mempool_watch_list(self.manager)]
+        return {one.txid: one.tx for one in spenders if one is not None and one.txid not in self.seen_in_pool}
+
+    def see_mempool(self) -> None:
+        """Look into the mempool."""
+        news, pool = self.pool_news(), self.world.chain.pool
+        self.seen_in_pool = {txid: None for txid in (*self.seen_in_pool, *news) if txid in pool}
+        self.run(lambda m: onchain_blocks.on_mempool_transactions(m, list(news.values())))
 
     def see_block(self) -> None:
         """Take one step along the chain; at its tip, begin to decide."""

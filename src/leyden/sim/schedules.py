@@ -57,8 +57,8 @@ class Ranked:
         return self._ranks[action.kind], action
 
 
-STORE_FIRST = Ranked("store first", "commit", "sign", "block", "connect", "act", "deliver")
-STORE_LAST = Ranked("store last", "deliver", "connect", "block", "sign", "act", "commit")
+STORE_FIRST = Ranked("store first", "commit", "sign", "block", "mempool", "connect", "act", "deliver")
+STORE_LAST = Ranked("store last", "deliver", "connect", "block", "mempool", "sign", "act", "commit")
 
 
 class Scripted:

@@ -30,7 +30,8 @@ class Action(NamedTuple):
     """Something that may happen now.
 
     kind: `deliver` (to node, from subject; `read`: only the first message), `commit` (of journal subject), `block`
-    (node sees one), `connect` (to subject), `sign` (its signer answers), `act` (the next thing that users do).
+    (node sees one), `mempool` (node sees there what it looks for), `connect` (to subject), `sign` (its signer answers),
+    `act` (the next thing that users do).
     """
 
     kind: str
@@ -174,7 +175,8 @@ class World:
 
     def enabled(self) -> list[Action]:
         """Return what may happen now, what has been possible for longest first."""
-        found = [*self._deliveries(), *self._writes(), *self._blocks(), *self._connects(), *self._signs()]
+        found = [*self._deliveries(), *self._writes(), *self._blocks(), *self._looks(), *self._connects()]
+        found += self._signs()
         if self.acts and self._may_act(self.acts[0], idle=not found):
             found.append(Action("act", "", self.acts[0].name))
         since, self._since = self._since, {}
@@ -208,6 +210,13 @@ class World:
             Action("block", node.name, "")
             for node in self.nodes.values()
             if node.is_up and (node.best != self.chain.tip or not node.synced)
+        ]
+
+    def _looks(self) -> list[Action]:
+        return [
+            Action("mempool", node.name, "")
+            for node in self.nodes.values()
+            if node.is_up and node.meets_peers and node.pool_news()
         ]
 
     def _signs(self) -> list[Action]:
@@ -251,6 +260,8 @@ class World:
                 self.nodes[action.node].disk.commit(action.subject)
             case "block":
                 self.nodes[action.node].see_block()
+            case "mempool":
+                self.nodes[action.node].see_mempool()
             case "connect":
                 self._connect(action.node, action.subject)
             case "sign":

@@ -79,7 +79,8 @@ def on_mempool_transactions(m: Manager, transactions: Sequence[Transaction]) -> 
     once (BOLT 5, "Requirements": as soon as it is seen, also in the mempool).
     """
     for transaction in transactions:
-        for slot in dict.fromkeys([slot for one in transaction.inputs if (slot := _slot_of(m, one.prevout))]):
+        slots = [slot for one in transaction.inputs if (slot := _slot_of(m, one.prevout))]
+        for slot in {slot.channel_id: slot for slot in slots}.values():
             m.shielded(lambda slot=slot, transaction=transaction: _look_for_preimages(m, slot, transaction))  # type: ignore[misc]
 
 

@@ -1,0 +1,83 @@
+"""Looks into the mempool: what is new there reaches the manager, and nothing that fails ends them."""
+
+import asyncio
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any, cast
+
+from leyden.drivers.chain.memory import MemoryChainSource
+from leyden.node import mempool_watch
+from leyden.node.core import NodeCore
+from tests.sim.test_director import Room, preimage_in_the_mempool
+
+
+def core_over(room: Room) -> NodeCore:
+    """Return as much of bob's node as a look needs, over his manager and the chain of the world."""
+    bob = room.world.nodes["bob"]
+    made = SimpleNamespace(
+        manager=bob.manager,
+        runtime=bob.runtime,
+        chain=MemoryChainSource(room.world.chain),
+        is_synced=True,
+        best_hash=bob.best.hash,
+        config=SimpleNamespace(bitcoind=SimpleNamespace(mempool_seconds=0.02)),
+    )
+    return cast(NodeCore, made)
+
+
+async def test_a_preimage_in_the_mempool_goes_upstream() -> None:
+    """Without a block: the HTLC upstream may be near its deadline."""
+    room = preimage_in_the_mempool()
+    core = core_over(room)
+    known = await mempool_watch.look(core, {})
+    assert len(known) == 1
+    room("rest")
+    assert room.told("alice") == ["PaymentSent"]
+    assert await mempool_watch.look(core, known) == {}, "nothing more is looked for"
+
+
+async def test_what_was_told_is_not_told_again() -> None:
+    """Every look would wake every journal."""
+    room = preimage_in_the_mempool()
+    core = core_over(room)
+    known = await mempool_watch.look(core, {})
+    turns: list[object] = []
+    cast(Any, core).runtime = SimpleNamespace(run=turns.append)
+    room.world.nodes["bob"].crash({})
+    cast(Any, core).manager = preimage_in_the_mempool().world.nodes["bob"].manager
+    assert await mempool_watch.look(core, known) == known
+    assert not turns
+    assert await mempool_watch.look(core, {}) == known
+    assert len(turns) == 1
+
+
+async def test_a_chain_that_is_away_is_asked_again() -> None:
+    """Nothing is forgotten, and nothing ends."""
+    room = preimage_in_the_mempool()
+    core = core_over(room)
+    room.world.chain.set_available(False)
+    assert await mempool_watch.look(core, {b"known": None}) == {b"known": None}
+    cast(Any, core).is_synced = False
+    assert await mempool_watch.look(core, {b"known": None}) == {}, "before it is in sync a node decides nothing"
+
+
+async def test_looks_repeat_and_a_block_brings_the_next_one() -> None:
+    """A close that a block brings has outputs to look for at once."""
+    room = preimage_in_the_mempool()
+    core = core_over(room)
+    looked: asyncio.Queue[int] = asyncio.Queue()
+
+    async def count(outpoints: Any) -> Any:
+        looked.put_nowait(len(outpoints))
+        return []
+
+    cast(Any, core).chain = SimpleNamespace(mempool_spends=count)
+    cast(Any, core).config.bitcoind.mempool_seconds = 2
+    task = asyncio.ensure_future(mempool_watch.watch_mempool(core))
+    async with asyncio.timeout(1.5):
+        assert await looked.get() == 1
+        cast(Any, core).best_hash = b"another block"
+        assert await looked.get() == 1
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
