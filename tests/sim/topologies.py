@@ -9,6 +9,7 @@ from leyden.manager.config import ManagerConfig
 from leyden.sim import user
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.world import World
+from leyden.wire.channel_type import ChannelType
 
 CAPACITY_SAT = 1_000_000
 CONFIG = ManagerConfig(REGTEST)
@@ -20,7 +21,9 @@ def rest(world: World) -> World:
     return world
 
 
-def make(channels: list[tuple[str, str]], hold: str = "", **changes: object) -> World:
+def make(
+    channels: list[tuple[str, str]], hold: str = "", channel_type: ChannelType = user.ANCHORS, **changes: object
+) -> World:
     """Make nodes and channels (opener, accepter), each channel with half its capacity on either side.
 
     hold: a node that asks its user about payments instead of claiming them.
@@ -36,7 +39,7 @@ def make(channels: list[tuple[str, str]], hold: str = "", **changes: object) -> 
         world.grant(one, 3 * CAPACITY_SAT)
         world.mine()
         rest(world)
-        user.open_channel(world.nodes[one], world.nodes[other], CAPACITY_SAT, CAPACITY_SAT * 500)
+        user.open_channel(world.nodes[one], world.nodes[other], CAPACITY_SAT, CAPACITY_SAT * 500, channel_type)
         rest(world)
         world.mine(6)
         rest(world)

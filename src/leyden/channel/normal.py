@@ -146,7 +146,10 @@ def on_decide_htlcs(state: LiveState, event: DecideHtlcs, _env: ChannelEnv) -> C
     """Record decisions on inbound HTLCs; they are promises from here on, made again at every connection."""
     core = state.core
     forwarded = [one for one in event.forwarded if _undecided(core, one.htlc_id, fulfil=True)]
-    failed = [one for one in event.failed if _undecided(core, one.htlc_id, fulfil=False)]
+    fulfilled = [one.htlc_id for one in forwarded]
+    failed = [
+        one for one in event.failed if one.htlc_id not in fulfilled and _undecided(core, one.htlc_id, fulfil=False)
+    ]
     claims = [one for one in event.claims if one.claim_id not in core.claims]
     if not (forwarded or failed or claims):
         return NOTHING

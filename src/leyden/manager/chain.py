@@ -19,7 +19,7 @@ from leyden.manager import archive, batches, claiming, closes, peer_storage
 from leyden.manager.actions import Broadcast
 from leyden.manager.manager import Manager
 from leyden.manager.onchain import blocks as onchain
-from leyden.manager.onchain import sweeping
+from leyden.manager.onchain import deadlines, sweeping
 from leyden.manager.onchain.views import forget_view, view_of
 from leyden.manager.state import Slot
 
@@ -56,6 +56,7 @@ def on_block(
             _on_height(m, slot, height)
         if is_tip and (slot.state.core.spent is not None or slot.own_commitment):
             onchain.on_height(m, slot)
+    m.shielded(lambda: deadlines.on_block(m))
     m.shielded(lambda: claiming.on_block(m))
     if is_tip:
         m.shielded(lambda: sweeping.update(m))

@@ -378,9 +378,13 @@ def release_again(m: Manager, slot: Slot) -> None:
     the order of records is enough. The others still wait (invariant P11).
     """
     for claim_id, claim in slot.state.core.claims.items():
-        waits = claim_id in m.claim_blockers and any(part.channel_id != slot.channel_id for part in claim.parts)
-        if not waits and claimed_ids(slot.state.core, claim_id):
+        if not is_blocked(m, slot, claim) and claimed_ids(slot.state.core, claim_id):
             m.apply(slot, ReleaseClaim(claim_id))
+
+
+def is_blocked(m: Manager, slot: Slot, claim: Claim) -> bool:
+    """Return whether the claim still waits for journals other than that of `slot` (invariant P11)."""
+    return claim.claim_id in m.claim_blockers and any(part.channel_id != slot.channel_id for part in claim.parts)
 
 
 def wait_longer(m: Manager) -> None:

@@ -2,8 +2,8 @@
 
 from leyden.base.errors import CommandRejected
 from leyden.bitcoin.tx import txid_to_hex
-from leyden.channel.inputs import ForceClose
 from leyden.journal.records import ChannelClosed
+from leyden.manager.config import CloseCause
 from leyden.manager.manager import Manager
 from leyden.manager.onchain.views import view_of
 from leyden.manager.state import Slot
@@ -44,7 +44,7 @@ def force_by_user(m: Manager, slot: Slot, *, without_peer: bool) -> None:
             "peer and try again. If it is gone for good and these data are no copy, say so (`--without-peer`)",
             code="peer_not_heard",
         )
-    m.apply(slot, ForceClose("closed by the user"))
+    m.force_close(slot, "closed by the user", CloseCause.USER)
 
 
 def close(m: Manager, slot: Slot, height: int) -> None:

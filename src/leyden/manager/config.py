@@ -1,6 +1,7 @@
 """What the manager is told once: policy, not state."""
 
 from collections.abc import Iterable, Sequence
+from enum import Enum
 from typing import Protocol
 
 import msgspec
@@ -37,6 +38,47 @@ class AcceptHook(Protocol):
 def accept_all(_request: InboundOpen, /) -> str:
     """Accept every inbound channel within the limits."""
     return ""
+
+
+class CloseCause(Enum):
+    """Who or what wants a channel closed by force.
+
+    USER: its user. DEADLINE: an HTLC that needs the chain. PEER: it has sent an `error`. VIOLATION: the peer broke the
+    protocol in a way that fails the channel. NEGOTIATION: the closing fees of both sides do not meet.
+    """
+
+    USER = "user"
+    DEADLINE = "deadline"
+    PEER = "peer"
+    VIOLATION = "violation"
+    NEGOTIATION = "negotiation"
+
+
+class CloseRequest(msgspec.Struct, frozen=True):
+    """A forced close that the close hook may refuse. reason: sentence for people."""
+
+    channel_id: bytes
+    counterparty_node_id: bytes
+    cause: CloseCause
+    reason: str
+
+
+class CloseHook(Protocol):
+    """Says whether a channel may be closed by force. Not asked when the user wants it or a deadline needs it."""
+
+    def __call__(self, request: CloseRequest, /) -> bool:
+        """Judge one close; called in the middle of a pass, so it must not block. An error of it counts as a refusal."""
+        ...
+
+
+def allow_close(_request: CloseRequest, /) -> bool:
+    """Allow every close that the protocol asks for."""
+    return True
+
+
+def never_close(_request: CloseRequest, /) -> bool:
+    """Never close on our own."""
+    return False
 
 
 class Router(Protocol):
@@ -86,6 +128,11 @@ class ManagerConfig(msgspec.Struct, frozen=True):
     claim_deadline_blocks: a claim must come this many blocks before the earliest expiry of its parts.
     mpp_timeout_seconds: how long an incomplete payment is held (BOLT 4, "Basic Multi-Part Payments": at least 60).
     payment_retention_seconds: how long a finished payment_id stays known.
+    deadline_grace_blocks: an HTLC that we offered closes its channel this many blocks after its expiry (BOLT 2,
+    "`cltv_expiry_delta` Selection": G); one with a known preimage does so `claim_deadline_blocks` before its expiry.
+    fail_back_grace_blocks: what the chain has not resolved is failed upstream this many blocks before the inbound
+    expiry.
+    closing_negotiation_blocks: a cooperative close whose fees have not met after this many blocks becomes a forced one.
     closed_depth: confirmations after which a spend of the funding output counts as the end.
     onchain_failure_depth: confirmations after which an HTLC that the chain has decided against is failed back to where
     it came from; at least `closed_depth`, since an open channel may still settle it.
@@ -102,6 +149,9 @@ class ManagerConfig(msgspec.Struct, frozen=True):
     accept_keysend: bool = True
     min_final_cltv_expiry_delta: int = 42
     claim_deadline_blocks: int = 18
+    deadline_grace_blocks: int = 2
+    fail_back_grace_blocks: int = 3
+    closing_negotiation_blocks: int = 12
     cltv_expiry_max_blocks: int = 2016
     mpp_timeout_seconds: int = 60
     payment_retention_seconds: int = 7 * 86400
@@ -112,6 +162,7 @@ class ManagerConfig(msgspec.Struct, frozen=True):
     upfront_shutdown: bool = False
     unacknowledged_events_max: int = 100_000
     accept_hook: AcceptHook = accept_all
+    close_hook: CloseHook = allow_close
     router: Router = plan
     custom_messages: CustomMessages = no_custom_messages
     justice_sink: JusticeSink | None = None

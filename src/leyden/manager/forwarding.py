@@ -198,18 +198,19 @@ def is_carried_elsewhere(m: Manager, slot: Slot, outcome: Outcome) -> bool:
 
 
 def fail_back(m: Manager, slot: Slot, outcome: Outcome) -> None:
-    """The last HTLC of a source failed: wrap its failure for the previous hop (BOLT 4, "Returning Errors")."""
-    del slot
+    """The last HTLC of a source failed: wrap its failure for the previous hop (BOLT 4, "Returning Errors").
+
+    When it was the chain that decided, nobody further on has said anything: the failure is ours.
+    """
     source = outcome.source
     inbound = m.channels.get(source.origin)
     htlc = None if inbound is None else inbound.state.core.inbound.get(source.index)
     if inbound is None or htlc is None or htlc.decided():
         return
-    secret = htlc.shared_secret
-    if not secret:
-        peeled = onions.peeled_of(m, inbound, htlc)
-        secret = peeled.shared_secret
-    inbound.peeled.pop(source.index, None)
+    if outcome.htlc_id in slot.state.core.onchain_failed:
+        fail_from_here(m, inbound, htlc)
+        return
+    secret = _take_secret(m, inbound, htlc)
     removal = outcome.removal
     if removal.failure_code:
         malformed = failure_of_malformed(removal.failure_code, removal.reason)
@@ -217,3 +218,16 @@ def fail_back(m: Manager, slot: Slot, outcome: Outcome) -> None:
     else:
         packet = wrap_error(secret, removal.reason, None, 0).reason
     m.decide_fail(source.origin, FailedHtlc(source.index, packet, 0, b""))
+
+
+def fail_from_here(m: Manager, inbound: Slot, htlc: InboundHtlc) -> None:
+    """Decide to fail an HTLC that was forwarded because the channel that carried it on is at its end."""
+    packet = create_error(_take_secret(m, inbound, htlc), PermanentChannelFailure(), 0).reason
+    m.decide_fail(inbound.channel_id, FailedHtlc(htlc.add.htlc_id, packet, 0, b""))
+
+
+def _take_secret(m: Manager, inbound: Slot, htlc: InboundHtlc) -> bytes:
+    """Return the secret that failures are encrypted with; the onion is not looked at any more."""
+    secret = htlc.shared_secret or onions.peeled_of(m, inbound, htlc).shared_secret
+    inbound.peeled.pop(htlc.add.htlc_id, None)
+    return secret

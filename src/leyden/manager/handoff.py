@@ -48,6 +48,11 @@ def _fulfil_inbound(
     """Promise the fulfil of the inbound HTLC, if that channel still has it without its preimage."""
     inbound = m.channels.get(channel_id)
     htlc = None if inbound is None else inbound.state.core.inbound.get(htlc_id)
+    if (htlc is None or htlc.removing) and (channel_id, htlc_id) in m.failed_early:
+        del m.failed_early[(channel_id, htlc_id)]
+        name = slot.channel_id.hex()[:16]
+        lost = f"HTLC {outbound_htlc_id} of {amount_msat} msat was taken after it had to be failed upstream: it is lost"
+        m.report("channel", "error", f"channel {name}: {lost}")
     if htlc is None or htlc.preimage:
         return
     m.decide_fulfil(
@@ -93,6 +98,7 @@ def _acknowledge_later(m: Manager, slot: Slot, by_channel: dict[bytes, list[Outc
             key = (channel_id, outcome.source.index)
             if m.forwards.get(key) == slot.channel_id:
                 del m.forwards[key]
+            m.failed_early.pop(key, None)
         inbound = m.channels.get(channel_id)
         if channel_id in m.unreadable:
             continue  # it has not acted: the outcome is kept until it can

@@ -25,7 +25,7 @@ from leyden.journal.node_codec import encode_node_record
 from leyden.journal.node_records import CoreNodeRecord, EventsAcknowledged
 from leyden.journal.records import Acknowledged, ChannelRecord, FailedHtlc, ForwardedPayment
 from leyden.manager.actions import Action, Disconnect, Report, ShowEvent, Subsystem
-from leyden.manager.config import ManagerConfig, NodeSigner
+from leyden.manager.config import CloseCause, CloseRequest, ManagerConfig, NodeSigner
 from leyden.manager.events import Event
 from leyden.manager.onchain.active import ActiveSweep
 from leyden.manager.outbox import Outbox, Tail
@@ -57,6 +57,7 @@ class Manager:
     random32: 32 bytes from the driver's entropy; nothing else here is random.
     forwards: inbound HTLC (channel_id, htlc_id) -> channel that carries it on, from the moment it is queued there.
     held_forwards: inbound HTLCs that wait for the next peer to come back, and since when (seconds).
+    failed_early: inbound HTLCs that were failed in this life before the chain had resolved what carries them on.
     also_carried: further channels that carry the same inbound HTLC, found at start. by_peer: channels by node_id.
     claim_channels: claim_id -> channels of a claim that the user was told of and has not acknowledged.
     watched: outputs whose spend is looked for in every block: fundings, and what closed channels leave.
@@ -98,6 +99,7 @@ class Manager:
         self.claim_channels: dict[bytes, list[bytes]] = {}
         self.forwards: dict[tuple[bytes, int], bytes] = {}
         self.held_forwards: dict[tuple[bytes, int], int] = {}
+        self.failed_early: dict[tuple[bytes, int], None] = {}
         self.also_carried: dict[tuple[bytes, int], list[bytes]] = {}
         self.verdicts: dict[bytes, Verdict] = {}
         self.dirty: dict[bytes, Slot] = {}
@@ -225,12 +227,36 @@ class Manager:
                 # first). So no newer commitment has replaced our latest one, and publishing it costs nothing.
                 slot.heard = True
             if slot.heard:
-                self.guarded(slot, ForceClose(violation.what))
+                self.force_close(slot, violation.what, CloseCause.VIOLATION)
                 return
             # An old copy of our journal would be at fault, not the peer: hear first where it stands.
             self.warn_peer(peer, slot, violation.what, disconnect=True)
             return
         self.warn_peer(peer, slot, violation.what, disconnect=violation.reaction is not Reaction.WARN)
+
+    def force_close(self, slot: Slot, reason: str, cause: CloseCause) -> None:
+        """Publish our commitment: the only way to it, whoever wants it. Unless that is the user or a deadline, the
+        close hook is asked; when it refuses the channel stays, and its peer is disconnected.
+
+        Raises: CommandRejected (`data_loss`) for the user alone; others do not ask it of a stale channel.
+        """
+        if cause is CloseCause.USER:
+            self.apply(slot, ForceClose(reason))
+        elif slot.state.core.closing is not None or slot.state.core.is_left_to_chain:
+            return
+        elif cause is CloseCause.DEADLINE or self._may_close(CloseRequest(slot.channel_id, slot.peer, cause, reason)):
+            self.guarded(slot, ForceClose(reason))
+        else:
+            name = slot.channel_id.hex()[:16]
+            self.report("channel", "error", f"channel {name} is kept, as its policy says, though it failed: {reason}")
+            self.warn_peer(slot.peer, slot, f"this channel is not closed: {reason}", disconnect=True)
+
+    def _may_close(self, request: CloseRequest) -> bool:
+        try:
+            return self.config.close_hook(request)
+        except Exception as bug:  # noqa: BLE001 - the hook is the user's own, and a close cannot be taken back
+            self.fault(bug)
+            return False
 
     def warn_peer(self, peer: bytes, slot: Slot | None, reason: str, *, disconnect: bool) -> None:
         """Send a `warning`, which closes no channel (BOLT 1, "The `error` and `warning` Messages"); disconnect if

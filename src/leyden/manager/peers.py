@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from leyden.base.errors import DecodeError, PeerViolation
-from leyden.channel.inputs import Connected, Disconnected, ForceClose
+from leyden.channel.inputs import Connected, Disconnected
 from leyden.channel.states import Closed, ForceClosing, Spent, Stale
 from leyden.crypto import ec
 from leyden.crypto.hashes import sha256d
 from leyden.journal.records import FundingAbandoned, PeerPolicy
 from leyden.manager import batches, onions, opening, peer_storage, watchtowers
 from leyden.manager.actions import Disconnect
+from leyden.manager.config import CloseCause
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
 from leyden.wire.features import Context, Feature, FeatureVector
@@ -257,7 +258,7 @@ def _fail_channel(m: Manager, peer: Peer, slot: Slot, text: str) -> None:
     elif core.opened.funding_txid in m.unpublished:
         batches.abandon_unpublished(m, core.opened.funding_txid, reason)
     elif reestablished:
-        m.guarded(slot, ForceClose(reason))
+        m.force_close(slot, reason, CloseCause.PEER)
     elif peer.features is not None:
         peer.given_up[slot.channel_id] = reason
         name = slot.channel_id.hex()[:16]
@@ -269,7 +270,7 @@ def _close_given_up(m: Manager, peer: Peer, slot: Slot) -> None:
     """The peer gave this channel up and has said where it stands: if that proves nothing against us, close."""
     reason = peer.given_up.pop(slot.channel_id, "")
     if reason and not isinstance(slot.state, DEAD):
-        m.guarded(slot, ForceClose(reason))
+        m.force_close(slot, reason, CloseCause.PEER)
 
 
 def printable(data: bytes) -> str:

@@ -32,7 +32,7 @@ from leyden.payments.outbound import (
     session_key,
     terms_of,
 )
-from leyden.payments.outcome import Failure, is_final_rejection
+from leyden.payments.outcome import ONCHAIN_FAILURE, Failure, is_final_rejection
 from leyden.payments.route_fees import HopAmount
 from leyden.payments.routes import ChannelView, PlannedPart, Target, Way, plan, ways_ruled_out
 from leyden.sphinx.failures import NODE, PERM, FailureCode, failure_of_malformed
@@ -298,7 +298,10 @@ def on_outcome(m: Manager, slot: Slot, outcome: Outcome) -> None:
     part = payment.parts.get(source.index)
     if part is None:
         return
-    failure = _read_failure(m, payment, source.index, part, outcome)
+    if outcome.htlc_id in slot.state.core.onchain_failed:
+        failure = ONCHAIN_FAILURE
+    else:
+        failure = _read_failure(m, payment, source.index, part, outcome)
     m.record(PartFailed(source.origin, source.index, slot.channel_id, outcome.htlc_id, failure.code, failure.hop))
     _learn_from(m, payment, part.way, failure)
     m.after_verdicts.append(lambda: advance(m, payment))
@@ -349,6 +352,8 @@ def _fail(m: Manager, payment: OutboundPayment, reason: str) -> None:
     """No part is in flight and none will be: the payment failed."""
     assert not payment.parts, "a payment fails only with nothing in flight"
     last = payment.last_failure or Failure(-1, 0, is_final=False)
+    if last == ONCHAIN_FAILURE and reason in (why.ROUTE_FAILED, why.DEADLINE):
+        reason = why.ONCHAIN_TIMEOUT
     m.record(PaymentFailed(payment.started.payment_id, reason, last.code, last.hop, m.now_seconds))
     m.outbox.when_durable(m.node_tail, lambda: show_failed(m, payment))
 

@@ -51,6 +51,9 @@ class Slot(msgspec.Struct):
     away_since: when the peer's last connection of this life ended, in seconds.
     heard: in this life the peer has said where it stands, and that proved nothing against us.
     archived: `node` is to say that its journal goes; nothing is appended any more.
+    deadline_bound: (records folded, height): with these records nothing is due below that height; see
+    `onchain/deadlines.py`. due_since, unmet_since: height at which this life found that an HTLC needs the chain while
+    the peer is not heard, and that closing fees do not meet; 0: not so.
     acks: facts that may be forgotten, written with the channel's next record.
     closed_view: the chain's side of a spent channel. onchain_claims: transactions that claim its outputs.
     own_commitment: our published one, serialised, and published_height, since when; anchor_claim: what pays for it.
@@ -68,6 +71,9 @@ class Slot(msgspec.Struct):
     ack_claims: list[bytes] = []
     ack_events: list[str] = []
     unconfirmed_since: int = 0
+    deadline_bound: tuple[int, int] = (0, 0)
+    due_since: int = 0
+    unmet_since: int = 0
     archived: bool = False
     closed_view: ClosedView | None = None
     onchain_claims: list[ActiveClaim] = []

@@ -17,6 +17,7 @@ from leyden.channel.core import ChannelCore, WithdrawnCommitment, WithdrawnHtlc
 from leyden.channel.view import CommitmentView
 from leyden.crypto.hashes import ripemd160
 from leyden.transactions.commitment import Commitment, build_commitment
+from leyden.transactions.fees import trim_thresholds
 from leyden.transactions.types import CommitmentHtlc
 
 
@@ -168,6 +169,32 @@ def possible_commitments(core: ChannelCore, keys: ChannelKeys, own_points: Point
     prior = remote_prior_possible(core, keys)
     both = (local_possible(core, keys, own_points), remote_possible(core, keys))
     return (*both, *(() if prior is None else (prior,)), *withdrawn_possible(core, keys))
+
+
+def has_output(core: ChannelCore, offered: bool, htlc_id: int, amount_msat: int) -> bool:
+    """Return whether an HTLC of `core.outbound` (offered: by us) or `core.inbound` has an output in any commitment that
+    may confirm; told by the numbers alone, without building one.
+    """
+    key = 2 * htlc_id + offered
+    views = (core.local, core.remote) if core.remote_prior is None else (core.local, core.remote, core.remote_prior)
+    for view in views:
+        threshold_msat = view.offered_threshold_msat if offered else view.received_threshold_msat
+        if key in view.htlcs and amount_msat >= threshold_msat:
+            return True
+    return any(_withdrawn_has_output(core, one, offered, htlc_id, amount_msat) for one in core.withdrawn)
+
+
+def _withdrawn_has_output(
+    core: ChannelCore, withdrawn: WithdrawnCommitment, offered: bool, htlc_id: int, amount_msat: int
+) -> bool:
+    """An HTLC that this commitment was the first to hold is another one than that which has its id now."""
+    if offered and any(add.htlc_id == htlc_id for add in withdrawn.adds):
+        return False
+    thresholds = trim_thresholds(core.opened.remote.dust_limit_satoshis, withdrawn.feerate_per_kw, core.opened.anchors)
+    # It is the peer's: what we offer is what its broadcaster receives.
+    least_msat = thresholds.received_msat if offered else thresholds.offered_msat
+    held = any((one.offered, one.htlc_id) == (offered, htlc_id) for one in withdrawn.htlcs)
+    return held and amount_msat >= least_msat
 
 
 def first_unrevoked(core: ChannelCore) -> int:

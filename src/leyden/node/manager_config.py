@@ -4,11 +4,14 @@ from leyden.channel.env import ChannelLimits
 from leyden.journal.records import ForwardingPolicy
 from leyden.manager.config import (
     AcceptHook,
+    CloseHook,
     CustomMessages,
     JusticeSink,
     ManagerConfig,
     Router,
     accept_all,
+    allow_close,
+    never_close,
     no_custom_messages,
 )
 from leyden.node.config import network_of
@@ -51,6 +54,7 @@ def manager_config(
     router: Router = plan,
     custom_messages: CustomMessages = no_custom_messages,
     justice_sink: JusticeSink | None = None,
+    close_hook: CloseHook = allow_close,
 ) -> ManagerConfig:
     """Return the manager's configuration, with the user's own parts where given."""
     return ManagerConfig(
@@ -68,4 +72,5 @@ def manager_config(
         custom_messages=custom_messages,
         justice_sink=justice_sink,
         justice_feerates_per_kw=config.watchtower.feerates_per_kw,
+        close_hook=close_hook if config.channels.close_on_error else never_close,
     )

@@ -36,11 +36,13 @@ from leyden.manager import batches, handoff, rebuild
 from leyden.manager.actions import Action, Report
 from leyden.manager.config import (
     AcceptHook,
+    CloseHook,
     CustomMessages,
     JusticeSink,
     NodeSigner,
     Router,
     accept_all,
+    allow_close,
     no_custom_messages,
 )
 from leyden.manager.events import Event
@@ -113,6 +115,8 @@ class Node(NodeMethods):
         make_wallet: makes the on-chain wallet; default: descriptors BIP 84 and 86 of the seed.
         scheduler, entropy: time, and 32 random bytes at each call; default: the system's.
         accept_hook: judges inbound channels. router: finds ways for payments.
+        close_hook: judges forced closes that neither the user nor a deadline wants; `channels.close_on_error = false`
+            refuses them all.
         custom_messages: takes messages of types that Leyden does not know; `send_custom_message` sends them.
         justice_sink: takes what a watchtower needs, for each state that a peer revokes; default: `watchtower.file` of
         the configuration, if any.
@@ -132,6 +136,7 @@ class Node(NodeMethods):
         scheduler: Scheduler | None = None,
         entropy: Callable[[], bytes] = random32,
         accept_hook: AcceptHook = accept_all,
+        close_hook: CloseHook = allow_close,
         router: Router = plan,
         custom_messages: CustomMessages = no_custom_messages,
         justice_sink: JusticeSink | None = None,
@@ -149,7 +154,7 @@ class Node(NodeMethods):
         if justice_sink is None and config.watchtower.file:
             justice_sink = JusticeFile(config.directory / config.watchtower.file)
         self._justice_sink = justice_sink
-        self._manager_config = manager_config(config, accept_hook, router, custom_messages, justice_sink)
+        self._manager_config = manager_config(config, accept_hook, router, custom_messages, justice_sink, close_hook)
         self._passphrase = passphrase
         self._core: NodeCore | None = None
         self._mark: MarkFile | None = None

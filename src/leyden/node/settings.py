@@ -101,6 +101,13 @@ class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_dust_htlc_exposure_msat: Annotated[
         Msat, Meta(description="sum of HTLCs too small for an output that a commitment may hold")
     ] = 50_000_000
+    close_on_error: Annotated[
+        bool,
+        Meta(
+            description="force-close when the peer fails a channel; false: never close on your own, "
+            "only when a payment's deadline needs it"
+        ),
+    ] = True
     unfunded_channels_per_peer: Annotated[int, Meta(ge=0, le=100, description="openings of one peer at a time")] = 4
 
 

@@ -16,6 +16,7 @@ DEADLINE: Final = "deadline"
 ABANDONED: Final = "abandoned"
 UNREADABLE_FAILURE: Final = "unreadable_failure"
 DATA_LOST: Final = "data_lost"
+ONCHAIN_TIMEOUT: Final = "onchain_timeout"
 
 ADVICE: Final[dict[str, str]] = {
     RECIPIENT_REJECTED: "the recipient does not take this payment; ask it for a new invoice",
@@ -28,6 +29,7 @@ ADVICE: Final[dict[str, str]] = {
     ABANDONED: "it was given up on request",
     UNREADABLE_FAILURE: "a node on the way sent back something unreadable; try again later",
     DATA_LOST: "this node's data are an old copy, so it may have been paid: ask the recipient before you pay again",
+    ONCHAIN_TIMEOUT: "its channel was closed with the payment in it, which came back on chain; pay again if you like",
 }
 
 
@@ -39,6 +41,10 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     hop: int
     code: int
     is_final: bool
+
+
+ONCHAIN_FAILURE: Final = Failure(-1, FailureCode.PERMANENT_CHANNEL_FAILURE.value, is_final=False)
+"""The channel of the payer itself is at its end, and the chain gave the part back: no node has sent this."""
 
 
 _CODE_NAMES: Final[dict[int, str]] = {0: "", **{int(known.value): known.name.lower() for known in FailureCode}}
