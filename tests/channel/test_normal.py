@@ -304,6 +304,16 @@ def test_claimed_ids_are_those_of_this_channel_that_are_still_to_be_fulfilled() 
     assert pair.b.core.inbound[0].preimage == preimage_of(1)
 
 
+def test_a_preimage_wins_over_a_failure_of_the_same_pass() -> None:
+    """Both may be found while one block is looked at (invariant S15)."""
+    pair = ready_pair()
+    pair.offered(0, pending_add(1))
+    pair.give(1, DecideHtlcs([fulfil(0, 1)], [failure(0)], []))
+    htlc = pair.b.core.inbound[0]
+    assert htlc.preimage == preimage_of(1)
+    assert htlc.failure is None
+
+
 def test_an_htlc_that_is_offered_too_late_is_refused_with_its_source() -> None:
     """Its owner must learn that nothing was sent, in every state that does not send."""
     pair = ready_pair()

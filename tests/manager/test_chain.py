@@ -181,7 +181,7 @@ def test_nothing_new_is_decided_before_the_chain_is_at_the_tip() -> None:
     # Bob's own record of it is durable, what he would do about it is not.
     kept = stage["bob"].disk.under_way().get(inbound.tail.journal, 0)
     stage.world.crash("bob", {inbound.tail.journal: kept})
-    stage.mine(150)
+    stage.mine(100)
     stage["bob"].start(sync=False)
     bob = stage["bob"].runtime
     bob.on_second()

@@ -1,18 +1,24 @@
 """A close that one side forces: published behind its record alone, seen for what it is at both ends."""
 
+from collections.abc import Callable
+
+import msgspec
 import pytest
 
+from leyden.base.errors import PeerViolation, Reaction
 from leyden.channel.inputs import ForceClose
 from leyden.channel.states import Closed, ForceClosing, Normal, Spent
 from leyden.journal.records import FundingDisconnected, ProvenStale
-from leyden.manager import chain
+from leyden.manager import chain, closes
 from leyden.manager import events as ev
 from leyden.manager.closes import spend_of
+from leyden.manager.config import CloseCause, CloseRequest, allow_close, never_close
 from leyden.manager.manager import Manager
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.commitments import PossibleCommitment, local_possible
 from leyden.monitor.reasons import is_alarming
 from leyden.sim import user
+from leyden.wire.messages import ErrorMessage, encode
 from tests.manager.stage import Stage
 from tests.sim import topologies
 
@@ -155,3 +161,95 @@ def test_a_theft_is_told_whatever_was_agreed_before(is_agreed: bool) -> None:
     stage.mine(6)
     stage.rest()
     assert [one.reason for one in stage.told("bob", ev.ChannelClosed)] == ["the peer published a revoked commitment"]
+
+
+class Broke(PeerViolation):
+    """A violation after which a channel cannot go on."""
+
+    reaction = Reaction.FAIL_CHANNEL
+
+
+def judged(stage: Stage, answer: Callable[[CloseRequest], bool]) -> list[CloseRequest]:
+    """Let alice's user judge closes; what was asked."""
+    asked: list[CloseRequest] = []
+
+    def hook(request: CloseRequest, /) -> bool:
+        asked.append(request)
+        return answer(request)
+
+    m = stage.m("alice")
+    m.config = msgspec.structs.replace(m.config, close_hook=hook)
+    return asked
+
+
+def fail_by_error(stage: Stage) -> None:
+    """Bob gives the channel up."""
+    slot = stage.slot("alice", "bob")
+    stage["alice"].runtime.on_messages(
+        stage.world.end_of("alice", "bob"), [encode(ErrorMessage(slot.channel_id, b"go away"))]
+    )
+
+
+def fail_by_violation(stage: Stage) -> None:
+    """Bob breaks the protocol."""
+    slot = stage.slot("alice", "bob")
+    stage["alice"].run(lambda m: m.on_violation(slot, slot.peer, Broke("it broke the protocol")))
+
+
+FAILURES: dict[str, tuple[Callable[[Stage], None], CloseCause, str]] = {
+    "error": (fail_by_error, CloseCause.PEER, "the peer failed the channel: go away"),
+    "violation": (fail_by_violation, CloseCause.VIOLATION, "it broke the protocol"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_the_hook_is_asked_before_a_failed_channel_is_closed(name: str) -> None:
+    """It is told what for, and its yes closes."""
+    fail, cause, says = FAILURES[name]
+    stage = Stage(topologies.direct())
+    asked = judged(stage, allow_close)
+    slot = stage.slot("alice", "bob")
+    fail(stage)
+    assert asked == [CloseRequest(slot.channel_id, slot.peer, cause, says)]
+    assert type(slot.state) is ForceClosing
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_channel_that_the_hook_keeps_loses_its_connection_and_nothing_else(name: str) -> None:
+    """An alarm says so; the peer is warned, and may come back."""
+    fail, _cause, says = FAILURES[name]
+    stage = Stage(topologies.direct())
+    judged(stage, never_close)
+    slot = stage.slot("alice", "bob")
+    fail(stage)
+    assert type(slot.state) is Normal
+    stage.world.settle()
+    assert slot.peer not in stage.m("alice").peers
+    [alarm] = [one for one in stage["alice"].reports if one.level == "error"]
+    assert "is kept" in alarm.text
+    assert says in alarm.text
+    stage["alice"].reports.clear()
+    stage.check()
+    assert type(slot.state) is Normal
+
+
+def test_a_hook_that_fails_keeps_the_channel() -> None:
+    """A close cannot be taken back; a bug of the user's own halts nothing."""
+    stage = Stage(topologies.direct())
+    judged(stage, lambda _request: bool(1 // 0))
+    fail_by_violation(stage)
+    slot = stage.slot("alice", "bob")
+    assert type(slot.state) is Normal
+    assert not slot.halted
+    assert "ZeroDivisionError" in stage.m("alice").faults[0]
+
+
+def test_the_hook_is_not_asked_about_the_users_own_wish_nor_about_what_is_closing() -> None:
+    """It is the user who says what the hook says; what is on its way cannot be kept."""
+    stage = Stage(topologies.direct())
+    asked = judged(stage, never_close)
+    slot = stage.slot("alice", "bob")
+    stage["alice"].run(lambda m: closes.force_by_user(m, slot, without_peer=False))
+    assert type(slot.state) is ForceClosing
+    fail_by_violation(stage)
+    assert not asked

@@ -121,7 +121,7 @@ def test_claim_with_a_part_in_it_is_neither_released_nor_given_up(kept: int) -> 
     assert here.claims
     assert not any(htlc.removing for htlc in here.inbound.values())
     assert not stage.told("bob", ev.PaymentClaimed)
-    stage.mine(50)
+    stage.mine(40)
     assert here.claims
     assert not any(htlc.failure for htlc in here.inbound.values())
     repair()

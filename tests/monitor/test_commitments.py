@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from leyden.channel.inputs import ChangeFeerate, DecideHtlcs
+import pytest
+
+from leyden.channel.inputs import ChangeFeerate, Commit, DecideHtlcs, QueueAdd, Withdraw
 from leyden.journal.records import Claim, ClaimPart
 from leyden.monitor.commitments import (
     CommitmentSource,
     PossibleCommitment,
+    has_output,
     possible_commitments,
     without_output,
 )
@@ -121,3 +124,76 @@ def test_trimmed_htlcs_are_named_on_the_side_that_trims_them() -> None:
         assert [htlc.key for htlc in one.trimmed()] == [(OURS, 0)]
         assert [htlc.key for htlc in one.htlcs] == [(OURS, 1), (OURS, 0)], "the trimmed ones come last"
         assert [htlc.key for htlc in without_output(one, tuple(possible(pair).values()))] == [(OURS, 0)]
+
+
+def outputs_agree(pair: Pair) -> tuple[int, int]:
+    """Check `has_output` against the transactions; return how many HTLCs have an output somewhere, and how many not."""
+    counts = [0, 0]
+    for who, party in enumerate(pair.parties):
+        core = party.core
+        found = possible_commitments(core, party.state.keys, party.signer.per_commitment_point)
+        htlcs = [(OURS, one.add) for one in core.outbound.values()] + [
+            (THEIRS, one.add) for one in core.inbound.values()
+        ]
+        for offered, add in htlcs:
+            wanted = any(
+                (htlc.key, htlc.payment_hash) == ((offered, add.htlc_id), add.payment_hash)
+                and htlc.output_index is not None
+                for one in found
+                for htlc in one.htlcs
+            )
+            assert has_output(core, offered, add.htlc_id, add.amount_msat) is wanted, (who, offered, add.htlc_id)
+            counts[not wanted] += 1
+    return counts[0], counts[1]
+
+
+@pytest.mark.parametrize("kind", list(CommitmentFormat))
+def test_whether_an_htlc_has_an_output_is_known_without_its_transactions(kind: CommitmentFormat) -> None:
+    """At every stage of a change, on both sides, and when the feerate moves what is trimmed."""
+    pair = ready_pair(channel_type=ChannelType(kind))
+    for number in range(4):
+        pair.offered(0, pending_add(number, 1_800_000), pending_add(number + 10, 200_000), pending_add(number + 20))
+        pair.offered(1, pending_add(number + 30, 1_690_000), pending_add(number + 40))
+        outputs_agree(pair)
+        pair.give(0, ChangeFeerate(1_000 * (number + 2)))
+        pair.finish_pass(0)
+        outputs_agree(pair)
+        pair.pump()
+        with_output, without = outputs_agree(pair)
+        assert with_output
+        assert without
+
+
+def test_a_commitment_that_was_taken_back_counts_for_the_htlcs_that_it_had() -> None:
+    """Not for another HTLC that has the id of one now; and once its number is revoked, not at all."""
+    pair = ready_pair(channel_type=ChannelType(CommitmentFormat.STATIC_REMOTEKEY))
+    pair.offered(0, pending_add(1, 1_800_000))
+    pair.give(0, QueueAdd(pending_add(2)))
+    pair.give(0, ChangeFeerate(300))
+    pair.give(0, Commit())
+    number = pair.a.core.remote.number
+    pair.disconnect()
+    pair.give(0, Withdraw(number))
+    assert outputs_agree(pair) == (2, 0)
+    pair.reconnect()
+    pair.deliver(0)
+    pair.deliver(1)
+    pair.give(0, QueueAdd(pending_add(3, 1_000)))
+    pair.give(0, Commit())
+    assert pair.a.core.outbound[1].add.amount_msat == 1_000
+    assert not has_output(pair.a.core, OURS, 1, 1_000)
+    outputs_agree(pair)
+
+
+def test_an_htlc_that_only_a_commitment_that_was_taken_back_gives_an_output_counts() -> None:
+    """The feerate on it was lower: nobody should have its signature, and the output would be real."""
+    pair = ready_pair(channel_type=ChannelType(CommitmentFormat.STATIC_REMOTEKEY), feerate_per_kw=3_000)
+    pair.offered(0, pending_add(1, 1_800_000))
+    assert outputs_agree(pair) == (0, 2)
+    pair.give(0, ChangeFeerate(1_000))
+    pair.give(0, Commit())
+    number = pair.a.core.remote.number
+    pair.disconnect()
+    pair.give(0, Withdraw(number))
+    assert has_output(pair.a.core, OURS, 0, 1_800_000)
+    assert outputs_agree(pair) == (1, 1)

@@ -1,7 +1,7 @@
 """From settings to what the manager is told."""
 
 from leyden.channel.env import ChannelLimits
-from leyden.manager.config import ManagerConfig
+from leyden.manager.config import CloseRequest, ManagerConfig, never_close
 from leyden.node.manager_config import channel_limits, forwarding_policy, manager_config
 from leyden.node.settings import (
     ChannelSettings,
@@ -39,7 +39,7 @@ def test_each_setting_arrives() -> None:
         watchtower=WatchtowerSettings(feerates_per_kw=(253, 500)),
     )  # fmt: skip
     limits = channel_limits(config)
-    for name in config.channels.__struct_fields__:
+    for name in [one for one in config.channels.__struct_fields__ if one != "close_on_error"]:
         assert getattr(limits, name) == getattr(config.channels, name), name
     policy = forwarding_policy(config)
     for name in config.forwarding.__struct_fields__:
@@ -50,3 +50,14 @@ def test_each_setting_arrives() -> None:
     assert made.unacknowledged_events_max == 1000
     assert made.justice_feerates_per_kw == (253, 500)
     assert made.justice_sink is None
+
+
+def test_a_node_that_never_closes_on_its_own_asks_nobody() -> None:
+    """The setting is the stronger one; without it the hook of the program decides."""
+
+    def hook(_request: CloseRequest, /) -> bool:
+        return True
+
+    assert manager_config(NodeConfig(), close_hook=hook).close_hook is hook
+    keeps = NodeConfig(channels=ChannelSettings(close_on_error=False))
+    assert manager_config(keeps, close_hook=hook).close_hook is never_close

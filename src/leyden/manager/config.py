@@ -132,7 +132,8 @@ class ManagerConfig(msgspec.Struct, frozen=True):
     "`cltv_expiry_delta` Selection": G); one with a known preimage does so `claim_deadline_blocks` before its expiry.
     fail_back_grace_blocks: what the chain has not resolved is failed upstream this many blocks before the inbound
     expiry.
-    closing_negotiation_blocks: a cooperative close whose fees have not met after this many blocks becomes a forced one.
+    closing_negotiation_blocks: a cooperative close becomes a forced one when so many blocks have come while both sides
+    were connected and had not agreed on a fee.
     closed_depth: confirmations after which a spend of the funding output counts as the end.
     onchain_failure_depth: confirmations after which an HTLC that the chain has decided against is failed back to where
     it came from; at least `closed_depth`, since an open channel may still settle it.

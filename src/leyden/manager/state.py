@@ -52,8 +52,9 @@ class Slot(msgspec.Struct):
     heard: in this life the peer has said where it stands, and that proved nothing against us.
     archived: `node` is to say that its journal goes; nothing is appended any more.
     deadline_bound: (records folded, height): with these records nothing is due below that height; see
-    `onchain/deadlines.py`. due_since, unmet_since: height at which this life found that an HTLC needs the chain while
-    the peer is not heard, and that closing fees do not meet; 0: not so.
+    `onchain/deadlines.py`. due_since: height at which this life found that an HTLC needs the chain while the peer is
+    not heard; 0: not so. negotiating_blocks: how many blocks of this life came while both sides were connected and had
+    not agreed on a closing fee.
     acks: facts that may be forgotten, written with the channel's next record.
     closed_view: the chain's side of a spent channel. onchain_claims: transactions that claim its outputs.
     own_commitment: our published one, serialised, and published_height, since when; anchor_claim: what pays for it.
@@ -73,7 +74,7 @@ class Slot(msgspec.Struct):
     unconfirmed_since: int = 0
     deadline_bound: tuple[int, int] = (0, 0)
     due_since: int = 0
-    unmet_since: int = 0
+    negotiating_blocks: int = 0
     archived: bool = False
     closed_view: ClosedView | None = None
     onchain_claims: list[ActiveClaim] = []

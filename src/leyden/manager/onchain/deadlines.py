@@ -52,7 +52,7 @@ def on_block(m: Manager) -> None:
         if slot.archived or slot.halted:
             continue
         if kind is Negotiating:
-            m.shielded(partial(_close_without_agreement, m, slot, height))
+            m.shielded(partial(_close_without_agreement, m, slot))
         elif height >= _bound(m, slot):
             if kind in _HAS_HTLCS:
                 m.shielded(partial(_close_if_due, m, slot, height))
@@ -125,16 +125,15 @@ def _is_on_chain(core: ChannelCore, htlc: OutboundHtlc) -> bool:
     return has_output(core, True, htlc.add.htlc_id, htlc.add.amount_msat)
 
 
-def _close_without_agreement(m: Manager, slot: Slot, height: int) -> None:
-    """Close by force when the fees of both sides have not met for long. The blocks are those of this life.
+def _close_without_agreement(m: Manager, slot: Slot) -> None:
+    """Close by force when both sides are connected for many blocks and sign no closing fee.
 
     Spec: BOLT 2, "Legacy Closing Negotiation: `closing_signed`".
     """
-    if not slot.unmet_since:
-        if slot.state.session.peer_closing is not None:
-            slot.unmet_since = height
-    elif height >= slot.unmet_since + m.config.closing_negotiation_blocks:
-        m.force_close(slot, "no closing fee is acceptable to both", CloseCause.NEGOTIATION)
+    if slot.state.session.reestablished:
+        slot.negotiating_blocks += 1
+        if slot.negotiating_blocks >= m.config.closing_negotiation_blocks:
+            m.force_close(slot, "no closing fee is acceptable to both", CloseCause.NEGOTIATION)
 
 
 # --- failing upstream ------------------------------------------------------------------------------------------------
@@ -146,15 +145,10 @@ def _hopeless(slot: Slot, height: int) -> Iterator[tuple[bytes, int]]:
     on_chain = isinstance(slot.state, _ON_CHAIN)
     for htlc_id, htlc in core.outbound.items():
         source = htlc.add.source
-        if source is None or not source.forwarded or htlc_id in core.outcomes or _has_preimage(core, htlc):
-            continue
+        if source is None or not source.forwarded or htlc_id in core.outcomes:
+            continue  # what has an outcome, a preimage above all, is acted on once that is durable
         if on_chain or (height >= htlc.add.cltv_expiry and not _is_on_chain(core, htlc)):
             yield source.origin, source.index
-
-
-def _has_preimage(core: ChannelCore, htlc: OutboundHtlc) -> bool:
-    removed = htlc.removal is not None and bool(htlc.removal.preimage)
-    return removed or htlc.add.htlc_id in core.onchain_preimages
 
 
 def _fail_upstream(m: Manager, channel_id: bytes, htlc_id: int, carriers: list[bytes], height: int) -> None:
@@ -162,7 +156,7 @@ def _fail_upstream(m: Manager, channel_id: bytes, htlc_id: int, carriers: list[b
     key = (channel_id, htlc_id)
     inbound = m.channels.get(channel_id)
     htlc = None if inbound is None else inbound.state.core.inbound.get(htlc_id)
-    if inbound is None or htlc is None or htlc.decided() or not htlc.committed:
+    if inbound is None or htlc is None or htlc.decided():
         return
     if inbound.halted or type(inbound.state) not in _HAS_HTLCS:
         return
