@@ -138,24 +138,42 @@ def test_close_waits_for_the_peer_or_the_operators_word(asked: str) -> None:
     assert published(stage.world) == ["force-close"]
 
 
-@MARKS
-def test_old_copy_with_a_payment_in_flight_lets_its_deadline_pass(with_mark: bool) -> None:
-    """No deadline makes an old commitment a safe one."""
+def with_two_payments(*, with_mark: bool) -> Stage:
+    """alice starts from a copy that was made between two payments that bob holds; nobody can meet."""
     stage = Stage(topologies.direct("bob"))
     stage.prompt("bob", "")
     stage.pay("alice", "bob", stage.invoice("bob"), deadline_seconds=100_000)
     stage.act()
     backup = stage["alice"].backup()
     stage.pay("alice", "bob", stage.invoice("bob", 1_000_000, tag="two"), "two", deadline_seconds=100_000)
-    stage.act()
+    stage.seconds(3)
     stage.world.links[("alice", "bob")] = False
     restored(stage, backup, with_mark=with_mark)
+    return stage
+
+
+def test_copy_that_is_known_to_be_old_lets_deadlines_pass() -> None:
+    """No deadline makes an old commitment a safe one."""
+    stage = with_two_payments(with_mark=False)
     for _ in range(30):
         stage.mine(6)
         stage.world.tick(2)
     assert not [what for what in published(stage.world) if what == "force-close"]
     slot = stage.slot("alice", "bob")
     assert (slot.state.core.closing, slot.halted) == (None, "")
+
+
+def test_copy_that_nothing_gives_away_asks_its_peer_before_a_deadline_closes() -> None:
+    """Only the peer can tell: it is waited for two blocks, and what it says ends all thought of a close."""
+    stage = with_two_payments(with_mark=True)
+    [htlc] = stage.slot("alice", "bob").state.core.outbound.values()
+    stage.mine(htlc.add.cltv_expiry + 3 - stage.m("alice").env.block_height)
+    assert type(stage.slot("alice", "bob").state) is Normal
+    stage.world.links[("alice", "bob")] = True
+    stage.act()
+    assert type(stage.slot("alice", "bob").state) is Stale
+    stage.mine(10)
+    assert stage.slot("alice", "bob").state.core.closing is None
 
 
 def test_store_put_back_unchanged_goes_on() -> None:

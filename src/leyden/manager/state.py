@@ -53,7 +53,8 @@ class Slot(msgspec.Struct):
     archived: `node` is to say that its journal goes; nothing is appended any more.
     deadline_bound: (records folded, height): with these records nothing is due below that height; see
     `onchain/deadlines.py`. due_since: height at which this life found that an HTLC needs the chain while the peer is
-    not heard; 0: not so. negotiating_blocks: how many blocks of this life came while both sides were connected and had
+    not heard; 0: not so. due_position: records of the journal at the block that found the HTLC due; a close is decided
+    once they are durable. negotiating_blocks: how many blocks of this life came while both sides were connected and had
     not agreed on a closing fee.
     acks: facts that may be forgotten, written with the channel's next record.
     closed_view: the chain's side of a spent channel. onchain_claims: transactions that claim its outputs.
@@ -74,6 +75,7 @@ class Slot(msgspec.Struct):
     unconfirmed_since: int = 0
     deadline_bound: tuple[int, int] = (0, 0)
     due_since: int = 0
+    due_position: int = 0
     negotiating_blocks: int = 0
     archived: bool = False
     closed_view: ClosedView | None = None

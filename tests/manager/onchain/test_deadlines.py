@@ -257,6 +257,24 @@ def test_a_preimage_that_gets_late_waits_for_nobody() -> None:
     assert reason(stage, "bob", "alice")
 
 
+def test_a_store_that_hangs_closes_nothing() -> None:
+    """The fulfil has not left, so the peer is not at fault; once it could, a block later is late (invariant S10)."""
+    stage = held(direct())
+    expiry = sent(stage)
+    slot = stage.slot("bob", "alice")
+    stage["bob"].disk.held[slot.tail.journal] = None
+    claim(stage)
+    mine_to(stage, expiry - CLAIM + 3)
+    assert slot.state.core.inbound[0].preimage
+    assert not reason(stage, "bob", "alice")
+    part(stage, "alice", "bob")
+    stage["bob"].disk.held.clear()
+    stage.act()
+    assert not reason(stage, "bob", "alice")
+    stage.mine()
+    assert "is fulfilled and not removed" in reason(stage, "bob", "alice")
+
+
 def test_nothing_closes_on_a_height_that_is_not_the_tips() -> None:
     """Blocks that were missed may hold the answer (invariant P16)."""
     stage = held(direct())

@@ -8,7 +8,8 @@ waits for other parts the preimage is in no transaction (invariant P11), so a cl
 an output has nothing on the chain to close for.
 
 A copy of old data is thought of first: a stale channel never closes, and a peer that has not said in this life where it
-stands gets `HEARING_BLOCKS` to do so, less when a preimage would be late. Nothing is closed on a stale height.
+stands gets `HEARING_BLOCKS` to do so, less when a preimage would be late. Nothing is closed on a stale height, nor for
+what our own store holds up (invariant S10).
 
 *An inbound HTLC is failed upstream* `fail_back_grace_blocks` before its expiry when what carries it on can bring no
 answer any more in the ordinary way: the channel is on its way to the chain, or the HTLC has no output and its expiry is
@@ -83,9 +84,13 @@ def _close_if_due(m: Manager, slot: Slot, height: int) -> None:
     """Close for the first HTLC that needs the chain now."""
     due = _due(m, slot, height)
     if due is None:
-        slot.due_since = 0
+        slot.due_since = slot.due_position = 0
         return
     reason, latest_height = due
+    if slot.due_position == 0:
+        slot.due_position = slot.tail.position
+    if slot.tail.durable < slot.due_position:
+        return  # our own store is late, so what would settle it has not left; a close could not leave either
     if not slot.heard and height < latest_height:
         slot.due_since = slot.due_since or height
         if height < slot.due_since + HEARING_BLOCKS:
