@@ -197,6 +197,31 @@ def test_relative_locks_count_from_the_block_of_the_coin(waits_in_pool: bool) ->
     assert why(chain, later) == ""
 
 
+def test_relative_locks_in_seconds_count_by_the_median() -> None:
+    """No Lightning script has them; a transaction that carries one is held to it all the same (BIP 68)."""
+    chain, (coin, *_) = grown()
+    parent = pay(coin)
+    assert chain.offer(parent).accepted
+    chain.mine(1, ANYBODY)
+    outpoint, value_sat = first_of(parent)
+    in_units_of_512_s = pay(outpoint, value_sat=value_sat, sequence=1 << 22 | 3)
+    assert why(chain, in_units_of_512_s) == "non-BIP68-final"
+    chain.mine(1, ANYBODY)
+    assert why(chain, in_units_of_512_s) == "non-BIP68-final"
+    chain.mine(1, ANYBODY)
+    assert why(chain, in_units_of_512_s) == ""
+
+
+def test_what_a_reorganisation_brings_back_may_be_too_cheap_by_now() -> None:
+    """It must be offered again with a child that pays."""
+    chain, (coin, *_) = grown()
+    assert chain.offer(pay(coin, fee_sat=300)).accepted
+    chain.mine(1, ANYBODY)
+    chain.set_mempool_feerate(5_000)
+    chain.reorganise(1, 2, ANYBODY, without={coin})
+    assert not chain.pool
+
+
 def test_no_money_is_made_and_coinbases_mature() -> None:
     """The light chain is the judge of amounts where no consensus library looks on."""
     chain, (coin, *_) = grown()

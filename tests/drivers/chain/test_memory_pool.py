@@ -122,7 +122,7 @@ def test_the_cheapest_are_evicted_but_for_those_a_child_pays_for() -> None:
     cheap, helped, granted = (
         entry(1, coin(1), fee_sat=100),
         entry(2, coin(2), fee_sat=0),
-        entry(3, coin(3), granted=True),
+        entry(3, coin(3), fee_sat=0, granted=True),
     )
     child = entry(4, of(helped), fee_sat=2000)
     on_cheap = entry(5, of(cheap), fee_sat=100)

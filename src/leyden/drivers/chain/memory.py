@@ -166,7 +166,7 @@ class MemoryChain:
                 entry = self._check(tx, tx.txid(), entries, with_pool=False)
             except Refused as refused:
                 raise InvalidBlock(refused.reason) from None
-            if entry.txid in entries or any(tx_in.prevout in spent for tx_in in tx.inputs):
+            if any(tx_in.prevout in spent for tx_in in tx.inputs):
                 raise InvalidBlock("bad-txns-inputs-missingorspent")
             spent.update(dict.fromkeys([tx_in.prevout for tx_in in tx.inputs]))
             entries[entry.txid] = entry
