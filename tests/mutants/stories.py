@@ -10,7 +10,7 @@ from leyden.channel.states import ForceClosing, Normal
 from leyden.crypto.shachain import index_of_commitment
 from leyden.drivers.chain.memory import MemoryChainSource
 from leyden.journal.node_records import BestBlock
-from leyden.manager import archive
+from leyden.monitor.resolution import IRREVOCABLE_BLOCKS
 from leyden.node.core import NodeCore
 from leyden.node.runtime import RuntimeLimits
 from leyden.node.settings import NodeConfig
@@ -209,7 +209,7 @@ def a_withdrawal_that_may_be_lost_returns_nothing() -> None:
 
 def nothing_is_dropped_before_node_says_so() -> None:
     """The record that a journal is archived hangs: the journal stays."""
-    stage, slot = closed(topologies.direct(), depth=archive.IRREVOCABLE_BLOCKS - 1)
+    stage, slot = closed(topologies.direct(), depth=IRREVOCABLE_BLOCKS - 1)
     alice, journal = stage["alice"], slot.tail.journal
     assert alice.runtime.outbox.is_idle()
     stage.world.mine()
