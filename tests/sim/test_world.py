@@ -2,6 +2,7 @@
 
 import pytest
 
+from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
 from leyden.sim import user
 from leyden.sim.commands import AT_REST, IN_TURN
 from leyden.sim.schedules import Fair, run_to_rest
@@ -123,3 +124,23 @@ def test_reorganised_chain_is_followed() -> None:
     run_to_rest(world, Fair())
     assert world.chain.tip.height == before.height + 1
     assert {node.best for node in world.nodes.values()} == {world.chain.tip}
+
+
+def test_package_is_looked_at_and_enters_as_one() -> None:
+    """The child pays for its parent, and consensus sees it over the parent that the mempool does not have yet."""
+    world = World(b"package")
+    source = Transaction(2, (TxIn(OutPoint(b"\x01" * 32, 0), b"", 0xFFFFFFFF),), (TxOut(50_000, b"\x51"),), 0)
+    world.chain.grant(source)
+    world.mine()
+    parent = Transaction(2, (TxIn(OutPoint(source.txid(), 0), b"", 0),), (TxOut(50_000, b"\x51"),), 0)
+    child = Transaction(2, (TxIn(OutPoint(parent.txid(), 0), b"", 0),), (TxOut(40_000, b"\x51"),), 0)
+    looked: list[bool] = []
+    world.validate = lambda chain, one: looked.append(
+        chain.unspent(one.inputs[0].prevout, include_mempool=True) is not None
+    )
+    world.set_fees(5_000, 1_000)
+    assert not world.broadcast(parent, "alone").accepted
+    assert world.broadcast_package([parent, child], "both", "alice").accepted
+    assert looked == [True, True, True]
+    assert list(world.chain.pool) == [parent.txid(), child.txid()]
+    assert [what for _, what in world.broadcasts] == ["alone", "both", "both"]

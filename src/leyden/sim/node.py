@@ -327,11 +327,11 @@ class SimNode:
                 self.run(lambda m: claims.claim_not_funded(m, claim_id, "the wallet does not pay for claims yet"))
             case ForgetTransaction(txid=txid):
                 self.runtime.wallet.forget_pending(txid)
-            case BroadcastPackage(transactions=transactions, what=what):
-                for raw in transactions:
-                    transaction = Transaction.parse(raw)
+            case BroadcastPackage(transactions=raws, what=what):
+                together = [Transaction.parse(raw) for raw in raws]
+                for transaction in together:
                     self.runtime.wallet.pending_transaction(transaction)
-                    self.world.broadcast(transaction, what)
+                self.world.broadcast_package(together, what, self.name)
             case ChannelBorn():
                 pass
             case _:

@@ -338,8 +338,15 @@ class World:
     def broadcast_package(self, transactions: Sequence[Transaction], what: str, name: str = "") -> BroadcastResult:
         """Offer parents and their child (last), of a node, to the mempool together."""
         chain = self.chain
+        seen = chain
+        if len(transactions) > 1:
+            # The child is looked at over its parents, which may be too cheap to be in the mempool alone.
+            seen = chain.copy()
+            seen.set_mempool_feerate(0)
         for transaction in transactions:
-            self.validate(chain, transaction)
+            self.validate(seen, transaction)
+            if seen is not chain:
+                seen.offer(transaction)
             txid = transaction.txid()
             self.broadcasts.append((txid, what))
             if name not in self.disliked:
