@@ -1,6 +1,10 @@
 """The in-memory signer: what it signs verifies against the channel's keys, and what must not leave does not."""
 
+import contextlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from leyden.bitcoin.networks import REGTEST
 from leyden.bitcoin.sighash import SIGHASH_ALL, Bip143Midstate, sighash_v0
@@ -13,12 +17,15 @@ from leyden.signer.requests import (
     ReleaseCommitmentSecret,
     Request,
     SignAnnouncement,
+    SignClaim,
     SignClosing,
     SignCounterpartyCommitment,
     SignHolderCommitment,
     SignHolderHtlc,
 )
+from leyden.transactions.claim_inputs import ClaimKey, InputToSign
 from leyden.transactions.closing import ClosingParameters, ClosingTransaction, build_closing
+from leyden.transactions.commitment import Commitment
 from tests.signer.two_signers import FUNDING_VALUE_SAT, KEYS_ID, PEER_KEYS_ID, commitment, peer_signer, signer
 
 
@@ -105,6 +112,55 @@ def test_revoked_holder_commitment_is_not_signed() -> None:
     us.sign_holder_commitment(KEYS_ID, commitment(6, ours=True))
     with pytest.raises(SignerRefused, match="may be published"):
         us.release_commitment_secret(KEYS_ID, 6)
+
+
+@pytest.fixture(scope="module")
+def ours_by_number() -> list[Commitment]:
+    """Our commitments without HTLCs, by number."""
+    return [commitment(number, ours=True, htlcs=0) for number in range(4)]
+
+
+@pytest.mark.parametrize("key", list(ClaimKey))
+def test_a_claim_never_signs_the_funding_output(key: ClaimKey, ours_by_number: list[Commitment]) -> None:
+    """What publishes our own commitment is asked for as such, and refused once that is revoked."""
+    us, ours = signer(), ours_by_number[2]
+    derived_with = b"\x07" * 32 if key is ClaimKey.REVOCATION else ours.keys.per_commitment_point
+    spend = InputToSign(0, key, derived_with, ours.parameters.funding_script, FUNDING_VALUE_SAT)
+    signature = b""
+    with contextlib.suppress(SignerRefused):
+        (signature,) = us.sign_claim(KEYS_ID, ours.transaction(), [spend])
+    funding_key = us.channel_basepoints(KEYS_ID).funding_public_key
+    assert not signature or not verify_ecdsa(funding_key, ours.digest(), signature)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["sign", "claim", "release"]), st.integers(0, 3)), max_size=12))
+@settings(max_examples=50)
+def test_no_sequence_of_requests_gets_both_signature_and_secret(
+    ours_by_number: list[Commitment], requests: list[tuple[str, int]]
+) -> None:
+    """The one thing that must never happen, through whatever door the signature is asked for."""
+    us = signer()
+    funding_key = us.channel_basepoints(KEYS_ID).funding_public_key
+    signed: list[int] = []
+    released: list[int] = []
+    for what, number in requests:
+        ours = ours_by_number[number]
+        spend = InputToSign(0, ClaimKey.FUNDING, b"", ours.parameters.funding_script, FUNDING_VALUE_SAT)
+        try:
+            if what == "release":
+                us.answer(ReleaseCommitmentSecret(1, KEYS_ID, number))
+                released.append(number)
+                continue
+            if what == "sign":
+                signature = us.answer(SignHolderCommitment(1, KEYS_ID, ours)).signature
+            else:
+                (signature,) = us.answer(SignClaim(1, KEYS_ID, ours.transaction(), (spend,))).signatures
+        except SignerRefused:
+            continue
+        if verify_ecdsa(funding_key, ours.digest(), signature):
+            signed.append(number)
+    if signed and released:
+        assert min(signed) > max(released)
 
 
 def test_policy_is_kept_per_channel() -> None:

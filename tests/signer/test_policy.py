@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leyden.signer.policy import RevocationPolicy, SignerRefused
+from leyden.crypto.hashes import sha256
+from leyden.signer.policy import RevocationPolicy, SignerRefused, check_claim_script
+from leyden.transactions.claim_inputs import ClaimKey, InputToSign
+from leyden.transactions.scripts import anchor_script, funding_script, revocable_script, to_remote_anchors_script
+from tests.signer.two_signers import KEYS_ID, PEER_KEYS_ID, peer_signer, signer
 
 
 def test_revoked_commitment_is_never_signed() -> None:
@@ -59,3 +63,40 @@ def test_no_sequence_of_requests_gets_both_signature_and_secret(requests: list[t
         (signed if sign else released).append(number)
     if signed and released:
         assert min(signed) > max(released)
+
+
+OURS, THEIRS = signer().channel_basepoints(KEYS_ID), peer_signer().channel_basepoints(PEER_KEYS_ID)
+SCRIPTS = {
+    "": b"",
+    "funding": funding_script(OURS.funding_public_key, THEIRS.funding_public_key),
+    "our anchor": anchor_script(OURS.funding_public_key),
+    "their anchor": anchor_script(THEIRS.funding_public_key),
+    "our to_remote": to_remote_anchors_script(OURS.payment_basepoint),
+    "to_remote of a commitment of ours": to_remote_anchors_script(THEIRS.payment_basepoint),
+    "anchor of another key": anchor_script(OURS.payment_basepoint),
+    "to_local": revocable_script(OURS.revocation_basepoint, 144, THEIRS.delayed_payment_basepoint),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"), [(ClaimKey.FUNDING, {"our anchor"}), (ClaimKey.PAYMENT, {"", "our to_remote"})]
+)
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_keys_that_never_change_sign_claims_of_their_own_outputs_only(
+    key: ClaimKey, allowed: set[str], name: str
+) -> None:
+    """The funding key over the funding script would publish any commitment."""
+    spend = InputToSign(3, key, b"", SCRIPTS[name], 1_000)
+    if name in allowed:
+        check_claim_script(OURS, spend)
+        return
+    with pytest.raises(SignerRefused, match=f"input 3: the {key.value} key signs no claim over this script"):
+        check_claim_script(OURS, spend)
+
+
+@pytest.mark.parametrize("key", [ClaimKey.REVOCATION, ClaimKey.DELAYED_PAYMENT, ClaimKey.HTLC])
+def test_a_key_of_one_commitment_always_names_its_script(key: ClaimKey) -> None:
+    """Without one the output would be taken for a to_remote, which is the payment key's."""
+    check_claim_script(OURS, InputToSign(0, key, sha256(b"any"), SCRIPTS["to_local"], 1_000))
+    with pytest.raises(SignerRefused, match=f"the {key.value} key"):
+        check_claim_script(OURS, InputToSign(0, key, sha256(b"any"), b"", 1_000))

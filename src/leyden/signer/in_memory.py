@@ -14,7 +14,7 @@ from leyden.signer.channel_keys import ChannelKeys
 from leyden.signer.derivation import SeedDerivation
 from leyden.signer.inbound import InboundKeys, InboundPayment, OpenedPayment
 from leyden.signer.interface import OnAnswer
-from leyden.signer.policy import SignerRefused
+from leyden.signer.policy import SignerRefused, check_claim_script
 from leyden.signer.requests import (
     AnnouncementSigned,
     Answer,
@@ -179,11 +179,14 @@ class InMemorySigner:
     def sign_claim(self, keys_id: bytes, transaction: Transaction, inputs: Sequence[InputToSign]) -> list[bytes]:
         """Return our signatures (64 bytes each, SIGHASH_ALL, low R) on inputs of a transaction.
 
-        It spends outputs of a commitment that is published; no policy is needed for that.
+        It spends outputs of a commitment that is published, never the funding output.
 
-        Spec: BOLT 3, "Key Derivation"; BOLT 5, "Unilateral Close Handling".
+        Raises: SignerRefused when a key does not belong to a script, before anything is signed.
+        Spec:   BOLT 3, "Key Derivation"; BOLT 5, "Unilateral Close Handling".
         """
         keys = self._channel(keys_id)
+        for one in inputs:
+            check_claim_script(keys.basepoints, one)
         midstate = Bip143Midstate(transaction)
         signatures: list[bytes] = []
         for one in inputs:

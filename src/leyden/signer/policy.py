@@ -6,6 +6,10 @@ durable `Closing` record, and after that record no secret of the channel is rele
 
 from typing import final
 
+from leyden.transactions.claim_inputs import ClaimKey, InputToSign
+from leyden.transactions.keys import ChannelBasepoints
+from leyden.transactions.scripts import anchor_script, to_remote_anchors_script
+
 
 class SignerRefused(AssertionError):
     """The core asked for a signature or secret that would lose money: a bug of ours, so the channel halts.
@@ -52,3 +56,24 @@ class RevocationPolicy:
                 f"(number {self.lowest_signed} was signed)"
             )
         self.highest_revoked = commitment_number
+
+
+def check_claim_script(basepoints: ChannelBasepoints, spend: InputToSign) -> None:
+    """Allow a key of a channel to sign a claim over this script.
+
+    The funding key signs claims of our anchor alone: over the script of the funding output the same signature would
+    publish a commitment, a revoked one too. The payment key signs for to_remote alone. Keys that are derived for a
+    commitment occur in no script but those of its outputs and of its HTLC transactions.
+
+    Raises: SignerRefused for any other script.
+    """
+    script = spend.witness_script
+    match spend.key:
+        case ClaimKey.FUNDING:
+            known = script == anchor_script(basepoints.funding_public_key)
+        case ClaimKey.PAYMENT:
+            known = script in (b"", to_remote_anchors_script(basepoints.payment_basepoint))
+        case ClaimKey.REVOCATION | ClaimKey.DELAYED_PAYMENT | ClaimKey.HTLC:
+            known = bool(script)
+    if not known:
+        raise SignerRefused(f"input {spend.index}: the {spend.key.value} key signs no claim over this script")
