@@ -90,3 +90,25 @@ def test_a_received_payment_is_forgotten_in_the_end() -> None:
     stage.seconds(2)
     assert not stage.m("bob").node.received
     assert not stage.m("alice").node.ledger.payments
+
+
+def test_a_claim_after_the_close_goes_to_the_chain_at_once() -> None:
+    """The peer has the channel closed while the user thinks; the next block may be an hour away."""
+    stage = Stage(topologies.direct("bob"))
+    stage.prompt("bob", "", acknowledges=False)
+    stage.pay("alice", "bob", stage.invoice("bob"), deadline_seconds=100_000)
+    stage.seconds(3)
+    question = stage.question("bob")
+    stage.m("alice").guarded(stage.slot("alice", "bob"), ForceClose("closed"))
+    stage["alice"].runtime.turn()
+    stage.act()
+    stage.mine(2)
+    stage.act()
+    slot = stage.slot("bob", "alice")
+    stage["bob"].disk.held[slot.tail.journal] = None
+    stage["bob"].run(lambda m: claiming.claim_payment(m, question.set_id, b""))
+    stage.act()
+    assert not [what for _txid, what in stage.world.broadcasts if "counterparty_preimage" in what]
+    stage["bob"].disk.held.clear()
+    stage.act()
+    assert len([what for _txid, what in stage.world.broadcasts if "counterparty_preimage" in what]) == 1

@@ -325,6 +325,10 @@ def _whole(m: Manager, claim: Claim) -> None:
     """Every part has the claim durably: its fulfils may leave, and the user is told."""
     channel_ids = dict.fromkeys([part.channel_id for part in claim.parts])
     m.claim_channels[claim.claim_id] = list(channel_ids)
+    for part_channel in channel_ids:
+        closed = m.channels.get(part_channel)
+        if closed is not None and closed.state.core.spent is not None:
+            m.onchain_due[part_channel] = closed  # its preimage may be shown on the chain now
     if len(channel_ids) > 1:
         for part_channel in channel_ids:
             slot = m.channels.get(part_channel)
