@@ -115,3 +115,16 @@ def test_orphans_and_what_rests_on_them_are_no_money() -> None:
     assert pending.coins({}) == []
     pending.add(entry_of(spending([FOREIGN], [TxOut(7_000, CHANGE_SCRIPT)])))
     assert [c.value_sat for c in pending.coins({})] == [7_000]
+
+
+def test_only_what_nobody_else_can_replace_is_certain() -> None:
+    """A foreign input makes a transaction, and all that rests on it, a promise of others."""
+    certain = chain_of(2)
+    shared = spending([OutPoint(b"\x05" * 32, 0), FOREIGN], [TxOut(7_000, CHANGE_SCRIPT)])
+    child = spending([OutPoint(shared.txid(), 0)], [TxOut(6_000, CHANGE_SCRIPT)])
+    pending = pending_of([*certain, shared, child])
+    assert list(pending.certain()) == [tx.txid() for tx in certain]
+    assert pending.is_known(shared.txid())
+    pending.settle(shared.txid(), 9)
+    assert pending.is_known(shared.txid())
+    assert child.txid() in pending.certain()

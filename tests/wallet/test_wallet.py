@@ -149,6 +149,33 @@ def test_a_funding_that_is_given_up_frees_its_coins(world: WalletWorld) -> None:
     assert world.wallet.balance().spendable_sat == COIN
 
 
+def test_a_funding_that_was_never_published_is_given_up_by_its_txid(world: WalletWorld) -> None:
+    """Nobody remembers the name of the lock; a younger funding with the same coin is not touched."""
+    world.fund(1)
+    old = world.wallet.build_funding(b"a", [TxOut(10_000, ELSEWHERE)], FEERATE, 0, world.entropy())
+    world.wallet.forget_pending(old.transaction.txid())
+    assert world.wallet.balance().spendable_sat == COIN
+    new = world.wallet.sign(world.wallet.build_funding(b"b", [TxOut(20_000, ELSEWHERE)], FEERATE, 0, world.entropy()))
+    world.wallet.pending_transaction(new)
+    world.wallet.forget_pending(old.transaction.txid())
+    assert world.own_pending() == {new.txid()}
+
+
+def test_a_rival_replaces_what_rests_on_its_loser_too(world: WalletWorld) -> None:
+    """Two transactions that spend one coin are one of them; their children must not count either."""
+    world.fund(2)
+    first = world.wallet.sign(world.wallet.build_funding(b"a", [TxOut(10_000, ELSEWHERE)], FEERATE, 0, world.entropy()))
+    world.wallet.pending_transaction(first)
+    own = [c for c in world.wallet.coins() if not c.height]
+    child = Transaction(2, (TxIn(own[0].outpoint, b"", 0),), (TxOut(5_000, world.address()),), 0)
+    world.wallet.pending_transaction(child)
+    rival = Transaction(2, first.inputs, (TxOut(7_000, world.address()),), 0)
+    world.wallet.pending_transaction(rival)
+    assert world.own_pending() == {rival.txid()}
+    assert world.wallet.balance().unconfirmed_sat == 7_000
+    assert world.wallet.balance().confirmed_sat == COIN
+
+
 def test_sends_survive_a_restart_and_are_offered_again(world: WalletWorld) -> None:
     """A transaction whose record is durable and whose broadcast was lost must reach the network in the next life."""
     world.fund(1)

@@ -49,10 +49,7 @@ def carry_out(core: NodeCore, action: Action) -> None:
             # In a turn of its own: the wallet may take its time, and its answer is an input like any other.
             core.runtime.scheduler.post(lambda: _fund(core, action))
         case ReleaseFunding(transaction=raw):
-            transaction = Transaction.parse(raw)
-            # Not published yet, its coins are locked; published, they are spent. Either ends here.
-            core.wallet.pending_transaction(transaction)
-            core.wallet.forget_pending(transaction.txid())
+            core.wallet.forget_pending(Transaction.parse(raw).txid())
         case Disconnect() | DropJournal():
             raise AssertionError("the run loop disconnects")
 

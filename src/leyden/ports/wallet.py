@@ -18,6 +18,7 @@ from leyden.journal.wallet_records import (
     WalletRecord,
 )
 from leyden.wallet.building import Draft
+from leyden.wallet.claims import ClaimDraft, ClaimTemplate
 from leyden.wallet.keys import WalletSigner
 from leyden.wallet.state import WalletState
 from leyden.wallet.wallet import AddressKind, Balance, IssuedAddress
@@ -69,12 +70,16 @@ class OnchainWallet(Protocol):
         """Choose and lock coins for a transaction with these outputs. Raises CommandRejected (`insufficient_funds`)."""
         ...
 
+    def fund_claim(self, owner: bytes, template: ClaimTemplate, feerate_per_kw: int) -> ClaimDraft:
+        """Choose and lock coins for the fee of a claim. Raises CommandRejected (`insufficient_funds`)."""
+        ...
+
     def release(self, owner: bytes) -> None:
         """Give locked coins back."""
         ...
 
-    def sign(self, draft: Draft) -> Transaction:
-        """Return the draft's transaction, signed."""
+    def sign(self, draft: Draft | ClaimDraft) -> Transaction:
+        """Return the draft's transaction, signed; of a claim the inputs that spend coins of the wallet."""
         ...
 
     def send(self, script_pubkey: bytes, amount_sat: int, feerate_per_kw: int, entropy: bytes) -> Draft:
@@ -94,11 +99,11 @@ class OnchainWallet(Protocol):
         ...
 
     def pending_transaction(self, transaction: Transaction) -> None:
-        """Take in a signed transaction that spends our coins or pays to us."""
+        """Take in a signed transaction that spends our coins or pays to us; it replaces rivals on their way."""
         ...
 
     def forget_pending(self, txid: bytes) -> None:
-        """Let go of a transaction that will never confirm."""
+        """Let go of a transaction that will never confirm, published or only drafted."""
         ...
 
     def unconfirmed_transactions(self) -> list[bytes]:

@@ -319,10 +319,7 @@ class SimNode:
             case FundChannels():
                 self.life.post(lambda: self._fund(action))
             case ReleaseFunding(transaction=raw):
-                transaction = Transaction.parse(raw)
-                # Not published yet, its coins are locked; published, they are spent. Either ends here.
-                self.runtime.wallet.pending_transaction(transaction)
-                self.runtime.wallet.forget_pending(transaction.txid())
+                self.runtime.wallet.forget_pending(Transaction.parse(raw).txid())
             case FundClaim(claim_id=claim_id):
                 self.run(lambda m: claims.claim_not_funded(m, claim_id, "the wallet does not pay for claims yet"))
             case ForgetTransaction(txid=txid):

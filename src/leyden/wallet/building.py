@@ -141,11 +141,22 @@ def _assemble(chosen: Sequence[Coin], outputs: Sequence[TxOut], change_sat: int,
 
 def sign(draft: Draft, keyring: Keyring, signer: WalletSigner) -> Transaction:
     """Return the draft's transaction with all its witnesses (BIP 143 with low R; BIP 341 key path)."""
-    tx = draft.transaction
+    spent = [TxOut(coin.value_sat, coin.script_pubkey) for coin in draft.coins]
+    return sign_coins(draft.transaction, draft.coins, spent, keyring, signer)
+
+
+def sign_coins(
+    tx: Transaction, coins: Sequence[Coin], spent: Sequence[TxOut], keyring: Keyring, signer: WalletSigner
+) -> Transaction:
+    """Return a transaction with the witnesses of its last inputs, which spend `coins`; the others stay as they are.
+
+    spent: what all inputs spend, in order, since BIP 341 signs it.
+    """
     midstate_v0 = Bip143Midstate(tx)
-    midstate_v1 = Bip341Midstate(tx, [TxOut(coin.value_sat, coin.script_pubkey) for coin in draft.coins])
+    midstate_v1 = Bip341Midstate(tx, spent)
+    first = len(tx.inputs) - len(coins)
     requests: list[SignRequest] = []
-    for index, coin in enumerate(draft.coins):
+    for index, coin in enumerate(coins, first):
         if coin.path.purpose == BIP86_PURPOSE:
             digest = sighash_v1(tx, index, SIGHASH_DEFAULT, midstate_v1)
         else:
@@ -154,11 +165,11 @@ def sign(draft: Draft, keyring: Keyring, signer: WalletSigner) -> Transaction:
         requests.append(SignRequest(coin.path, digest))
     signatures = signer.sign(requests)
     assert len(signatures) == len(requests), "a signature for each input"
-    inputs = [
+    signed = [
         replace(tx_in, witness=_witness(coin, keyring, signature))
-        for tx_in, coin, signature in zip(tx.inputs, draft.coins, signatures, strict=True)
+        for tx_in, coin, signature in zip(tx.inputs[first:], coins, signatures, strict=True)
     ]
-    return replace(tx, inputs=tuple(inputs))
+    return replace(tx, inputs=tx.inputs[:first] + tuple(signed))
 
 
 def _witness(coin: Coin, keyring: Keyring, signature: bytes) -> tuple[bytes, ...]:

@@ -21,6 +21,7 @@ class PendingTransaction(msgspec.Struct):
 
     own_inputs: those of its inputs that spend coins of ours. coins: what it pays to us.
     settled_height: of the block that holds or excludes it, 0 before.
+    owner, fee_sat: whom its coins were chosen for, and what it pays; empty and 0 when this life did not choose them.
     """
 
     txid: bytes
@@ -28,6 +29,8 @@ class PendingTransaction(msgspec.Struct):
     own_inputs: list[OutPoint]
     coins: list[Coin]
     settled_height: int
+    owner: bytes = b""
+    fee_sat: int = 0
 
 
 @final
@@ -58,6 +61,10 @@ class PendingTransactions:
             del spenders[txid]
             if not spenders:
                 del self._spenders[tx_in.prevout]
+
+    def is_known(self, txid: bytes) -> bool:
+        """Tell whether a transaction is kept, settled or not."""
+        return txid in self._entries
 
     def get(self, txid: bytes) -> PendingTransaction | None:
         """Return a transaction that has not settled, or None."""
@@ -134,6 +141,15 @@ class PendingTransactions:
             for coin in entry.coins
             if not self.is_spent(coin.outpoint)
         ]
+
+    def certain(self) -> dict[bytes, None]:
+        """Return the txids that nobody but us can replace: all inputs are ours, and so is what they rest on."""
+        found: dict[bytes, None] = {}
+        for entry in self.live():
+            ours = len(entry.own_inputs) == len(entry.transaction.inputs)
+            if ours and all(self.get(i.txid) is None or i.txid in found for i in entry.own_inputs):
+                found[entry.txid] = None
+        return found
 
     def settle(self, txid: bytes, height: int) -> None:
         """Note that a block at `height` holds or excludes a transaction; unknown ones are ignored."""

@@ -5,7 +5,7 @@ to the `node` journal and give it to `fold`, before anything else is asked of th
 locks, and transactions of others (`pending_transaction`), which their owners bring again after a restart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import final
 
@@ -18,6 +18,7 @@ from leyden.bitcoin.tx import OutPoint, Transaction, TxOut
 from leyden.journal.wallet_records import (
     AddressIssued,
     CoinsChanged,
+    KeyPath,
     RescanFinished,
     TransactionAbandoned,
     TransactionSent,
@@ -27,8 +28,9 @@ from leyden.journal.wallet_records import (
 )
 from leyden.wallet import state as durable
 from leyden.wallet.blocks import changes_of_block, find_outputs
-from leyden.wallet.building import Draft, SpendTerms, build, build_all, sign
+from leyden.wallet.building import Draft, SpendTerms, build, build_all, sign, sign_coins
 from leyden.wallet.checks import check_feerate, check_output
+from leyden.wallet.claims import ClaimDraft, ClaimTemplate, ClaimTerms, fund
 from leyden.wallet.keys import (
     CHANGE_P2WPKH,
     GAP_LIMIT,
@@ -38,6 +40,7 @@ from leyden.wallet.keys import (
     Keychain,
     Keyring,
     WalletSigner,
+    keychain_of,
 )
 from leyden.wallet.pending import MAX_UNCONFIRMED_ANCESTORS, PendingTransaction, PendingTransactions
 from leyden.wallet.state import Coin, WalletState
@@ -68,10 +71,11 @@ class IssuedAddress(msgspec.Struct, frozen=True):
 class Balance(msgspec.Struct, frozen=True):
     """What the wallet holds, in satoshi. Outputs spent by transactions on their way count nowhere.
 
-    confirmed: in blocks and mature. unconfirmed: own change on its way. immature: coinbase outputs that are too young.
-    locked: the part of the first two that is set aside for fundings in the making.
+    confirmed: in blocks and mature. unconfirmed: on its way. immature: coinbase outputs that are too young.
+    locked: the part of the first two that is set aside for fundings and claims in the making.
     reserved: the part that is kept for channels with anchors; less than `reserve_target` when there is not enough.
-    spendable: what is left to spend, fees included.
+    spendable: what is left to spend, fees included, without what is on its way in transactions that others or a higher
+    fee may replace: claims and closes of channels.
     """
 
     confirmed_sat: int
@@ -84,8 +88,15 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class _Lock(msgspec.Struct, frozen=True):
+    txid: bytes
     outpoints: tuple[OutPoint, ...]
     change_index: int
+    fee_sat: int
+
+
+def _lock_of(draft: Draft | ClaimDraft) -> _Lock:
+    change_index = draft.change_path.index if draft.change_path is not None else -1
+    return _Lock(draft.transaction.txid(), tuple([coin.outpoint for coin in draft.coins]), change_index, draft.fee_sat)
 
 
 def creation_record(network: Network, signer: WalletSigner, birth_height: int, restored: bool) -> WalletCreated:
@@ -268,10 +279,12 @@ class Wallet:
         immature_sat = sum(coin.value_sat for coin in confirmed) - mature_sat
         unconfirmed = self._pending.coins(self.state.coins)
         unconfirmed_sat = sum(coin.value_sat for coin in unconfirmed)
+        certain = self._pending.certain()
+        certain_sat = sum(coin.value_sat for coin in unconfirmed if coin.txid in certain)
         locked = self._locked()
         locked_sat = sum(coin.value_sat for coin in [*confirmed, *unconfirmed] if coin.outpoint in locked)
         target_sat = self.anchor_channels * ANCHOR_RESERVE_SAT
-        free_sat = mature_sat + unconfirmed_sat - locked_sat
+        free_sat = mature_sat + certain_sat - locked_sat
         reserved_sat = min(target_sat, free_sat)
         return Balance(
             mature_sat, unconfirmed_sat, immature_sat, locked_sat, reserved_sat, target_sat, free_sat - reserved_sat
@@ -279,12 +292,14 @@ class Wallet:
 
     def _free(self) -> tuple[list[Coin], list[Coin]]:
         """Return the coins that may be spent now: confirmed ones, and own change on its way."""
-        locked = self._locked()
+        locked, certain = self._locked(), self._pending.certain()
         confirmed = [c for c in self._confirmed() if self._is_mature(c) and c.outpoint not in locked]
         own = [
             coin
             for coin in self._pending.coins(self.state.coins)
-            if coin.outpoint not in locked and self._pending.ancestors(coin.txid) < MAX_UNCONFIRMED_ANCESTORS
+            if coin.outpoint not in locked
+            and coin.txid in certain
+            and self._pending.ancestors(coin.txid) < MAX_UNCONFIRMED_ANCESTORS
         ]
         return confirmed, own
 
@@ -308,16 +323,79 @@ class Wallet:
         """
         self.release(owner)
         draft = self._build(outputs, feerate_per_kw, self.anchor_channels + new_anchor_channels, entropy)
-        change_index = draft.change_path.index if draft.change_path is not None else -1
-        self._locks[owner] = _Lock(tuple([coin.outpoint for coin in draft.coins]), change_index)
+        self._locks[owner] = _lock_of(draft)
         return draft
 
+    def fund_claim(self, owner: bytes, template: ClaimTemplate, feerate_per_kw: int) -> ClaimDraft:
+        """Choose coins for the fee of a claim and lock them for `owner` (32 bytes, chosen by the caller).
+
+        Coins in blocks come first, those of the reserve for anchors too: this is what it is for. What the template's
+        inputs bring above its outputs counts; when that pays enough no coin is added. The lock lasts as that of
+        `build_funding`.
+
+        A second call for the same owner replaces the first: coins of the older version, and of every transaction on its
+        way that spends an input of the template, are free and preferred, and the fee is higher than all of theirs
+        (BIP 125).
+
+        Args:
+            feerate_per_kw: what claim and parent pay together, at least; the claim alone pays enough to relay.
+
+        Raises:
+            CommandRejected: the feerate is out of range (codes of `checks`), or the coins do not reach
+                (`insufficient_funds`).
+        """
+        self.release(owner)
+        check_feerate(feerate_per_kw)
+        rivals = self._rivals(owner, template.transaction)
+        freed = [coin for entry in rivals for i in entry.own_inputs if (coin := self._coin(i)) is not None]
+        change_path = self._change_path(rivals)
+        terms = ClaimTerms(
+            feerate_per_kw,
+            sum(entry.fee_sat for entry in rivals),
+            change_path,
+            self._keyring.script_pubkey(change_path),
+        )
+        confirmed, own = self._free()
+        draft = fund(template, [freed, confirmed, own], terms)
+        if isinstance(draft, int):
+            raise self._insufficient_for_claim(draft)
+        self._locks[owner] = _lock_of(draft)
+        return draft
+
+    def _rivals(self, owner: bytes, transaction: Transaction) -> list[PendingTransaction]:
+        taken = {txid for tx_in in transaction.inputs for txid in self._pending.spenders(tx_in.prevout)}
+        return [entry for entry in self._pending.live() if entry.owner == owner or entry.txid in taken]
+
+    def _coin(self, outpoint: OutPoint) -> Coin | None:
+        """Return what a transaction on its way spends of ours; None when a reorganisation took it away."""
+        coin = self.state.coins.get(outpoint)
+        if coin is not None:
+            return coin
+        entry = self._pending.get(outpoint.txid)
+        return None if entry is None else next((c for c in entry.coins if c.vout == outpoint.vout), None)
+
+    def _change_path(self, rivals: Sequence[PendingTransaction]) -> KeyPath:
+        """Return the key for the change, that of a rival again: only one of them pays to it."""
+        chain, index = self._next_change()
+        used = [coin.path for entry in rivals for coin in entry.coins if keychain_of(coin.path) == chain]
+        return used[0] if used else chain.path(index)
+
+    def _insufficient_for_claim(self, short_sat: int) -> CommandRejected:
+        balance = self.balance()
+        parts = [f"{balance.confirmed_sat + balance.unconfirmed_sat} sat in the wallet"]
+        parts += [f"{balance.locked_sat} sat of them locked for fundings and claims"] if balance.locked_sat else []
+        parts += [f"{balance.immature_sat} sat immature"] if balance.immature_sat else []
+        what = f"the fee of a claim is {short_sat} sat more than the coins that can be spent now ({', '.join(parts)})"
+        return CommandRejected(f"{what}: send at least that to an address of the wallet", code="insufficient_funds")
+
     def release(self, owner: bytes) -> None:
-        """Give the coins back that `build_funding` locked for `owner`; an unknown owner has none."""
+        """Give the coins back that were locked for `owner`; an unknown owner has none."""
         self._locks.pop(owner, None)
 
-    def sign(self, draft: Draft) -> Transaction:
-        """Return the draft's transaction, signed."""
+    def sign(self, draft: Draft | ClaimDraft) -> Transaction:
+        """Return the draft's transaction, signed; of a claim the inputs that spend coins of the wallet."""
+        if isinstance(draft, ClaimDraft):
+            return sign_coins(draft.transaction, draft.coins, draft.spent, self._keyring, self._signer)
         return sign(draft, self._keyring, self._signer)
 
     def send(self, script_pubkey: bytes, amount_sat: int, feerate_per_kw: int, entropy: bytes) -> Draft:
@@ -375,7 +453,7 @@ class Wallet:
         if balance.immature_sat:
             parts.append(f"{balance.immature_sat} sat immature")
         if balance.locked_sat:
-            parts.append(f"{balance.locked_sat} sat locked for fundings")
+            parts.append(f"{balance.locked_sat} sat locked for fundings and claims")
         return CommandRejected(f"{what}: {', '.join(parts)}", code="insufficient_funds")
 
     # --------------------------------------------------------------------------------------- transactions on their way
@@ -386,21 +464,46 @@ class Wallet:
         Its coins are spent and its change is ours from now on, until it settles or `forget_pending`. Volatile: whoever
         keeps it durable gives it again after a restart, until it is confirmed. Locks on its inputs end. One that has
         nothing to do with the wallet is ignored.
+
+        It replaces what is on its way and spends the same output, with what rests on that: of such rivals the youngest
+        is the one that mempools hold. What the wallet sent itself stays known until a block decides.
         """
         txid = transaction.txid()
+        if self._pending.is_known(txid):
+            return
         spent = {tx_in.prevout: None for tx_in in transaction.inputs}
-        for owner in [o for o, lock in self._locks.items() if any(outpoint in spent for outpoint in lock.outpoints)]:
-            self.release(owner)
+        owner, fee = b"", 0
+        for one, lock in list(self._locks.items()):
+            if lock.txid == txid:
+                owner, fee = one, lock.fee_sat
+            if lock.txid == txid or any(outpoint in spent for outpoint in lock.outpoints):
+                self.release(one)
         heights = [coin.spent_height for outpoint in spent if (coin := self.state.coins.get(outpoint)) is not None]
         for vout in range(len(transaction.outputs)):
             coin = self.state.coins.get(OutPoint(txid, vout))
             heights.append(coin.height if coin is not None else 0)
+        settled_height = max(heights, default=0)
+        if not settled_height:
+            self._drop_rivals(spent)
         known = [i for i in spent if i in self.state.coins or self._pending.pays_us(i)]
         if known or find_outputs(self._keyring, [transaction], [txid]):
-            self._add_pending(txid, transaction, known, max(heights, default=0))
+            self._add_pending(txid, transaction, known, settled_height, owner, fee)
+
+    def _drop_rivals(self, spent: Iterable[OutPoint]) -> None:
+        for rival in [txid for outpoint in spent for txid in self._pending.spenders(outpoint)]:
+            if rival in self.state.sent or not self._pending.is_known(rival):
+                continue
+            for txid in [*self._pending.descendants(rival), rival]:
+                # What the wallet sent is an orphan without its parent, until it is abandoned or a block decides.
+                if txid not in self.state.sent:
+                    self._pending.remove(txid)
 
     def forget_pending(self, txid: bytes) -> None:
-        """Let go of a transaction of others (32-byte txid) that will never confirm; its coins are free again."""
+        """Let go of a transaction of others (32-byte txid) that will never confirm, published or not yet; its coins are
+        free again.
+        """
+        for owner in [owner for owner, lock in self._locks.items() if lock.txid == txid]:
+            self.release(owner)
         if txid not in self.state.sent:
             self._pending.remove(txid)
 
@@ -410,7 +513,13 @@ class Wallet:
         )
 
     def _add_pending(
-        self, txid: bytes, transaction: Transaction, own_inputs: list[OutPoint], settled_height: int
+        self,
+        txid: bytes,
+        transaction: Transaction,
+        own_inputs: list[OutPoint],
+        settled_height: int,
+        owner: bytes = b"",
+        fee: int = 0,
     ) -> None:
         ahead = self.state.chain(CHANGE_P2WPKH).used_end + GAP_LIMIT + self._pending.count() + len(self._locks) + 1
         self._keyring.watch(CHANGE_P2WPKH, ahead)
@@ -420,7 +529,7 @@ class Wallet:
             )
             for new in find_outputs(self._keyring, [transaction], [txid])
         ]
-        self._pending.add(PendingTransaction(txid, transaction, own_inputs, coins, settled_height))
+        self._pending.add(PendingTransaction(txid, transaction, own_inputs, coins, settled_height, owner, fee))
 
     def abandon(self, txid: bytes) -> TransactionAbandoned:
         """Give up a transaction of ours (32-byte txid) that is not in a block, with those of ours that rest on it.
