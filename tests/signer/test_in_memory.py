@@ -7,8 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leyden.bitcoin.networks import REGTEST
-from leyden.bitcoin.sighash import SIGHASH_ALL, Bip143Midstate, sighash_v0
-from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
 from leyden.crypto.ec import ecdh, public_key, recover, verify_ecdsa, verify_ecdsa_many
 from leyden.crypto.hashes import sha256
 from leyden.signer.in_memory import InMemorySigner
@@ -21,7 +19,6 @@ from leyden.signer.requests import (
     SignClosing,
     SignCounterpartyCommitment,
     SignHolderCommitment,
-    SignHolderHtlc,
 )
 from leyden.transactions.claim_inputs import ClaimKey, InputToSign
 from leyden.transactions.closing import ClosingParameters, ClosingTransaction, build_closing
@@ -72,24 +69,6 @@ def test_peer_can_verify_and_publish_what_we_countersign(anchors: bool, htlcs: i
     assert theirs.signed_transaction(own, signature).txid() == theirs.txid
 
 
-def test_holder_htlc_is_signed_whole_with_the_inputs_that_pay_its_fee() -> None:
-    """With anchors the fee comes from inputs added at publication; our signature covers them."""
-    ours = commitment(5, ours=True)
-    for position in range(len(ours.htlcs)):
-        bare = ours.htlc_transaction(position).transaction
-        fee_input = TxIn(OutPoint(b"\x33" * 32, 0), b"", 0)
-        change = TxOut(1000, b"\x51")
-        full = Transaction(2, (fee_input, *bare.inputs), (change, *bare.outputs), bare.locktime)
-        signature = signer().sign_holder_htlc(KEYS_ID, ours, position, full, 1)
-        index = ours.htlcs[position][0]
-        digest = sighash_v0(
-            full, 1, ours.witness_script(index), ours.output_value_sat(index), SIGHASH_ALL, Bip143Midstate(full)
-        )
-        assert verify_ecdsa(ours.keys.broadcaster_htlc_public_key, digest, signature)
-        with pytest.raises(SignerRefused, match="does not spend"):
-            signer().sign_holder_htlc(KEYS_ID, ours, position, full, 0)
-
-
 def test_closing_and_announcement_are_signed_with_the_funding_key() -> None:
     """Both prove control of the funding output."""
     us = signer()
@@ -101,14 +80,12 @@ def test_closing_and_announcement_are_signed_with_the_funding_key() -> None:
 
 
 def test_revoked_holder_commitment_is_not_signed() -> None:
-    """The guard must hold for the whole transaction and for its HTLCs."""
+    """Whoever published it would lose everything in the channel."""
     us, ours = signer(), commitment(5, ours=True)
     secret = us.release_commitment_secret(KEYS_ID, 5)
     assert public_key(secret) == us.per_commitment_point(KEYS_ID, 5)
     with pytest.raises(SignerRefused, match="is revoked"):
         us.sign_holder_commitment(KEYS_ID, ours)
-    with pytest.raises(SignerRefused, match="is revoked"):
-        us.sign_holder_htlc(KEYS_ID, ours, 0, ours.htlc_transaction(0).transaction, 0)
     us.sign_holder_commitment(KEYS_ID, commitment(6, ours=True))
     with pytest.raises(SignerRefused, match="may be published"):
         us.release_commitment_secret(KEYS_ID, 6)
@@ -194,10 +171,6 @@ def test_answers_carry_what_the_operations_return() -> None:
 
     signed = us.answer(SignHolderCommitment(3, KEYS_ID, ours))
     assert signed.signature == us.sign_holder_commitment(KEYS_ID, ours)
-    htlc_tx = ours.htlc_transaction(1).transaction
-    htlc_signed = us.answer(SignHolderHtlc(4, KEYS_ID, ours, 1, htlc_tx, 0))
-    assert (htlc_signed.position, htlc_signed.commitment_txid) == (1, ours.txid)
-    assert htlc_signed.signature == us.sign_holder_htlc(KEYS_ID, ours, 1, htlc_tx, 0)
     closed = us.answer(SignClosing(5, KEYS_ID, closing()))
     assert (closed.fee_sat, closed.signature) == (300, us.sign_closing(KEYS_ID, closing()))
     assert closed.closing_txid == closing().transaction.txid()

@@ -7,7 +7,7 @@ from leyden.bitcoin.bip32 import ExtendedPrivateKey
 from leyden.bitcoin.networks import Network
 from leyden.bitcoin.script import p2wpkh_script_code
 from leyden.bitcoin.sighash import SIGHASH_ALL, Bip143Midstate, sighash_v0
-from leyden.bitcoin.tx import OutPoint, Transaction
+from leyden.bitcoin.tx import Transaction
 from leyden.crypto.ec import ecdh, public_key, sign_ecdsa, sign_ecdsa_low_r, sign_ecdsa_many, sign_recoverable
 from leyden.crypto.hashes import hash160
 from leyden.signer.channel_keys import ChannelKeys
@@ -23,7 +23,6 @@ from leyden.signer.requests import (
     CommitmentSecretReleased,
     CounterpartyCommitmentSigned,
     HolderCommitmentSigned,
-    HolderHtlcSigned,
     ReleaseCommitmentSecret,
     Request,
     SignAnnouncement,
@@ -31,7 +30,6 @@ from leyden.signer.requests import (
     SignClosing,
     SignCounterpartyCommitment,
     SignHolderCommitment,
-    SignHolderHtlc,
 )
 from leyden.transactions.claim_inputs import InputToSign
 from leyden.transactions.closing import ClosingTransaction
@@ -134,7 +132,12 @@ class InMemorySigner:
             return signature, []
         return signature, sign_ecdsa_many(keys.htlc_secret(commitment.keys.per_commitment_point), digests)
 
-    def _check_holder(self, keys: ChannelKeys, commitment: Commitment) -> None:
+    def sign_holder_commitment(self, keys_id: bytes, commitment: Commitment) -> bytes:
+        """Return our signature (64 bytes) on our own commitment, to publish it.
+
+        Raises: SignerRefused when it is not ours or its secret has been released in this life.
+        """
+        keys = self._channel(keys_id)
         number = commitment.commitment_number
         if (
             commitment.keys.broadcaster_funding_public_key != keys.basepoints.funding_public_key
@@ -142,39 +145,7 @@ class InMemorySigner:
         ):
             raise SignerRefused(f"holder commitment {number} does not carry our keys")
         keys.policy.holder_commitment_signed(number)
-
-    def sign_holder_commitment(self, keys_id: bytes, commitment: Commitment) -> bytes:
-        """Return our signature (64 bytes) on our own commitment, to publish it.
-
-        Raises: SignerRefused when it is not ours or its secret has been released in this life.
-        """
-        keys = self._channel(keys_id)
-        self._check_holder(keys, commitment)
         return sign_ecdsa(keys.funding_secret, commitment.digest())
-
-    def sign_holder_htlc(
-        self, keys_id: bytes, commitment: Commitment, position: int, transaction: Transaction, input_index: int
-    ) -> bytes:
-        """Return our signature (64 bytes, SIGHASH_ALL) on the HTLC input of a transaction.
-
-        Args:   position: of the HTLC in `commitment.htlcs`; transaction: complete, its input `input_index` spends it.
-        Raises: SignerRefused as `sign_holder_commitment`, or when the input spends something else.
-        Spec:   BOLT 3, "HTLC-Timeout and HTLC-Success Transactions".
-        """
-        keys = self._channel(keys_id)
-        self._check_holder(keys, commitment)
-        output_index, _ = commitment.htlcs[position]
-        if transaction.inputs[input_index].prevout != OutPoint(commitment.txid, output_index):
-            raise SignerRefused("the input does not spend the HTLC")
-        digest = sighash_v0(
-            transaction,
-            input_index,
-            commitment.witness_script(output_index),
-            commitment.output_value_sat(output_index),
-            SIGHASH_ALL,
-            Bip143Midstate(transaction),
-        )
-        return sign_ecdsa(keys.htlc_secret(commitment.keys.per_commitment_point), digest)
 
     def sign_claim(self, keys_id: bytes, transaction: Transaction, inputs: Sequence[InputToSign]) -> list[bytes]:
         """Return our signatures (64 bytes each, SIGHASH_ALL, low R) on inputs of a transaction.
@@ -216,8 +187,6 @@ class InMemorySigner:
     @overload
     def answer(self, request: SignHolderCommitment) -> HolderCommitmentSigned: ...
     @overload
-    def answer(self, request: SignHolderHtlc) -> HolderHtlcSigned: ...
-    @overload
     def answer(self, request: SignClaim) -> ClaimSigned: ...
     @overload
     def answer(self, request: ReleaseCommitmentSecret) -> CommitmentSecretReleased: ...
@@ -243,11 +212,6 @@ class InMemorySigner:
             case SignHolderCommitment(commitment=commitment):
                 signature = self.sign_holder_commitment(keys_id, commitment)
                 return HolderCommitmentSigned(request_id, keys_id, commitment.txid, signature)
-            case SignHolderHtlc(commitment=commitment, position=position):
-                signature = self.sign_holder_htlc(
-                    keys_id, commitment, position, request.transaction, request.input_index
-                )
-                return HolderHtlcSigned(request_id, keys_id, commitment.txid, position, signature)
             case SignClaim(transaction=transaction, inputs=inputs):
                 signatures = self.sign_claim(keys_id, transaction, inputs)
                 return ClaimSigned(request_id, keys_id, transaction.txid(), tuple(signatures))

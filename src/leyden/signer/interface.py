@@ -19,7 +19,6 @@ from leyden.signer.requests import (
     CommitmentSecretReleased,
     CounterpartyCommitmentSigned,
     HolderCommitmentSigned,
-    HolderHtlcSigned,
     ReleaseCommitmentSecret,
     Request,
     SignAnnouncement,
@@ -27,7 +26,6 @@ from leyden.signer.requests import (
     SignClosing,
     SignCounterpartyCommitment,
     SignHolderCommitment,
-    SignHolderHtlc,
 )
 from leyden.transactions.keys import ChannelBasepoints
 
@@ -57,8 +55,6 @@ class ChannelSigner(Protocol):
     def answer(self, request: SignCounterpartyCommitment) -> CounterpartyCommitmentSigned | None: ...
     @overload
     def answer(self, request: SignHolderCommitment) -> HolderCommitmentSigned | None: ...
-    @overload
-    def answer(self, request: SignHolderHtlc) -> HolderHtlcSigned | None: ...
     @overload
     def answer(self, request: SignClaim) -> ClaimSigned | None: ...
     @overload

@@ -33,23 +33,6 @@ class SignHolderCommitment(msgspec.Struct, frozen=True, gc=False):
 
 
 @final
-class SignHolderHtlc(msgspec.Struct, frozen=True, gc=False):
-    """Sign the HTLC input of a transaction that spends an HTLC of our own published commitment.
-
-    Attributes:
-        position: of the HTLC in `commitment.htlcs`.
-        transaction: the whole transaction, other inputs and outputs added; input `input_index` spends the HTLC.
-    """
-
-    request_id: int
-    keys_id: bytes
-    commitment: Commitment
-    position: int
-    transaction: Transaction
-    input_index: int
-
-
-@final
 class SignClaim(msgspec.Struct, frozen=True, gc=False):
     """Sign the channel's inputs of a transaction that claims outputs of a published commitment.
 
@@ -113,17 +96,6 @@ class HolderCommitmentSigned(msgspec.Struct, frozen=True, gc=False):
 
 
 @final
-class HolderHtlcSigned(msgspec.Struct, frozen=True, gc=False):
-    """Answer to `SignHolderHtlc`: a 64-byte signature over SIGHASH_ALL."""
-
-    request_id: int
-    keys_id: bytes
-    commitment_txid: bytes
-    position: int
-    signature: bytes
-
-
-@final
 class ClaimSigned(msgspec.Struct, frozen=True, gc=False):
     """Answer to `SignClaim`: 64-byte signatures over SIGHASH_ALL, in the order asked."""
 
@@ -181,7 +153,6 @@ class AnnouncementSigned(msgspec.Struct, frozen=True, gc=False):
 Request: TypeAlias = (
     SignCounterpartyCommitment
     | SignHolderCommitment
-    | SignHolderHtlc
     | SignClaim
     | ReleaseCommitmentSecret
     | SignClosing
@@ -191,7 +162,6 @@ Request: TypeAlias = (
 Answer: TypeAlias = (
     CounterpartyCommitmentSigned
     | HolderCommitmentSigned
-    | HolderHtlcSigned
     | ClaimSigned
     | CommitmentSecretReleased
     | ClosingSigned
