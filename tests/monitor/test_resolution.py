@@ -4,9 +4,11 @@ import msgspec
 import pytest
 
 from leyden.channel.fold import fold
+from leyden.channel.inputs import Commit, QueueAdd, Withdraw
 from leyden.journal.records import OnchainResolved
+from leyden.monitor.classify import SpendKind
 from leyden.monitor.commitments import CommitmentSource
-from leyden.monitor.resolution import Depths, is_resolved, preimages_of, resolve, unlock_height
+from leyden.monitor.resolution import Depths, is_resolved, preimages_of, resolve, unlock_height, withdrawn_preimages
 from leyden.monitor.watched import WatchedKind
 from tests.channel.pair import Pair, failure, fulfil, pending_add, preimage_of, ready_pair
 from tests.monitor.history import Witness
@@ -203,3 +205,25 @@ def test_a_preimage_of_an_unknown_commitment_is_matched_by_its_hash() -> None:
     unknown = [one for one in channel.view.outputs.values() if one.kind is WatchedKind.UNKNOWN]
     channel.spend(unknown[0], 451, b"", SIGNATURE, SIGNATURE, preimage_of(1), b"script")
     assert resolved(channel, 452).fulfilled == [(0, preimage_of(1))]
+
+
+def test_a_preimage_of_a_commitment_that_was_taken_back_is_told_by_its_source() -> None:
+    """Its HTLC was offered elsewhere, and another one has its id now: the preimage belongs to neither of these."""
+    pair = ready_pair()
+    pair.give(0, QueueAdd(pending_add(2, 20_000_000)))
+    pair.give(0, Commit())
+    number = pair.a.core.remote.number
+    withdrawn = commitment_of(pair, CommitmentSource.REMOTE)
+    pair.disconnect()
+    pair.give(0, Withdraw(number))
+    pair.reconnect()
+    pair.give(0, QueueAdd(pending_add(3, 30_000_000)))
+    pair.give(0, Commit())
+    channel = ClosedChannel(pair, withdrawn)
+    assert channel.view.spend.kind is SpendKind.REMOTE_WITHDRAWN
+    assert list(withdrawn_preimages(channel.core, channel.view)) == []
+    output = channel.htlc(0, offered=True)
+    channel.spend(output, 451, b"", SIGNATURE, SIGNATURE, preimage_of(2), output.witness_script)
+    ((add, preimage),) = withdrawn_preimages(channel.core, channel.view)
+    assert (add.payment_hash, preimage) == (pending_add(2).payment_hash, preimage_of(2))
+    assert resolved(channel, 452).fulfilled == []

@@ -15,7 +15,7 @@ from leyden.channel.build import ChannelKeys
 from leyden.channel.core import ChannelCore
 from leyden.channel.htlc import OutboundHtlc
 from leyden.crypto.hashes import sha256
-from leyden.journal.records import OnchainResolved, SpendableOutput
+from leyden.journal.records import AddedHtlc, OnchainResolved, SpendableOutput
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.closed import ClosedView
 from leyden.monitor.watched import WatchedKind, WatchedOutput
@@ -119,6 +119,26 @@ def preimages_of(core: ChannelCore, output: WatchedOutput, spending: Transaction
             preimage = revealed(inputs, htlc.add.payment_hash)
             if preimage:
                 yield htlc_id, preimage
+
+
+def withdrawn_preimages(core: ChannelCore, view: ClosedView) -> Iterator[tuple[AddedHtlc, bytes]]:
+    """Yield HTLCs of a commitment whose signature was taken back, with the preimages by which they were taken.
+
+    Nobody should have had that signature. Their sources were returned and their ids given again, so no outcome of the
+    channel can name them; whoever offered them may still be asked.
+    """
+    if view.spend.kind is not SpendKind.REMOTE_WITHDRAWN:
+        return
+    adds = [add for one in core.withdrawn if one.number == view.spend.number for add in one.adds]
+    for outpoint, seen in view.spenders.items():
+        named = view.outputs[outpoint].htlc
+        for add in adds if named is not None and named.offered else ():
+            if named is not None and (add.htlc_id, add.payment_hash) == (named.htlc_id, named.payment_hash):
+                preimage = revealed(
+                    [one for one in seen.transaction.inputs if one.prevout == outpoint], add.payment_hash
+                )
+                if preimage:
+                    yield add, preimage
 
 
 def _is_over(htlc: OutboundHtlc, view: ClosedView, height: int, depths: Depths) -> bool:

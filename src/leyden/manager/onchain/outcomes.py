@@ -2,12 +2,13 @@
 
 from functools import partial
 
-from leyden.journal.records import OnchainResolved
+from leyden.channel.core import Outcome
+from leyden.journal.records import OnchainResolved, RemovedHtlc
 from leyden.manager import handoff
 from leyden.manager.manager import Manager
 from leyden.manager.onchain.views import view_of
 from leyden.manager.state import Slot
-from leyden.monitor.resolution import Depths, is_resolved, resolve
+from leyden.monitor.resolution import Depths, is_resolved, resolve, withdrawn_preimages
 
 
 def depths_of(m: Manager) -> Depths:
@@ -28,6 +29,16 @@ def resolve_and_tell(m: Manager, slot: Slot) -> None:
     decided = resolve_now(m, slot)
     if decided is not None:
         _record(m, slot, decided)
+    view = view_of(m, slot)
+    if view is None:
+        return
+    for add, preimage in withdrawn_preimages(slot.state.core, view):
+        source = add.source
+        assert source is not None, "what we offer has a source"
+        removal = RemovedHtlc(add.htlc_id, preimage, b"", 0, b"")
+        # Derived at every block, and acting twice is acting once.
+        outcome = Outcome(add.htlc_id, source, add.amount_msat, add.fee_msat, add.payment_hash, removal)
+        handoff.on_onchain_preimage(m, slot, outcome)
 
 
 def learn_preimages(m: Manager, slot: Slot, found: dict[int, bytes]) -> None:
