@@ -1,7 +1,6 @@
 """Every way to claim an output, judged by Bitcoin Core's consensus code, and its weight as predicted and as made."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -24,15 +23,6 @@ STATIC = ChannelType(CommitmentFormat.STATIC_REMOTEKEY)
 WALLET_SCRIPT = b"\x00\x14" + b"w" * 20
 
 
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    """Bitcoin Core's consensus code."""
-    directory: Path = tmp_path_factory.mktemp("kernel")
-    one = Kernel(directory)
-    yield one
-    one.close()
-
-
 def spent_of(inputs: Sequence[ClaimInput], parents: Sequence[Transaction]) -> list[tuple[int, bytes]]:
     """What inputs spend, from the transactions that made it."""
     by_txid = {parent.txid(): parent for parent in parents}
@@ -44,7 +34,7 @@ def claimed(pair: Pair, inputs: Sequence[ClaimInput], who: int = 0) -> Transacti
     """The signed transaction that claims these."""
     paired = [one.paired_output for one in inputs if one.paired_output is not None]
     outputs = paired or [TxOut(max(sum([one.value_sat for one in inputs]) - 1_000, 300), WALLET_SCRIPT)]
-    unsigned = build_claim(inputs, outputs, max([one.locktime for one in inputs]))
+    unsigned = build_claim(inputs, outputs)
     party = pair.parties[who]
     needs = to_sign(inputs)
     answer = party.signer.answer(SignClaim(1, party.keys_id, unsigned, needs))

@@ -146,6 +146,6 @@ def unsigned_justice(
             weight = claim_weight(group, [script_pubkey])
             left_sat = sum([one.value_sat for one in group]) - -(-weight * feerate_per_kw // 1000)
             if left_sat >= dust_limit_for_script_sat(script_pubkey):
-                transaction = build_claim(group, [TxOut(left_sat, script_pubkey)], 0)
+                transaction = build_claim(group, [TxOut(left_sat, script_pubkey)])
                 made.append(UnsignedJustice(group[0].outpoint.txid, tuple(group), transaction))
     return made

@@ -58,18 +58,19 @@ def claim_weight(inputs: Sequence[ClaimInput], output_scripts: Sequence[bytes]) 
     return base + sum([input_weight(one) for one in inputs])
 
 
-def build_claim(inputs: Sequence[ClaimInput], outputs: Sequence[TxOut], locktime: int) -> Transaction:
-    """Return the unsigned transaction.
+def build_claim(inputs: Sequence[ClaimInput], outputs: Sequence[TxOut]) -> Transaction:
+    """Return the unsigned transaction; its nLockTime is the highest that an input asks for.
 
-    Args:
-        inputs: HTLC transactions first. outputs: the paired ones first, at the indices of their inputs.
-        locktime: a block height; at least what each input asks for, and exactly that for HTLC transactions.
+    Args:   inputs: HTLC transactions first. outputs: the paired ones first, at the indices of their inputs.
+    Raises: AssertionError when HTLC transactions do not stand as the peer has signed them.
     """
-    for index, one in enumerate(inputs):
-        if one.kind in HOLDER_KINDS:
-            assert outputs[index] == one.paired_output, "an HTLC transaction's output is at the index of its input"
-            assert one.locktime == locktime, "the peer's signature covers the locktime"
-        assert one.locktime <= locktime, "an input is not final before its locktime"
+    locktime = max([one.locktime for one in inputs])
+    paired = sum([one.kind in HOLDER_KINDS for one in inputs])
+    for index, one in enumerate(inputs[:paired]):
+        assert one.kind in HOLDER_KINDS, "HTLC transactions come before other inputs"
+        assert one.locktime == locktime, "the peer's signature covers the locktime"
+        assert one.anchors or len(inputs) == len(outputs) == 1, "without anchors an HTLC transaction is signed whole"
+        assert list(outputs[index : index + 1]) == [one.paired_output], "a paired output is at the index of its input"
     made = tuple([TxIn(one.outpoint, b"", one.sequence) for one in inputs])
     return Transaction(_VERSION, made, tuple(outputs), locktime)
 

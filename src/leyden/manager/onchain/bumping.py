@@ -132,7 +132,7 @@ def _ask_for_coins(
     active.refused = False
     active.waiting = True
     weight = claim_weight(inputs, [])
-    template = build_claim(inputs, [], 0)
+    template = build_claim(inputs, [])
     m.actions.append(FundClaim(active.claim_id, template, spent, weight, feerate_per_kw, parent_weight, parent_fee_sat))
 
 

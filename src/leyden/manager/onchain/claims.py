@@ -215,7 +215,7 @@ def _leave(m: Manager, slot: Slot, active: ActiveClaim) -> None:
 
 def _unsigned(active: ActiveClaim, outputs: list[TxOut]) -> Transaction:
     inputs = [claim.input for claim in active.claims]
-    return build_claim(inputs, outputs, max([one.locktime for one in inputs]))
+    return build_claim(inputs, outputs)
 
 
 def _ask_for_coins(m: Manager, active: ActiveClaim) -> None:

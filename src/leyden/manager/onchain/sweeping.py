@@ -102,7 +102,7 @@ def _begin(
     m.unswept_sat = sum([one.input.value_sat for one in wanted.values() if one not in worth])
     if not worth or amount_sat < dust_limit_for_script_sat(script):
         return
-    unsigned = build_claim(inputs, [TxOut(amount_sat, script)], 0)
+    unsigned = build_claim(inputs, [TxOut(amount_sat, script)])
     m.sweep = ActiveSweep(tuple(worth), feerate, fee_sat, m.env.block_height, unsigned)
     _sign(m, m.sweep)
 
