@@ -6,6 +6,19 @@ from leyden.bitcoin.tx import OutPoint, Transaction
 from leyden.crypto.hashes import sha256
 from leyden.monitor.claimable import OutputClaim
 
+COINS_WEIGHT = 400
+"""What a coin of the wallet and a change output add: a P2WPKH input (272) and output (124)."""
+
+
+class Version(msgspec.Struct):
+    """A version of a claim in the making: it waits for coins, or for the signer. feerate_per_kw, fee_sat: what it pays.
+    txid: empty before it is known.
+    """
+
+    feerate_per_kw: int
+    fee_sat: int
+    txid: bytes = b""
+
 
 class ActiveClaim(msgspec.Struct):
     """A transaction that is to claim outputs of one channel, in its latest version.
@@ -13,8 +26,9 @@ class ActiveClaim(msgspec.Struct):
     claim_id: 32 bytes, made of the outputs. claims: what it spends, in input order. with_coins: coins of the wallet pay
     its fee. fixed: nothing of it can be changed (an HTLC transaction without anchors).
     feerate_per_kw, fee_sat, weight, transaction (serialised), txid: of the version that was published last; empty
-    before the first. made_height: when it was made. refused: the chain service did not take it.
-    waiting: for coins or for the signer.
+    before the first. made_height, sent_height: when it was made, and published last. refused: the chain service did
+    not take it. making: the version that is to replace it, until it is signed. dropped: what it spends is claimed
+    otherwise, or by nobody: a late signature is of no use.
     """
 
     claim_id: bytes
@@ -27,8 +41,10 @@ class ActiveClaim(msgspec.Struct):
     transaction: bytes = b""
     txid: bytes = b""
     made_height: int = 0
+    sent_height: int = 0
     refused: bool = False
-    waiting: bool = False
+    making: Version | None = None
+    dropped: bool = False
 
     @property
     def value_sat(self) -> int:

@@ -3,13 +3,16 @@
 Spec: BOLT 3, "to_local_anchor and to_remote_anchor Output (option_anchors)"; BOLT 5, "Failing a Channel".
 """
 
+from typing import NamedTuple
+
 from leyden.bitcoin.script import p2wsh_of_script
 from leyden.bitcoin.tx import OutPoint, Transaction, TxOut
 from leyden.manager import fees
 from leyden.manager.actions import BroadcastPackage, ForgetTransaction, FundClaim
 from leyden.manager.manager import Manager
 from leyden.manager.onchain import signing
-from leyden.manager.onchain.active import ActiveClaim, claim_id_of
+from leyden.manager.onchain.active import COINS_WEIGHT, ActiveClaim, Version, claim_id_of
+from leyden.manager.onchain.views import upstream_deadline
 from leyden.manager.state import Slot
 from leyden.monitor import feerates
 from leyden.monitor.claimable import OutputClaim
@@ -19,6 +22,8 @@ from leyden.transactions.claims import build_claim, claim_weight
 from leyden.transactions.commitment import OutputKind
 
 PACKAGE = "force-close, paid for by its anchor"
+STAGE_BLOCKS = 6
+"""What an HTLC transaction needs to confirm behind the commitment, before the other side may take the HTLC."""
 
 
 def on_published(m: Manager, slot: Slot, commitment: Transaction) -> None:
@@ -30,11 +35,8 @@ def on_published(m: Manager, slot: Slot, commitment: Transaction) -> None:
 
 def update(m: Manager, slot: Slot) -> None:
     """Pay for our commitment while it waits for a block; let go of the child when another commitment was first."""
-    active = slot.anchor_claim
     if slot.state.core.spent is not None:
-        slot.anchor_claim = None
-        if active is not None and active.txid and not _has_confirmed(slot, active):
-            m.actions.append(ForgetTransaction(active.txid))
+        _settle(m, slot)
         return
     if not slot.own_commitment or not slot.state.core.opened.anchors or slot.state.core.stale:
         return
@@ -42,25 +44,34 @@ def update(m: Manager, slot: Slot) -> None:
     index = possible.commitment.output_index(OutputKind.BROADCASTER_ANCHOR)
     if index is None:
         return
+    active = slot.anchor_claim
     if active is None:
         active = slot.anchor_claim = _active(slot, possible, index)
-    if active.waiting:
+    if active.making is None and not _pay_more(m, slot, active, possible) and active.transaction:
+        _publish(m, slot, active)
+
+
+def _settle(m: Manager, slot: Slot) -> None:
+    """A commitment is in a block. A child of ours is kept, for a reorganisation may take the parent away again; it may
+    still wait for a block of its own.
+    """
+    active, view = slot.anchor_claim, slot.closed_view
+    if active is None or view is None:
         return
-    parent_weight = Transaction.parse(slot.own_commitment).weight()
-    wanted = _wanted_feerate(m, slot, possible, parent_weight)
-    own_feerate = possible.commitment.fee_sat * 1000 // parent_weight
-    if active.refused:
-        wanted = max(wanted, active.feerate_per_kw * 5 // 4)
-    if wanted > max(own_feerate, active.feerate_per_kw):
-        _ask_for_coins(m, active, wanted, parent_weight, possible.commitment.fee_sat)
-    elif active.transaction:
-        m.actions.append(BroadcastPackage((slot.own_commitment, active.transaction), PACKAGE))
-
-
-def _has_confirmed(slot: Slot, active: ActiveClaim) -> bool:
-    """Return whether it is our commitment that is in a block: then its child may follow."""
-    view = slot.closed_view
-    return view is not None and view.spend.txid == active.claims[0].input.outpoint.txid
+    anchor = active.claims[0].input.outpoint
+    confirmed = view.spend.txid == anchor.txid
+    if active.making is not None:
+        if active.making.txid:
+            m.actions.append(ForgetTransaction(active.making.txid))
+        active.making = None
+    seen = view.spenders.get(anchor)
+    if not confirmed or (seen is not None and seen.txid != active.txid):
+        active.dropped = True
+        slot.anchor_claim = None
+        if active.txid:
+            m.actions.append(ForgetTransaction(active.txid))
+    elif seen is None and active.transaction:
+        signing.publish(m, active)
 
 
 def _active(slot: Slot, possible: PossibleCommitment, index: int) -> ActiveClaim:
@@ -83,21 +94,18 @@ def _active(slot: Slot, possible: PossibleCommitment, index: int) -> ActiveClaim
     return ActiveClaim(claim_id_of([made.outpoint]), (claim,), with_coins=True, fixed=False)
 
 
-def _wanted_feerate(m: Manager, slot: Slot, possible: PossibleCommitment, weight: int) -> int:
-    """What is at stake: our balance, and HTLCs until the first of them goes to the other side."""
-    by_deadline: dict[int, int] = {}
-    balance_sat = possible.local_msat // 1000
-    for htlc in possible.htlcs:
-        if htlc.output_index is None or not (htlc.offered or htlc.preimage):
-            continue
-        deadline = _upstream_expiry(m, slot, htlc.htlc_id) if htlc.offered else htlc.cltv_expiry
-        if deadline is None:
-            balance_sat += htlc.amount_msat // 1000
-        else:
-            by_deadline[deadline] = by_deadline.get(deadline, 0) + htlc.amount_msat // 1000
-    return feerates.cpfp_feerate_per_kw(
-        by_deadline,
-        balance_sat,
+def _pay_more(m: Manager, slot: Slot, active: ActiveClaim, possible: PossibleCommitment) -> bool:
+    """Make a child, or one that pays more; return False when what is out pays enough, or more is not worth it."""
+    parent_weight = Transaction.parse(slot.own_commitment).weight()
+    parent_fee_sat = possible.commitment.fee_sat
+    inputs = [claim.input for claim in active.claims]
+    own_weight = claim_weight(inputs, [])
+    child_weight = active.weight or own_weight + COINS_WEIGHT
+    weight = parent_weight + child_weight
+    stake = _stake(m, slot, possible)
+    wanted = feerates.cpfp_feerate_per_kw(
+        stake.by_deadline,
+        stake.balance_sat,
         weight,
         m.env.block_height,
         slot.published_height,
@@ -105,41 +113,60 @@ def _wanted_feerate(m: Manager, slot: Slot, possible: PossibleCommitment, weight
         m.config.feerate_min_per_kw,
         m.config.feerate_max_per_kw,
     )
-
-
-def _upstream_expiry(m: Manager, slot: Slot, htlc_id: int) -> int | None:
-    """The expiry of the inbound HTLC that ours carries on: until then its refund must be here."""
-    source = slot.state.core.outbound[htlc_id].add.source
-    inbound = m.channels.get(source.origin) if source is not None and source.forwarded else None
-    htlc = None if inbound is None or source is None else inbound.state.core.inbound.get(source.index)
-    return None if htlc is None else htlc.add.cltv_expiry
-
-
-def _ask_for_coins(
-    m: Manager, active: ActiveClaim, feerate_per_kw: int, parent_weight: int, parent_fee_sat: int
-) -> None:
-    inputs = [claim.input for claim in active.claims]
-    spent = tuple([TxOut(one.value_sat, p2wsh_of_script(one.witness_script)) for one in inputs])
+    if active.refused:
+        affordable = min(stake.budget_sat * 1000 // weight, m.config.feerate_max_per_kw)
+        wanted = max(wanted, min(active.feerate_per_kw * 5 // 4, affordable))
+    if wanted <= max(parent_fee_sat * 1000 // parent_weight, active.feerate_per_kw):
+        return False
     if active.transaction:
         # A replacement pays for its own way too (BIP 125).
-        total = parent_weight + active.weight
-        own_fee_sat = feerates.replacement_fee_sat(
-            active.fee_sat, active.weight, feerate_per_kw, old_weight=active.weight
-        )
-        fee_sat = own_fee_sat + parent_fee_sat
-        feerate_per_kw = max(feerate_per_kw, -(-fee_sat * 1000 // total))
-    active.feerate_per_kw = feerate_per_kw
-    active.refused = False
-    active.waiting = True
-    weight = claim_weight(inputs, [])
+        least_sat = feerates.replacement_fee_sat(active.fee_sat, child_weight, 0, old_weight=active.weight)
+        fee_sat = max(feerates.fee_sat(weight, wanted), least_sat + parent_fee_sat)
+        if fee_sat > stake.budget_sat or m.env.block_height <= active.made_height:
+            return False
+        wanted = max(wanted, -(-fee_sat * 1000 // weight))
+    active.making = Version(wanted, 0)
+    spent = tuple([TxOut(one.value_sat, p2wsh_of_script(one.witness_script)) for one in inputs])
     template = build_claim(inputs, [])
-    m.actions.append(FundClaim(active.claim_id, template, spent, weight, feerate_per_kw, parent_weight, parent_fee_sat))
+    m.actions.append(FundClaim(active.claim_id, template, spent, own_weight, wanted, parent_weight, parent_fee_sat))
+    return True
+
+
+class _Stake(NamedTuple):
+    """What is lost while the commitment does not confirm: HTLCs from a height on, and our balance, which is late."""
+
+    by_deadline: dict[int, int]
+    balance_sat: int
+
+    @property
+    def budget_sat(self) -> int:
+        """What commitment and child may pay together."""
+        htlcs_sat = feerates.budget_sat(sum(self.by_deadline.values()), 0, None)
+        return htlcs_sat + self.balance_sat * feerates.BALANCE_PERMILLE // 1000
+
+
+def _stake(m: Manager, slot: Slot, possible: PossibleCommitment) -> _Stake:
+    by_deadline: dict[int, int] = {}
+    balance_sat = possible.local_msat // 1000
+    for htlc in possible.htlcs:
+        if htlc.output_index is None or not (htlc.offered or htlc.preimage):
+            continue
+        # With the commitment in a block our HTLC transaction needs one of its own.
+        deadline = (
+            upstream_deadline(m, slot.state.core, htlc.htlc_id) if htlc.offered else htlc.cltv_expiry - STAGE_BLOCKS
+        )
+        if deadline is None:
+            balance_sat += htlc.amount_msat // 1000
+        else:
+            by_deadline[deadline] = by_deadline.get(deadline, 0) + htlc.amount_msat // 1000
+    return _Stake(by_deadline, balance_sat)
 
 
 def on_funded(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transaction) -> None:
     """The wallet has added coins to the child: sign the anchor and publish both together."""
+    signing.ask(m, slot, active, transaction, lambda: _publish(m, slot, active))
 
-    def publish(signed: Transaction) -> None:
-        m.actions.append(BroadcastPackage((slot.own_commitment, signed.serialize()), PACKAGE))
 
-    signing.ask(m, slot, active, transaction, publish)
+def _publish(m: Manager, slot: Slot, active: ActiveClaim) -> None:
+    active.sent_height = m.env.block_height
+    m.actions.append(BroadcastPackage((slot.own_commitment, active.transaction), PACKAGE))

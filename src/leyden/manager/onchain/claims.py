@@ -7,26 +7,25 @@ asks for smaller ones.
 Spec: BOLT 5, "HTLC Output Handling", "Penalty Transactions Weight Calculation", "On-chain Transactions".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from leyden.bitcoin.script import p2wsh_of_script
 from leyden.bitcoin.tx import OutPoint, Transaction, TxOut
 from leyden.channel.htlc import InboundHtlc
 from leyden.manager import fees
-from leyden.manager.actions import Broadcast, ForgetTransaction, FundClaim
+from leyden.manager.actions import ForgetTransaction, FundClaim
 from leyden.manager.manager import Manager
 from leyden.manager.onchain import bumping, signing, sweeping
-from leyden.manager.onchain.active import ActiveClaim, claim_id_of, describe
-from leyden.manager.onchain.views import view_of
+from leyden.manager.onchain.active import COINS_WEIGHT, ActiveClaim, Version, claim_id_of, describe
+from leyden.manager.onchain.views import upstream_deadline, view_of
 from leyden.manager.state import Slot
 from leyden.monitor import feerates
 from leyden.monitor.claimable import ClaimTerms, OutputClaim, claims_now
 from leyden.monitor.packages import PackageLimits, group_claims
 from leyden.transactions.claim_inputs import ClaimKind
-from leyden.transactions.claims import build_claim, claim_weight
+from leyden.transactions.claims import HOLDER_KINDS, build_claim, claim_weight
 
 LIMITS = PackageLimits()
-HOLDER = (ClaimKind.HOLDER_TIMEOUT, ClaimKind.HOLDER_SUCCESS)
 REVOKED = (
     ClaimKind.REVOKED_TO_LOCAL,
     ClaimKind.REVOKED_OFFERED,
@@ -40,22 +39,27 @@ def update(m: Manager, slot: Slot) -> None:
     if not m.is_started or slot.archived:
         return
     wanted = _wanted(m, slot)
-    height = m.env.block_height
     kept: list[ActiveClaim] = []
-    replaced: dict[OutPoint, ActiveClaim] = {}
+    split: list[ActiveClaim] = []
     for active in slot.onchain_claims:
-        if _holds(active, wanted, height):
-            for claim in active.claims:
-                del wanted[claim.input.outpoint]
-            kept.append(active)
-        else:
+        fresh = [wanted.get(claim.input.outpoint) for claim in active.claims]
+        left = [claim for claim in fresh if claim is not None]
+        if len(left) < len(fresh):
             _drop(m, slot, active)
-            replaced.update({claim.input.outpoint: active for claim in active.claims})
+        elif _must_split(m, active, left):
+            split.append(active)
+        else:
+            active.claims = tuple(left)  # deadlines change with what is decided elsewhere
+            kept.append(active)
+            for claim in left:
+                del wanted[claim.input.outpoint]
     slot.onchain_claims = kept
     for active in kept:
         _refresh(m, slot, active)
-    for group in group_claims(list(wanted.values()), height, LIMITS):
-        _begin(m, slot, group, replaced)
+    for active in split:
+        _split(m, slot, active, [wanted.pop(claim.input.outpoint) for claim in active.claims])
+    for group in group_claims(list(wanted.values()), m.env.block_height, LIMITS):
+        _begin(m, slot, group, None)
 
 
 def _wanted(m: Manager, slot: Slot) -> dict[OutPoint, OutputClaim]:
@@ -74,16 +78,7 @@ def _terms(m: Manager, slot: Slot) -> ClaimTerms:
         htlc = core.inbound[htlc_id]
         return b"" if _is_held_back(m, htlc) else htlc.preimage
 
-    def fail_back_height(htlc_id: int) -> int | None:
-        htlc = core.outbound.get(htlc_id)
-        source = None if htlc is None else htlc.add.source
-        inbound = m.channels.get(source.origin) if source is not None and source.forwarded else None
-        if inbound is None or source is None:
-            return None
-        upstream = inbound.state.core.inbound.get(source.index)
-        return None if upstream is None or upstream.preimage else upstream.add.cltv_expiry
-
-    return ClaimTerms(preimage_of, fail_back_height)
+    return ClaimTerms(preimage_of, lambda htlc_id: upstream_deadline(m, core, htlc_id))
 
 
 def _is_held_back(m: Manager, htlc: InboundHtlc) -> bool:
@@ -91,74 +86,120 @@ def _is_held_back(m: Manager, htlc: InboundHtlc) -> bool:
     return bool(htlc.claim_id) and (not m.is_started or htlc.claim_id in m.claim_blockers)
 
 
-def _holds(active: ActiveClaim, wanted: dict[OutPoint, OutputClaim], height: int) -> bool:
-    """Return whether a claim is still whole, and may stay together so near to its deadline."""
-    if any(claim.input.outpoint not in wanted for claim in active.claims):
-        return False
-    fresh = [wanted[claim.input.outpoint] for claim in active.claims]
-    return len(group_claims(fresh, height, LIMITS)) == 1
+def _must_split(m: Manager, active: ActiveClaim, fresh: list[OutputClaim]) -> bool:
+    """Return whether a claim may not stay together so near to its deadline, and its parts can pay for its place."""
+    groups = group_claims(fresh, m.env.block_height, LIMITS)
+    return len(groups) > 1 and (not _is_out(active) or _heir(m, active, groups) is not None)
+
+
+def _is_out(active: ActiveClaim) -> bool:
+    """Return whether a version of it waits in mempools, as far as we know."""
+    return bool(active.transaction) and not active.refused
+
+
+def _heir(m: Manager, active: ActiveClaim, groups: Sequence[tuple[OutputClaim, ...]]) -> tuple[OutputClaim, ...] | None:
+    """Return the part that pays most easily for taking the place of the whole (BIP 125), None when none of them can."""
+    best = max(groups, key=_value_sat)
+    one = _made_of(best)
+    weight = _first_weight(m, one)
+    fee_sat = feerates.replacement_fee_sat(
+        active.fee_sat, weight, _wanted_feerate(m, one, weight), old_weight=active.weight
+    )
+    return best if fee_sat <= _budget_sat(m, one) else None
+
+
+def _value_sat(group: tuple[OutputClaim, ...]) -> int:
+    return sum([claim.input.value_sat for claim in group])
+
+
+def _split(m: Manager, slot: Slot, active: ActiveClaim, claims: list[OutputClaim]) -> None:
+    """Claim in smaller transactions. The first of them pays more than the one that it replaces; then that is gone."""
+    groups = group_claims(claims, m.env.block_height, LIMITS)
+    heir = _heir(m, active, groups) if _is_out(active) else None
+    _drop(m, slot, active)
+    for group in sorted(groups, key=lambda group: group is not heir):
+        _begin(m, slot, group, active if group is heir else None)
 
 
 def _drop(m: Manager, slot: Slot, active: ActiveClaim) -> None:
-    """An output was taken, by this claim or by another transaction; what is left is claimed anew."""
+    """An output was taken, by this claim or by another transaction, or it is split; what is left is claimed anew."""
     view = slot.closed_view
     confirmed = view is not None and any(
         (seen := view.spenders.get(claim.input.outpoint)) is not None and seen.txid == active.txid
         for claim in active.claims
     )
+    active.dropped = True
     if active.txid and not confirmed:
         m.actions.append(ForgetTransaction(active.txid))
+    if active.making is not None and active.making.txid:
+        m.actions.append(ForgetTransaction(active.making.txid))
 
 
-def _begin(m: Manager, slot: Slot, group: tuple[OutputClaim, ...], replaced: dict[OutPoint, ActiveClaim]) -> None:
+def _made_of(group: tuple[OutputClaim, ...]) -> ActiveClaim:
     first = group[0].input
-    holder = first.kind in HOLDER
-    active = ActiveClaim(
+    holder = first.kind in HOLDER_KINDS
+    return ActiveClaim(
         claim_id_of([claim.input.outpoint for claim in group]),
         group,
         with_coins=holder and first.anchors,
         fixed=holder and not first.anchors,
     )
+
+
+def _begin(m: Manager, slot: Slot, group: tuple[OutputClaim, ...], older: ActiveClaim | None) -> None:
+    """older: a larger claim that is in mempools, and whose place this one takes."""
+    active = _made_of(group)
     slot.onchain_claims.append(active)
     if active.fixed:
-        paired = [claim.input.paired_output for claim in group if claim.input.paired_output is not None]
-        active.fee_sat = active.value_sat - sum([output.value_sat for output in paired])
-        signing.sign(m, slot, active, _unsigned(active, paired))
-        return
-    weight = _first_weight(m, active)
-    older = {one.claim_id: one for claim in group if (one := replaced.get(claim.input.outpoint)) is not None}
-    feerate = _wanted_feerate(m, active, weight)
-    for one in older.values():
-        # The first that takes the place of an older claim has to pay more than that (BIP 125); then it is gone.
-        fee_sat = feerates.replacement_fee_sat(one.fee_sat, weight, feerate, old_weight=one.weight)
-        feerate = max(feerate, -(-fee_sat * 1000 // weight))
-        for claim in one.claims:
-            replaced.pop(claim.input.outpoint, None)
-    make(m, slot, active, feerate)
+        _make_fixed(m, slot, active)
+    else:
+        _make(m, slot, active, _wanted_feerate(m, active, _first_weight(m, active)), older)
 
 
 def _refresh(m: Manager, slot: Slot, active: ActiveClaim) -> None:
     """Pay more when the deadline comes nearer, and publish again what mempools may have forgotten."""
-    if active.waiting:
+    if active.making is not None:
         return
-    wanted = 0 if active.fixed else _wanted_feerate(m, active, active.weight or _first_weight(m, active))
-    if active.refused and not active.fixed:
-        # The chain service asks for more; how much it does not say.
-        wanted = max(wanted, active.feerate_per_kw * 5 // 4)
-    if not active.transaction or (wanted > active.feerate_per_kw and m.env.block_height > active.made_height):
-        make(m, slot, active, wanted)
-    else:
-        m.actions.append(Broadcast(active.transaction, describe(active)))
+    if active.fixed and not active.transaction:
+        _make_fixed(m, slot, active)
+        return
+    made = False
+    if not active.fixed and (not active.transaction or m.env.block_height > active.made_height):
+        weight = active.weight or _first_weight(m, active)
+        wanted = _wanted_feerate(m, active, weight)
+        if active.refused:
+            # The chain service asks for more; how much it does not say.
+            affordable = min(_budget_sat(m, active) * 1000 // weight, m.config.feerate_max_per_kw)
+            wanted = max(wanted, min(active.feerate_per_kw * 5 // 4, affordable))
+        made = wanted > active.feerate_per_kw and _make(m, slot, active, wanted, active if active.transaction else None)
+    if active.transaction and not made and active.sent_height != m.env.block_height:
+        signing.publish(m, active)
+
+
+def _own_weight(m: Manager, active: ActiveClaim) -> int:
+    scripts = [m.signer.shutdown_script_pubkey()]
+    if active.with_coins:
+        scripts = [one.script_pubkey for one in _paired(active)]
+    return claim_weight([claim.input for claim in active.claims], scripts)
 
 
 def _first_weight(m: Manager, active: ActiveClaim) -> int:
-    return claim_weight([claim.input for claim in active.claims], _scripts(m, active))
+    """Of a claim that was not made yet; of its coins one is foreseen, and a change output."""
+    return _own_weight(m, active) + (COINS_WEIGHT if active.with_coins else 0)
 
 
-def _scripts(m: Manager, active: ActiveClaim) -> list[bytes]:
-    if active.with_coins or active.fixed:
-        return [claim.input.paired_output.script_pubkey for claim in active.claims if claim.input.paired_output]
-    return [m.signer.shutdown_script_pubkey()]
+def _paired(active: ActiveClaim) -> list[TxOut]:
+    return [claim.input.paired_output for claim in active.claims if claim.input.paired_output is not None]
+
+
+def _is_penalty(active: ActiveClaim) -> bool:
+    return active.claims[0].input.kind in REVOKED
+
+
+def _budget_sat(m: Manager, active: ActiveClaim) -> int:
+    return feerates.budget_sat(
+        active.value_sat, m.env.block_height, active.deadline_height, penalty=_is_penalty(active)
+    )
 
 
 def _wanted_feerate(m: Manager, active: ActiveClaim, weight: int) -> int:
@@ -171,37 +212,40 @@ def _wanted_feerate(m: Manager, active: ActiveClaim, weight: int) -> int:
         lambda blocks: fees.feerate_for(m, blocks),
         m.config.feerate_min_per_kw,
         m.config.feerate_max_per_kw,
-        penalty=active.claims[0].input.kind in REVOKED,
+        penalty=_is_penalty(active),
     )
 
 
-def make(m: Manager, slot: Slot, active: ActiveClaim, feerate_per_kw: int) -> None:
-    """Make a version of a claim that pays this feerate, and at least what replaces the one before (BIP 125)."""
+def _make(m: Manager, slot: Slot, active: ActiveClaim, feerate_per_kw: int, older: ActiveClaim | None) -> bool:
+    """Make a version of a claim that pays this feerate, and at least what replaces `older` (BIP 125); return False when
+    it is not worth that.
+    """
     weight = active.weight or _first_weight(m, active)
-    if active.transaction:
-        budget = feerates.budget_sat(
-            active.value_sat, m.env.block_height, active.deadline_height, penalty=active.claims[0].input.kind in REVOKED
-        )
-        fee_sat = feerates.replacement_fee_sat(active.fee_sat, weight, feerate_per_kw, old_weight=weight)
-        if fee_sat > budget:
-            return  # the older version stays: what is left to win is not worth more
+    fee_sat = feerates.fee_sat(weight, feerate_per_kw)
+    if older is not None:
+        fee_sat = feerates.replacement_fee_sat(older.fee_sat, weight, feerate_per_kw, old_weight=older.weight)
+        if fee_sat > _budget_sat(m, active):
+            return False  # the older version stays: what is left to win is not worth more
         feerate_per_kw = max(feerate_per_kw, -(-fee_sat * 1000 // weight))
-    else:
-        fee_sat = -(-feerate_per_kw * weight // 1000)
-    active.feerate_per_kw = feerate_per_kw
-    active.refused = False
-    if active.with_coins:
-        _ask_for_coins(m, active)
-        return
     if not feerates.is_worth(active.value_sat, weight, feerate_per_kw):
-        _leave(m, slot, active)
-        return
-    active.fee_sat, active.weight = fee_sat, weight
-    output = TxOut(active.value_sat - fee_sat, m.signer.shutdown_script_pubkey())
-    signing.sign(m, slot, active, _unsigned(active, [output]))
+        _leave(m, slot, active, feerate_per_kw)
+        return False
+    active.making = Version(feerate_per_kw, fee_sat)
+    if active.with_coins:
+        _ask_for_coins(m, active, feerate_per_kw)
+    else:
+        output = TxOut(active.value_sat - fee_sat, m.signer.shutdown_script_pubkey())
+        signing.sign(m, slot, active, _unsigned(active, [output]))
+    return True
 
 
-def _leave(m: Manager, slot: Slot, active: ActiveClaim) -> None:
+def _make_fixed(m: Manager, slot: Slot, active: ActiveClaim) -> None:
+    paired = _paired(active)
+    active.making = Version(0, active.value_sat - sum([output.value_sat for output in paired]))
+    signing.sign(m, slot, active, _unsigned(active, paired))
+
+
+def _leave(m: Manager, slot: Slot, active: ActiveClaim, feerate_per_kw: int) -> None:
     """It costs more than it brings at this feerate; it is looked at again at each block."""
     if active.claim_id not in m.told_uneconomic:
         m.told_uneconomic[active.claim_id] = None
@@ -209,7 +253,7 @@ def _leave(m: Manager, slot: Slot, active: ActiveClaim) -> None:
             "chain",
             "warning",
             f"channel {slot.channel_id.hex()[:16]}: {describe(active)} of {active.value_sat} sat is not worth its fee "
-            f"at {active.feerate_per_kw} sat/kw",
+            f"at {feerate_per_kw} sat/kw",
         )
 
 
@@ -218,15 +262,12 @@ def _unsigned(active: ActiveClaim, outputs: list[TxOut]) -> Transaction:
     return build_claim(inputs, outputs)
 
 
-def _ask_for_coins(m: Manager, active: ActiveClaim) -> None:
+def _ask_for_coins(m: Manager, active: ActiveClaim, feerate_per_kw: int) -> None:
     """An HTLC transaction with anchors pays no fee of its own: coins of the wallet do."""
-    paired = [claim.input.paired_output for claim in active.claims if claim.input.paired_output is not None]
     spent = [TxOut(claim.input.value_sat, p2wsh_of_script(claim.input.witness_script)) for claim in active.claims]
-    active.waiting = True
-    own_weight = _first_weight(m, active)
-    m.actions.append(
-        FundClaim(active.claim_id, _unsigned(active, paired), tuple(spent), own_weight, active.feerate_per_kw, 0, 0)
-    )
+    template = _unsigned(active, _paired(active))
+    weight = _own_weight(m, active)
+    m.actions.append(FundClaim(active.claim_id, template, tuple(spent), weight, feerate_per_kw, 0, 0))
 
 
 def _find(m: Manager, claim_id: bytes) -> tuple[Slot, ActiveClaim] | None:
@@ -250,11 +291,12 @@ def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat:
     Args: fee_sat: of the transaction.
     """
     found = _find(m, claim_id)
-    if found is None:
-        return  # an output of it was taken meanwhile
+    version = None if found is None else found[1].making
+    if found is None or version is None or version.txid:
+        m.actions.append(ForgetTransaction(transaction.txid()))  # an output of it was taken meanwhile
+        return
     slot, active = found
-    active.waiting = False
-    active.fee_sat = fee_sat
+    version.fee_sat = fee_sat
     if active is slot.anchor_claim:
         bumping.on_funded(m, slot, active, transaction)
     else:
@@ -267,7 +309,7 @@ def claim_not_funded(m: Manager, claim_id: bytes, reason: str) -> None:
     if found is None:
         return
     slot, active = found
-    active.waiting = False
+    active.making = None
     m.report("chain", "error", f"channel {slot.channel_id.hex()[:16]}: no coins for the {describe(active)}: {reason}")
 
 

@@ -1,7 +1,6 @@
 """The channel's inputs of a claim are signed in one request; then it is published."""
 
 from collections.abc import Callable
-from functools import partial
 
 from leyden.bitcoin.tx import Transaction
 from leyden.manager.actions import Broadcast
@@ -11,33 +10,41 @@ from leyden.manager.state import Slot
 from leyden.signer.requests import Answer, ClaimSigned, SignClaim
 from leyden.transactions.claims import signed_claim, to_sign
 
-OnSigned = Callable[[Transaction], None]
+OnSigned = Callable[[], None]
 
 
 def sign(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transaction) -> None:
-    """Sign and publish a version of a claim. transaction: complete but for the witnesses of the channel's inputs."""
-    ask(m, slot, active, transaction, partial(_publish, m, active))
+    """Sign and publish the version that is made. transaction: whole but for the witnesses of the channel's inputs."""
+    ask(m, slot, active, transaction, lambda: publish(m, active))
 
 
 def ask(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transaction, on_signed: OnSigned) -> None:
-    """Ask the signer for all inputs of the channel at once."""
+    """Ask the signer for all inputs of the channel at once; what it refuses is asked again in a later block."""
     inputs = [claim.input for claim in active.claims]
     keys_id = slot.state.core.opened.channel_keys_id
     request = SignClaim(m.outbox.next_request_id(), keys_id, transaction, to_sign(inputs))
-    active.waiting = True
+    version = active.making
+    assert version is not None, "something is being made"
+    version.txid = transaction.txid()
 
     def complete(answer: Answer) -> bytes | None:
-        active.waiting = False
+        if active.dropped or active.making is not version:
+            return None  # its outputs were taken while the signer thought about it, or are in other transactions now
+        active.making = None
         if isinstance(answer, ClaimSigned):
             signed = signed_claim(transaction, inputs, answer.signatures)
-            active.transaction, active.txid = signed.serialize(), signed.txid()
+            active.transaction, active.txid = signed.serialize(), version.txid
+            active.feerate_per_kw, active.fee_sat = version.feerate_per_kw, version.fee_sat
             active.weight = max(signed.weight(), active.weight)
             active.made_height = m.env.block_height
-            on_signed(signed)
+            active.refused = False
+            on_signed()
         return None
 
     m.outbox.ask_signer(request, complete)
 
 
-def _publish(m: Manager, active: ActiveClaim, signed: Transaction) -> None:
-    m.actions.append(Broadcast(signed.serialize(), describe(active)))
+def publish(m: Manager, active: ActiveClaim) -> None:
+    """Offer the latest version to the chain service."""
+    active.sent_height = m.env.block_height
+    m.actions.append(Broadcast(active.transaction, describe(active)))

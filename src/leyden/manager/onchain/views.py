@@ -1,5 +1,6 @@
 """What closed a channel and what became of its outputs, for whoever acts on it."""
 
+from leyden.channel.core import ChannelCore
 from leyden.journal.records import FundingSpent
 from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
@@ -46,3 +47,16 @@ def take_in_spends(m: Manager, slot: Slot) -> None:
     if slot.closed_view is not None:
         for outpoint in slot.closed_view.take_in(slot.state.core):
             m.watched[outpoint] = slot
+
+
+def upstream_deadline(m: Manager, core: ChannelCore, htlc_id: int) -> int | None:
+    """Return the height at which a block must hold the refund of an HTLC that we offered, so that it is deep enough
+    before its inbound HTLC is failed back anyhow; None: nobody upstream waits for it.
+    """
+    htlc = core.outbound.get(htlc_id)
+    source = None if htlc is None else htlc.add.source
+    inbound = m.channels.get(source.origin) if source is not None and source.forwarded else None
+    upstream = None if inbound is None or source is None else inbound.state.core.inbound.get(source.index)
+    if upstream is None or upstream.preimage:
+        return None
+    return upstream.add.cltv_expiry - m.config.fail_back_grace_blocks - m.config.onchain_failure_depth
