@@ -1,14 +1,14 @@
 """A channel with HTLCs each way that ends in a given way, and a look at everything that is published about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
+from typing import NamedTuple
 
 import msgspec
 
 from leyden.base.ids import ChannelId, channel_journal
 from leyden.bitcoin.tx import OutPoint, Transaction
 from leyden.manager import claiming, closes
-from leyden.manager.actions import Action
 from leyden.manager.onchain.active import ActiveClaim
 from leyden.manager.state import ClaimableStatus, Slot
 from leyden.monitor.closed import ClosedView
@@ -44,8 +44,16 @@ def base(form: str, *, signs_late: bool = False) -> World:
     return world
 
 
+class Offer(NamedTuple):
+    """A transaction that a node offered to the mempool, alone or in a package, and what that said."""
+
+    name: str
+    transaction: Transaction
+    result: BroadcastResult
+
+
 class Ending(Stage):
-    """`us` is the node under test, `them` its peer. offers: (transaction, what the mempool said), in order."""
+    """`us` is the node under test, `them` its peer. offers: in order."""
 
     def __init__(self, form: str, us: str = "alice", *, signs_late: bool = False) -> None:
         super().__init__(base(form, signs_late=signs_late))
@@ -54,25 +62,18 @@ class Ending(Stage):
         self.channel_id = self.slot(us, self.them).channel_id
         for name in ("alice", "bob"):
             self.prompt(name, "")
-        self.offers: list[tuple[Transaction, BroadcastResult]] = []
+        self.offers: list[Offer] = []
         self._listen()
 
     def _listen(self) -> None:
-        chain = self.world.chain
-        offer, offer_package = chain.offer, chain.offer_package
+        offer = self.world.broadcast_package
 
-        def offered(transaction: Transaction) -> BroadcastResult:
-            result = offer(transaction)
-            self.offers.append((transaction, result))
+        def offered(transactions: Sequence[Transaction], what: str, name: str = "") -> BroadcastResult:
+            result = offer(transactions, what, name)
+            self.offers += [Offer(name, one, result) for one in transactions]
             return result
 
-        def offered_package(transactions: list[Transaction]) -> BroadcastResult:
-            result = offer_package(transactions)
-            self.offers.append((transactions[-1], result))
-            return result
-
-        chain.offer = offered  # type: ignore[method-assign, assignment]
-        chain.offer_package = offered_package  # type: ignore[method-assign, assignment]
+        self.world.broadcast_package = offered  # type: ignore[method-assign, assignment]
 
     # --- before ----------------------------------------------------------------------------------------------------
 
@@ -107,8 +108,11 @@ class Ending(Stage):
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
-    def close(self, how: str) -> None:
-        """Publish a commitment: `local`, `remote`, `prior` (of theirs, not revoked), or `revoked` (held ones in it)."""
+    def close(self, how: str, claims: int = 0) -> None:
+        """Publish a commitment: `local`, `remote`, `prior` (of theirs, not revoked), or `revoked` (held ones in it).
+
+        claims: how many of their payments we take when they cannot be told any more.
+        """
         self.world.closes_asked[self.channel_id] = True
         if how == "revoked":
             number = self.slot(self.them, self.us).state.core.local.number
@@ -119,6 +123,7 @@ class Ending(Stage):
         if how == "prior":
             self._sign_one_more()
         self.part()
+        self.claim(self.us, claims)
         name = self.us if how == "local" else self.them
         self.force(name)
 
@@ -208,16 +213,21 @@ class Ending(Stage):
         return all(one.script_pubkey == script for one in transaction.outputs)
 
     def published(self) -> Iterator[Transaction]:
-        """Everything that was offered to the mempool and spends a watched output, each once."""
+        """What we offered to the mempool that spends a watched output, each once."""
         seen: dict[bytes, Transaction] = {}
-        for transaction, _result in self.offers:
-            if any(one.prevout in self.view.outputs for one in transaction.inputs):
+        for name, transaction, _result in self.offers:
+            if name == self.us and any(one.prevout in self.view.outputs for one in transaction.inputs):
                 seen[transaction.txid()] = transaction
         yield from seen.values()
 
+    def took(self, output: WatchedOutput) -> bool:
+        """Whether a transaction of ours in a block has spent an output."""
+        seen = self.view.spenders.get(output.outpoint)
+        return seen is not None and any(seen.txid == one.txid() for one in self.published())
+
     def refusals(self) -> list[str]:
-        """What the mempool did not take."""
-        return [result.reject_reason for _transaction, result in self.offers if not result.accepted]
+        """What the mempool did not take of us."""
+        return [one.result.reject_reason for one in self.offers if one.name == self.us and not one.result.accepted]
 
     def left(self) -> list[WatchedOutput]:
         """Watched outputs that nobody has spent, anchors apart."""
@@ -228,8 +238,3 @@ class Ending(Stage):
     def journal(self) -> str:
         """The name of the channel's journal."""
         return channel_journal(ChannelId(self.channel_id))
-
-
-def actions_of(stage: Ending, kind: type[Action]) -> list[Action]:  # type: ignore[valid-type]
-    """Actions that our manager wants done and nobody has yet."""
-    return [one for one in stage.m(stage.us).actions if isinstance(one, kind)]  # type: ignore[arg-type]
