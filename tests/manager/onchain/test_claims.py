@@ -30,7 +30,7 @@ def consensus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consensus]:
 
 
 def ended(form: str, us: str, how: str, consensus: Consensus, *, preimage: str = "never") -> Ending:
-    """A channel with two HTLCs each way whose commitment is in a block; preimage: of one of theirs, when we learn it."""
+    """A channel with two HTLCs each way, its commitment in a block. preimage: of one of theirs, when we learn it."""
     stage = Ending(form, us).held(2, 2)
     stage.world.validate = consensus
     stage.close(how, claims=int(preimage == "before"))
@@ -51,7 +51,7 @@ def spends(stage: Ending) -> dict[OutPoint, int]:
     return found
 
 
-# --- what closed it × who × which HTLCs × preimage when ---------------------------------------------------------------
+# --- every commitment ------------------------------------------------------------------------------------------------
 
 
 @FORMS
