@@ -285,22 +285,23 @@ def _all(m: Manager) -> Iterator[tuple[Slot, ActiveClaim]]:
             yield slot, slot.anchor_claim
 
 
-def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat: int) -> None:
-    """The wallet has added coins (behind the claim's inputs) and change, and signed its inputs.
+def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat: int) -> bool:
+    """The wallet has added coins (behind the claim's inputs) and change, and signed its inputs. Return False when that is
+    not wanted any more, so that the coins are free.
 
     Args: fee_sat: of the transaction.
     """
     found = _find(m, claim_id)
     version = None if found is None else found[1].making
     if found is None or version is None or version.txid:
-        m.actions.append(ForgetTransaction(transaction.txid()))  # an output of it was taken meanwhile
-        return
+        return False  # an output of it was taken meanwhile
     slot, active = found
     version.fee_sat = fee_sat
     if active is slot.anchor_claim:
         bumping.on_funded(m, slot, active, transaction)
     else:
         signing.sign(m, slot, active, transaction)
+    return True
 
 
 def claim_not_funded(m: Manager, claim_id: bytes, reason: str) -> None:
