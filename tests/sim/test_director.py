@@ -239,6 +239,8 @@ def test_reorganisation_may_leave_its_transactions_in_the_mempool() -> None:
 def test_repair_ends_what_the_chain_does_to_nodes() -> None:
     """Otherwise nothing would ever be mined again."""
     room = Room()("fees 9000", "drop alice on", "force-close alice alice-bob", "rest", "repair", "rest")
+    assert room.world.chain.pool, "the commitment and its child, published again"
+    room("mine 1", "rest")
     assert not room.world.chain.pool
     assert room.world.chain.mempool_feerate_per_kw == 0
     assert not room.world.disliked

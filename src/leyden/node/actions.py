@@ -8,15 +8,20 @@ from leyden.manager import opening
 from leyden.manager.actions import (
     Action,
     Broadcast,
+    BroadcastPackage,
     ChannelBorn,
     Disconnect,
     DropJournal,
+    ForgetTransaction,
     FundChannels,
+    FundClaim,
     ReleaseFunding,
     Report,
     ShowEvent,
 )
 from leyden.manager.events import OpenRefused
+from leyden.manager.onchain import claims
+from leyden.node.claim_coins import fund_claim
 from leyden.node.core import NodeCore
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -33,8 +38,8 @@ def carry_out(core: NodeCore, action: Action) -> None:
     match action:
         case Report():
             report(action)
-        case Broadcast():
-            _broadcast(core, action)
+        case Broadcast() | BroadcastPackage() | FundClaim() | ForgetTransaction():
+            _on_chain(core, action)
         case ShowEvent(event=event):
             if isinstance(event, OpenRefused):
                 waiter = core.opening_waiters.pop(event.user_channel_id, None)
@@ -54,20 +59,38 @@ def carry_out(core: NodeCore, action: Action) -> None:
             raise AssertionError("the run loop disconnects")
 
 
-def _broadcast(core: NodeCore, action: Broadcast) -> None:
-    transaction = Transaction.parse(action.transaction)
-    core.wallet.pending_transaction(transaction)
-    core.spawn(_publish(core, action, transaction.txid()), f"broadcast of {action.what}")
+def _on_chain(core: NodeCore, action: Broadcast | BroadcastPackage | FundClaim | ForgetTransaction) -> None:
+    match action:
+        case Broadcast(transaction=raw, what=what):
+            _broadcast(core, (raw,), what)
+        case BroadcastPackage(transactions=raws, what=what):
+            _broadcast(core, raws, what)
+        case FundClaim():
+            # In a turn of its own, as `FundChannels`.
+            core.runtime.scheduler.post(lambda: fund_claim(core.runtime, action))
+        case ForgetTransaction(txid=txid):
+            core.wallet.forget_pending(txid)
 
 
-async def _publish(core: NodeCore, action: Broadcast, txid: bytes) -> None:
-    what = f"{action.what} {txid_to_hex(txid)}"
+def _broadcast(core: NodeCore, raws: tuple[bytes, ...], what: str) -> None:
+    transactions = [Transaction.parse(raw) for raw in raws]
+    for transaction in transactions:
+        core.wallet.pending_transaction(transaction)
+    core.spawn(_publish(core, raws, transactions, what), f"broadcast of {what}")
+
+
+async def _publish(core: NodeCore, raws: tuple[bytes, ...], transactions: list[Transaction], what: str) -> None:
+    """Publish transactions, parents first; the manager hears what became of the last one, a claim perhaps."""
+    txid = transactions[-1].txid()
+    what = f"{what} {txid_to_hex(txid)}"
+    chain = core.chain
     try:
-        result = await core.chain.broadcast(action.transaction)
+        result = await (chain.broadcast(raws[0]) if len(raws) == 1 else chain.broadcast_package(raws))
+        core.runtime.run_on_chain(lambda m: claims.on_broadcast_result(m, txid, result.accepted, result.reject_reason))
         if result.accepted:
             _chain_log.info("%s is published", what)
             return
-        rivals = await _taken_by_others(core, Transaction.parse(action.transaction))
+        rivals = ", ".join(filter(None, [await _taken_by_others(core, one) for one in transactions]))
     except ChainUnavailable as error:
         _chain_log.warning("%s waits for the chain service: %s", what, error)
         return

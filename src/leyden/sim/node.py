@@ -32,9 +32,10 @@ from leyden.manager.manager import Manager
 from leyden.manager.onchain import blocks as onchain_blocks
 from leyden.manager.onchain import claims
 from leyden.node import boot
+from leyden.node.claim_coins import fund_claim
 from leyden.node.recovery import OldCopy, compare, recover
 from leyden.node.runtime import Runtime
-from leyden.ports.chain import BlockRef
+from leyden.ports.chain import BlockRef, BroadcastResult
 from leyden.signer.in_memory import InMemorySigner
 from leyden.signer.later import LateSigner
 from leyden.sim.disk import SimDisk, SimStore
@@ -309,7 +310,7 @@ class SimNode:
             case Broadcast():
                 transaction = Transaction.parse(action.transaction)
                 self.runtime.wallet.pending_transaction(transaction)
-                self.world.broadcast(transaction, action.what, self.name)
+                self._hear(transaction, self.world.broadcast(transaction, action.what, self.name))
             case ShowEvent(event=event):
                 self.shown.append(Shown(self.lives, event))
                 if self.application.delay_seconds:
@@ -320,19 +321,22 @@ class SimNode:
                 self.life.post(lambda: self._fund(action))
             case ReleaseFunding(transaction=raw):
                 self.runtime.wallet.forget_pending(Transaction.parse(raw).txid())
-            case FundClaim(claim_id=claim_id):
-                self.run(lambda m: claims.claim_not_funded(m, claim_id, "the wallet does not pay for claims yet"))
+            case FundClaim():
+                self.life.post(lambda: fund_claim(self.runtime, action))
             case ForgetTransaction(txid=txid):
                 self.runtime.wallet.forget_pending(txid)
             case BroadcastPackage(transactions=raws, what=what):
                 together = [Transaction.parse(raw) for raw in raws]
                 for transaction in together:
                     self.runtime.wallet.pending_transaction(transaction)
-                self.world.broadcast_package(together, what, self.name)
+                self._hear(together[-1], self.world.broadcast_package(together, what, self.name))
             case ChannelBorn():
                 pass
             case _:
                 raise AssertionError(f"the run loop carries out {type(action).__name__}")
+
+    def _hear(self, transaction: Transaction, result: BroadcastResult) -> None:
+        claims.on_broadcast_result(self.manager, transaction.txid(), result.accepted, result.reject_reason)
 
     def _handle(self, event: Event) -> None:
         if self.runtime.broken is not None:
