@@ -13,7 +13,7 @@ from tests.node.pair import WAIT_SECONDS, pair
 from tests.sim import topologies
 from tests.sim.test_director import Room
 
-CLOSE = ("fees 9000 minimum=4000", "force-close alice alice-bob", "rest")
+CLOSE = ("fees 9000 minimum=2700", "force-close alice alice-bob", "rest")
 
 
 def some_claim(feerate_per_kw: int = 1_000) -> FundClaim:
