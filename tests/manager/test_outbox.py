@@ -158,6 +158,28 @@ def test_later_messages_wait_for_a_slow_signer() -> None:
     assert messages(outbox) == []
 
 
+def test_a_secret_is_asked_for_behind_its_records() -> None:
+    """A signer that remembers must not give it to a life that may lose them; and not for a connection that is gone."""
+    outbox = opened()
+    tail = outbox.tail("x")
+    for open_again in (False, True):
+        outbox.append(tail, b"record")
+        request = ReleaseCommitmentSecret(outbox.next_request_id(), b"k" * 32, 1)
+        outbox.send_signed(PEER, tail, request, lambda _answer: b"revoke", asks_behind=True)
+        outbox.send(PEER, b"later", tail)
+        assert outbox.take_requests() == []
+        if open_again:
+            outbox.open_line(PEER)
+        outbox.on_durable(outbox.take_batch())
+        outbox.run_released()
+        requests = outbox.take_requests()
+        assert [one.request for one in requests] == ([] if open_again else [request])
+        for signing in requests:
+            assert messages(outbox) == []
+            outbox.on_answer(signing, _released(1))
+            assert messages(outbox) == [b"revoke", b"later"]
+
+
 def test_answer_that_nothing_waits_for_is_dropped() -> None:
     """It names its connection, and that is gone."""
     outbox = opened()

@@ -52,7 +52,7 @@ def _send_revoke_and_ack(m: Manager, slot: Slot, effect: fx.SendRevokeAndAck) ->
             return None
         return encode(RevokeAndAck(channel_id, answer.per_commitment_secret, answer.next_per_commitment_point))
 
-    m.outbox.send_signed(slot.peer, slot.tail, request, complete)
+    m.outbox.send_signed(slot.peer, slot.tail, request, complete, asks_behind=True)
 
 
 def _send_channel_ready(m: Manager, slot: Slot, _effect: fx.SendChannelReady) -> None:

@@ -7,6 +7,7 @@ entry.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -246,11 +247,20 @@ class Outbox:
             self._touched[peer] = line
 
     def send_signed(
-        self, peer: bytes, tail: Tail, request: Request, complete: Complete, *, signs: bool = False
+        self,
+        peer: bytes,
+        tail: Tail,
+        request: Request,
+        complete: Complete,
+        *,
+        signs: bool = False,
+        asks_behind: bool = False,
     ) -> None:
         """Queue a message that the signer completes; later messages of the connection wait behind it.
 
         signs: it is our signature on a commitment, which may be taken back while it has not left (invariant P18).
+        asks_behind: the request itself waits for the records. A secret that was given out to a life which lost them is
+        out: a signer that remembers would refuse the commitment that the next life may have to publish.
         """
         line = self.lines.get(peer)
         if line is None:
@@ -258,7 +268,15 @@ class Outbox:
         entry = Entry(tail, tail.position, b"", signs=signs)
         line.entries.append(entry)
         self._waiting[peer] = line
-        self._to_sign.append(Signing(request, entry, line, complete))
+        signing = Signing(request, entry, line, complete)
+        if asks_behind:
+            self.when_durable(tail, partial(self._ask, signing))
+        else:
+            self._to_sign.append(signing)
+
+    def _ask(self, signing: Signing) -> None:
+        if signing.line is None or signing.line.open:
+            self._to_sign.append(signing)
 
     def ask_signer(self, request: Request, complete: Complete, line_of: bytes | None = None) -> None:
         """Ask the signer for something that is no message; the answer dies with the connection of `line_of`."""
