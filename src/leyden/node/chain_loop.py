@@ -2,19 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.manager import chain as blocks
 from leyden.manager import fees
-from leyden.manager.manager import Manager, describe_bug
+from leyden.manager.manager import describe_bug
 from leyden.node.core import NodeCore
 from leyden.ports.chain import BlockConnected, BlocksDisconnected
 
 FEE_INTERVAL_SECONDS = 30
 REBROADCAST_INTERVAL_SECONDS = 60
-COMMITMENT_TARGET_BLOCKS = 6
-CLOSING_TARGET_BLOCKS = 12
 RETRY_SECONDS = 1.0
 REFUSED_RETRY_SECONDS = 10.0
 
@@ -96,29 +93,43 @@ async def rescan_wallet(core: NodeCore, height: int) -> None:
     core.runtime.turn()
 
 
-def _set_feerates(feerate_per_kw: int, closing_feerate_per_kw: int, manager: Manager) -> None:
-    fees.set_feerates(manager, feerate_per_kw, closing_feerate_per_kw)
+async def ask_fees(core: NodeCore) -> bool:
+    """Ask for all estimates once and say what is wrong with them; return whether the service answered."""
+    estimates: dict[int, int] = {}
+    wrong: dict[str, None] = {}
+    answered = True
+    for blocks_left in fees.TARGETS_BLOCKS:
+        try:
+            estimate = await core.chain.estimate_fee(blocks_left)
+        except ChainUnavailable as error:
+            wrong[str(error)] = None
+            answered = False
+            break
+        estimates[blocks_left] = estimate.feerate_per_kw
+        if estimate.why:
+            wrong[estimate.why] = None
+    said: list[str] = []
+    # Claims go on without a store; what follows in channels needs one.
+    core.runtime.run_on_chain(lambda m: said.append(fees.note_estimates(m, estimates)))
+    if core.runtime.broken is None:
+        core.runtime.run(fees.follow_estimates)
+    why = "; ".join([one for one in (*said, *wrong) if one])
+    if why:
+        core.alarms["fees"] = why
+    else:
+        core.alarms.pop("fees", None)
+    return answered
 
 
 async def watch_fees(core: NodeCore) -> None:
     """Ask for feerates now and then; what is ours and unconfirmed is published again on the way."""
     since_broadcast = 0.0
     while True:
-        try:
-            commitment = await core.chain.estimate_fee(COMMITMENT_TARGET_BLOCKS)
-            closing = await core.chain.estimate_fee(CLOSING_TARGET_BLOCKS)
-        except ChainUnavailable:
-            pass
-        else:
-            if commitment.why:
-                core.alarms["fees"] = commitment.why
-            else:
-                core.alarms.pop("fees", None)
-            core.runtime.run(partial(_set_feerates, commitment.feerate_per_kw, closing.feerate_per_kw))
-        since_broadcast += FEE_INTERVAL_SECONDS
+        interval = FEE_INTERVAL_SECONDS if await ask_fees(core) else RETRY_SECONDS
+        since_broadcast += interval
         if core.is_synced and since_broadcast >= REBROADCAST_INTERVAL_SECONDS:
             since_broadcast = 0.0
             core.runtime.run(blocks.rebroadcast)
             for raw in core.wallet.unconfirmed_transactions():
                 core.spawn(core.chain.broadcast(raw), "broadcast of a wallet transaction")
-        await asyncio.sleep(FEE_INTERVAL_SECONDS)
+        await asyncio.sleep(interval)

@@ -1,0 +1,94 @@
+"""Fee estimates from a service that is sound, absurd, or away."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from leyden.base.errors import ChainUnavailable, StorageBroken
+from leyden.manager import fees
+from leyden.node.chain_loop import ask_fees
+from leyden.node.core import NodeCore
+from leyden.ports.chain import FeeEstimate, FeeSource
+from tests.manager.stage import Stage
+from tests.sim import topologies
+
+
+class Service:
+    """Answers with a feerate for each target, or not at all."""
+
+    def __init__(self, **answers: int) -> None:
+        self.answers = {int(target.removeprefix("t")): rate for target, rate in answers.items()}
+        self.why = ""
+
+    async def estimate_fee(self, target_blocks: int) -> FeeEstimate:
+        """See `ChainSource`."""
+        if target_blocks not in self.answers:
+            raise ChainUnavailable("the service is away")
+        return FeeEstimate(self.answers[target_blocks], FeeSource.ESTIMATE, self.why)
+
+
+def core_over(service: Service) -> NodeCore:
+    """As much of a node as the question needs."""
+    alice = Stage(topologies.direct())["alice"]
+    made = SimpleNamespace(manager=alice.manager, runtime=alice.runtime, chain=service, alarms={})
+    return cast(NodeCore, made)
+
+
+def sound() -> Service:
+    """Estimates as they should be."""
+    return Service(t1=9_000, t2=8_000, t3=7_000, t6=3_000, t12=2_000, t24=1_000, t144=300)
+
+
+async def test_estimates_reach_the_manager() -> None:
+    """Each target is asked for; nothing is wrong, so nothing is said."""
+    core = core_over(sound())
+    core.alarms["fees"] = "of before"
+    assert await ask_fees(core)
+    assert core.manager.feerates == sound().answers
+    assert (core.manager.env.feerate_per_kw, core.manager.env.closing_feerate_per_kw) == (3_000, 2_000)
+    assert core.alarms == {}
+
+
+@pytest.mark.parametrize("absurd", [0, -1, 10**9])
+async def test_what_is_absurd_is_said_and_not_used(absurd: int) -> None:
+    """The others stay in use."""
+    service = sound()
+    service.answers[6] = absurd
+    core = core_over(service)
+    assert await ask_fees(core)
+    assert core.manager.env.feerate_per_kw == 7_000
+    assert f"{absurd} sat/kw for 6 blocks is absurd" in core.alarms["fees"]
+
+
+async def test_reasons_of_the_service_are_said_once() -> None:
+    """Seven targets with the same reason are one sentence."""
+    service = sound()
+    service.why = "no estimate yet: 253 sat/kw are used instead"
+    core = core_over(service)
+    assert await ask_fees(core)
+    assert core.alarms["fees"] == service.why
+
+
+async def test_service_that_is_away_leaves_the_last_estimates() -> None:
+    """Blocks go on costing what they cost a minute ago."""
+    core = core_over(sound())
+    await ask_fees(core)
+    cast("Service", core.chain).answers = {}
+    assert not await ask_fees(core)
+    assert core.manager.feerates == sound().answers
+    assert "3000 sat/kw are used for 6 blocks" in core.alarms["fees"]
+    assert "the service is away" in core.alarms["fees"]
+    cast("Service", core.chain).answers = sound().answers
+    assert await ask_fees(core)
+    assert core.alarms == {}
+
+
+async def test_claims_hear_of_fees_without_a_store() -> None:
+    """Channels are left alone, and nothing ends."""
+    core = core_over(sound())
+    core.runtime.broken = StorageBroken("gone")
+    before = core.manager.env.feerate_per_kw
+    assert await ask_fees(core)
+    assert fees.feerate_for(core.manager, 1) == 9_000
+    assert core.manager.env.feerate_per_kw == before
