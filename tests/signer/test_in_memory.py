@@ -5,6 +5,7 @@ import contextlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from leyden.bitcoin.networks import REGTEST
 from leyden.crypto.ec import ecdh, public_key, recover, verify_ecdsa, verify_ecdsa_many
@@ -110,7 +111,7 @@ def test_a_claim_never_signs_the_funding_output(key: ClaimKey, ours_by_number: l
     assert not signature or not verify_ecdsa(funding_key, ours.digest(), signature)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["sign", "claim", "release"]), st.integers(0, 3)), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(["sign", "claim", "close", "release"]), st.integers(0, 3)), max_size=12))
 @settings(max_examples=50)
 def test_no_sequence_of_requests_gets_both_signature_and_secret(
     ours_by_number: list[Commitment], requests: list[tuple[str, int]]
@@ -130,6 +131,10 @@ def test_no_sequence_of_requests_gets_both_signature_and_secret(
                 continue
             if what == "sign":
                 signature = us.answer(SignHolderCommitment(1, KEYS_ID, ours)).signature
+            elif what == "close":
+                signature = us.answer(
+                    SignClosing(1, KEYS_ID, replace(closing(), transaction=ours.transaction()))
+                ).signature
             else:
                 (signature,) = us.answer(SignClaim(1, KEYS_ID, ours.transaction(), (spend,))).signatures
         except SignerRefused:
@@ -138,6 +143,19 @@ def test_no_sequence_of_requests_gets_both_signature_and_secret(
             signed.append(number)
     if signed and released:
         assert min(signed) > max(released)
+
+
+def test_a_close_in_the_form_of_a_commitment_is_not_signed() -> None:
+    """Both spend the funding output; locktime and sequence tell them apart (BOLT 3)."""
+    bare = closing()
+    (spend,) = bare.transaction.inputs
+    for transaction in (
+        commitment(2, ours=True).transaction(),
+        replace(bare.transaction, locktime=1),
+        replace(bare.transaction, inputs=(replace(spend, sequence=0x80000000),)),
+    ):
+        with pytest.raises(SignerRefused, match="not one of a cooperative close"):
+            signer().sign_closing(KEYS_ID, replace(bare, transaction=transaction))
 
 
 def test_policy_is_kept_per_channel() -> None:

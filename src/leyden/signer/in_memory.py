@@ -7,7 +7,7 @@ from leyden.bitcoin.bip32 import ExtendedPrivateKey
 from leyden.bitcoin.networks import Network
 from leyden.bitcoin.script import p2wpkh_script_code
 from leyden.bitcoin.sighash import SIGHASH_ALL, Bip143Midstate, sighash_v0
-from leyden.bitcoin.tx import Transaction
+from leyden.bitcoin.tx import SEQUENCE_FINAL, Transaction
 from leyden.crypto.ec import ecdh, public_key, sign_ecdsa, sign_ecdsa_low_r, sign_ecdsa_many, sign_recoverable
 from leyden.crypto.hashes import hash160
 from leyden.signer.channel_keys import ChannelKeys
@@ -167,7 +167,14 @@ class InMemorySigner:
         return signatures
 
     def sign_closing(self, keys_id: bytes, closing: ClosingTransaction) -> bytes:
-        """Return our signature (64 bytes) on a cooperative closing transaction."""
+        """Return our signature (64 bytes) on a cooperative closing transaction.
+
+        Raises: SignerRefused for the locktime or sequence of another transaction: a commitment hides its number there.
+        Spec:   BOLT 3, "Legacy Closing Transaction".
+        """
+        transaction = closing.transaction
+        if transaction.locktime or [tx_in.sequence for tx_in in transaction.inputs] != [SEQUENCE_FINAL]:
+            raise SignerRefused("the transaction is not one of a cooperative close")
         return sign_ecdsa(self._channel(keys_id).funding_secret, closing.digest())
 
     def sign_announcement(self, keys_id: bytes, digest: bytes) -> tuple[bytes, bytes]:
