@@ -11,6 +11,7 @@ from leyden.bitcoin.tx import Transaction
 from leyden.channel.core import ForwardEvent, Outcome
 from leyden.channel.htlc import inbound_htlc, outbound_htlc
 from leyden.channel.states import Closed
+from leyden.crypto.hashes import sha256
 from leyden.journal.node_records import PeerStorageKept
 from leyden.journal.records import (
     AddedHtlc,
@@ -30,6 +31,7 @@ from leyden.sim import user
 from leyden.sim.oracles import check_rest
 from leyden.sim.scenario import combinations
 from leyden.sim.world import World
+from tests.manager.onchain import scenes
 from tests.manager.stage import Stage
 from tests.sim import topologies
 
@@ -274,6 +276,24 @@ def test_records_under_way_and_a_halt_keep_it() -> None:
     slot.tail.position -= 1
     slot.halted = "a bug"
     assert not archive.may_go(m, slot)
+
+
+def test_channels_that_carried_for_each_other_both_go() -> None:
+    """Each is named as the source of what the other one offered; once both are resolved that is history."""
+    stage = Stage(scenes.line())
+    for name in ("alice", "carol"):
+        stage.prompt(name, "")
+    for payer, payee in (("alice", "carol"), ("carol", "alice")):
+        asked = stage.invoice(payee, payment_hash=sha256(payer.encode()))
+        stage.pay(payer, payee, asked, payer, deadline_seconds=scenes.PATIENT)
+    stage.seconds(3)
+    for peer in ("alice", "carol"):
+        slot = scenes.close(stage, "bob", peer)
+        assert slot.state.core.inbound
+        assert slot.state.core.outbound
+    scenes.finish(stage)
+    assert journals(stage, "bob") == []
+    assert len(stage.m("bob").node.archived) == 2
 
 
 def test_funding_that_never_came_goes_when_it_would_bring_us_nothing() -> None:

@@ -38,6 +38,12 @@ def _archiving(m: Manager, slot: Slot) -> Release:
     return run
 
 
+def think_again(m: Manager, slot: Slot) -> None:
+    """Blocks are undone: a channel that `node` has not let go yet takes in what they had brought."""
+    if slot.tail.journal not in m.node.archived:
+        slot.archived = False
+
+
 def _forget(m: Manager, slot: Slot) -> None:
     """`node` says durably that it is gone: let it go."""
     m.remove_channel(slot)
@@ -95,7 +101,9 @@ def _names(m: Manager, slot: Slot) -> Iterator[bytes]:
         if other is slot:
             continue
         core = other.state.core
-        yield from [htlc.add.source.origin for htlc in core.outbound.values() if htlc.add.source is not None]
+        if not is_resolved(m, other):
+            # Once it is, its HTLCs are history, else two channels that carried for each other would wait for ever.
+            yield from [htlc.add.source.origin for htlc in core.outbound.values() if htlc.add.source is not None]
         yield from [outcome.source.origin for outcome in core.outcomes.values()]
         yield from [part.channel_id for claim in core.claims.values() for part in claim.parts]
     for payment in m.node.ledger.payments.values():

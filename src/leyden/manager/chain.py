@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from leyden.bitcoin.tx import Transaction
+from leyden.bitcoin.tx import OutPoint, Transaction
 from leyden.channel.build import pays_funding
 from leyden.channel.inputs import BecomeReady
 from leyden.channel.states import AwaitingReady, Closed
@@ -19,7 +19,7 @@ from leyden.manager import archive, batches, claiming, closes, peer_storage
 from leyden.manager.actions import Broadcast
 from leyden.manager.manager import Manager
 from leyden.manager.onchain import blocks as onchain
-from leyden.manager.onchain import deadlines, sweeping
+from leyden.manager.onchain import claims, deadlines, sweeping
 from leyden.manager.onchain.views import forget_view, view_of
 from leyden.manager.state import Slot
 
@@ -50,7 +50,7 @@ def on_block(
         for spent in transaction.inputs:
             spender = watched.get(spent.prevout)
             if spender is not None:
-                _on_spend(m, spender, transaction, height, block_hash)
+                _on_spend(m, spender, spent.prevout, transaction, height, block_hash)
     for slot in list(m.channels.values()):
         if type(slot.state) is not Closed:
             _on_height(m, slot, height)
@@ -65,10 +65,18 @@ def on_block(
     m.seen_onions.on_block(height)
 
 
-def _on_spend(m: Manager, slot: Slot, transaction: Transaction, height: int, block_hash: bytes) -> None:
-    if slot.state.core.spent is not None:
-        m.shielded(partial(onchain.on_spend, m, slot, transaction, height, block_hash))
-        return
+def _on_spend(
+    m: Manager, slot: Slot, outpoint: OutPoint, transaction: Transaction, height: int, block_hash: bytes
+) -> None:
+    known = slot.state.core.spent
+    if known is not None:
+        if outpoint != slot.state.keys.local_parameters.funding_outpoint:
+            m.shielded(partial(onchain.on_spend, m, slot, transaction, height, block_hash))
+            return
+        if known.height <= height:
+            return
+        # Nothing is spent twice: the later block was undone while the node was down and `node` was behind.
+        _forget_spend(m, slot, height)
     m.learn(slot, FundingSpent(transaction.serialize(), height, block_hash))
     # From here on its outputs are looked for, in this block too.
     m.shielded(partial(view_of, m, slot))
@@ -79,10 +87,16 @@ def _forget_other_block(m: Manager, slot: Slot, height: int, block_hash: bytes) 
     """What a record knows of another block at this height was undone while the node was down and `node` was behind."""
     core = slot.state.core
     if core.spent is not None and core.spent.height == height and core.spent.block_hash != block_hash:
-        m.learn(slot, SpendDisconnected(height - 1))
-        forget_view(m, slot)
+        _forget_spend(m, slot, height - 1)
     if core.funding is not None and core.funding.height == height and core.funding.block_hash != block_hash:
         _forget_funding(m, slot, height - 1)
+
+
+def _forget_spend(m: Manager, slot: Slot, fork_height: int) -> None:
+    m.learn(slot, SpendDisconnected(fork_height))
+    forget_view(m, slot)
+    # Nothing of what was claimed is there any more.
+    m.shielded(partial(claims.update, m, slot))
 
 
 def _forget_funding(m: Manager, slot: Slot, fork_height: int) -> None:
@@ -96,6 +110,9 @@ def _forget_funding(m: Manager, slot: Slot, fork_height: int) -> None:
 
 def _on_funding(m: Manager, slot: Slot, height: int, block_hash: bytes, index: int, transaction: Transaction) -> None:
     core = slot.state.core
+    if core.funding is not None and core.funding.height > height:
+        # No transaction is in two blocks: the later one was undone while the node was down and `node` was behind.
+        _forget_funding(m, slot, height - 1)
     if core.funding is not None or core.abandoned:
         return
     if not pays_funding(core, slot.state.keys, transaction):
@@ -135,9 +152,9 @@ def on_blocks_disconnected(m: Manager, fork_height: int) -> None:
     m.set_env(block_height=fork_height)
     for slot in m.channels.values():
         core = slot.state.core
+        archive.think_again(m, slot)
         if core.spent is not None and core.spent.height > fork_height:
-            m.learn(slot, SpendDisconnected(fork_height))
-            forget_view(m, slot)
+            _forget_spend(m, slot, fork_height)
         else:
             onchain.disconnect(m, slot, fork_height)
         if core.funding is not None and core.funding.height > fork_height:

@@ -64,7 +64,7 @@ def _fulfil_inbound(
 def on_outcomes(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
     """Outcomes of HTLCs that we offered are durable: make sure that somebody has acted, then forget them."""
     by_channel: dict[bytes, list[Outcome]] = {}
-    by_node: list[int] = []
+    by_node: list[Outcome] = []
     for htlc_id in htlc_ids:
         outcome = slot.state.core.outcomes.get(htlc_id)
         if outcome is None:
@@ -74,7 +74,7 @@ def on_outcomes(m: Manager, slot: Slot, htlc_ids: tuple[int, ...]) -> None:
             by_channel.setdefault(outcome.source.origin, []).append(outcome)
         else:
             sending.on_outcome(m, slot, outcome)
-            by_node.append(htlc_id)
+            by_node.append(outcome)
     if by_node:
         m.outbox.when_durable(m.node_tail, lambda: acknowledge_outcomes(m, slot, by_node))
     if by_channel:
@@ -93,7 +93,6 @@ def _act_on_forward(m: Manager, slot: Slot, outcome: Outcome) -> None:
 def _acknowledge_later(m: Manager, slot: Slot, by_channel: dict[bytes, list[Outcome]]) -> None:
     """The decisions are recorded: until here the inbound HTLCs were owned, so that nobody judged them anew."""
     for channel_id, outcomes in by_channel.items():
-        ids = [outcome.htlc_id for outcome in outcomes]
         for outcome in outcomes:
             key = (channel_id, outcome.source.index)
             if m.forwards.get(key) == slot.channel_id:
@@ -103,18 +102,22 @@ def _acknowledge_later(m: Manager, slot: Slot, by_channel: dict[bytes, list[Outc
         if channel_id in m.unreadable:
             continue  # it has not acted: the outcome is kept until it can
         if inbound is None:
-            acknowledge_outcomes(m, slot, ids)  # archived: unknown means done
+            acknowledge_outcomes(m, slot, outcomes)  # archived: unknown means done
         elif not inbound.halted:  # a halted channel takes no act; the next life makes it
-            m.outbox.when_durable(inbound.tail, _acknowledging(m, slot, ids))
+            m.outbox.when_durable(inbound.tail, _acknowledging(m, slot, outcomes))
 
 
-def _acknowledging(m: Manager, slot: Slot, ids: list[int]) -> Release:
-    return lambda: acknowledge_outcomes(m, slot, ids)
+def _acknowledging(m: Manager, slot: Slot, outcomes: list[Outcome]) -> Release:
+    return lambda: acknowledge_outcomes(m, slot, outcomes)
 
 
-def acknowledge_outcomes(m: Manager, slot: Slot, htlc_ids: list[int]) -> None:
-    """The acts are durable: the outcomes may be forgotten with the channel's next record."""
-    slot.ack_outcomes.extend(htlc_ids)
+def acknowledge_outcomes(m: Manager, slot: Slot, outcomes: list[Outcome]) -> None:
+    """The acts are durable: the outcomes may be forgotten with the channel's next record.
+
+    Not one that has taken the place of these meanwhile: a preimage that a reorganisation showed behind a failure.
+    """
+    known = slot.state.core.outcomes
+    slot.ack_outcomes.extend([one.htlc_id for one in outcomes if known.get(one.htlc_id) is one])
     m.acks[slot.channel_id] = slot
 
 

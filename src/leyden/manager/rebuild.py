@@ -227,8 +227,10 @@ def _index(m: Manager) -> None:
         for htlc_id, htlc in core.outbound.items():
             source = htlc.add.source
             assert source is not None
-            if htlc.removal is not None and htlc.removal.preimage and htlc_id not in core.outcomes:
-                continue  # fulfilled, and handled durably; it only waits to leave both commitments
+            fulfilled = htlc.removal is not None and htlc.removal.preimage
+            by_chain = htlc_id in core.onchain_preimages or htlc_id in core.onchain_failed
+            if (fulfilled or by_chain) and htlc_id not in core.outcomes:
+                continue  # decided, and handled durably; it only waits to leave both commitments, or for the archive
             if source.forwarded:
                 _own(m, (source.origin, source.index), slot)
             else:

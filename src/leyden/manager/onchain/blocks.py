@@ -16,6 +16,11 @@ def on_spend(m: Manager, slot: Slot, transaction: Transaction, height: int, bloc
     view = view_of(m, slot)
     if view is None:
         return
+    if any(view.spenders[one.prevout].height > height for one in transaction.inputs if one.prevout in view.spenders):
+        # Nothing is spent twice: the later block was undone while the node was down and `node` was behind.
+        disconnect(m, slot, height)
+        view = view_of(m, slot)
+        assert view is not None, "the funding output is still spent"
     if all(one.prevout in view.spenders for one in transaction.inputs if one.prevout in view.outputs):
         return
     m.learn(slot, OutputSpent(transaction.serialize(), height, block_hash))

@@ -50,6 +50,9 @@ def learn_preimages(m: Manager, slot: Slot, found: dict[int, bytes]) -> None:
 
 
 def _record(m: Manager, slot: Slot, decided: OnchainResolved) -> None:
+    # An acknowledgement that waits is of what the chain had said before: it must not take the preimage with it.
+    said_anew = [htlc_id for htlc_id, _preimage in decided.fulfilled]
+    slot.ack_outcomes = [htlc_id for htlc_id in slot.ack_outcomes if htlc_id not in said_anew]
     m.learn(slot, decided)
     core = slot.state.core
     for htlc_id, preimage in decided.fulfilled:
