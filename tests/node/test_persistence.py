@@ -33,7 +33,7 @@ def test_what_waits_is_shown_by_channel_and_in_all() -> None:
     assert view.records_waiting == slot.tail.position - slot.tail.durable > 0
     assert view.bytes_waiting == slot.tail.queued_bytes > 0
     assert 6000 <= view.oldest_waiting_ms <= 7000
-    assert view.effects_waiting == 2, "revoke_and_ack and commitment_signed"
+    assert view.effects_waiting == 3, "revoke_and_ack, the request for its secret, and commitment_signed"
     assert persistence.channel_journal_view(other, waiting, now) == JournalView()
     store = persistence.store_view(runtime)
     assert (store.records_waiting, store.bytes_waiting, store.oldest_waiting_ms, store.effects_waiting) == (
