@@ -177,7 +177,10 @@ def _fail(
         one.add.source
         for other in cores.values()
         for one in other.outbound.values()
-        if one.add.source is not None and one.add.source.origin == core.opened.channel_id
+        if one.add.source is not None
+        and one.add.source.origin == core.opened.channel_id
+        # What the chain has decided stays in the state of the closed channel.
+        and one.add.htlc_id not in other.onchain_failed
     ]
     assert message.id not in [source.index for source in carried if source.forwarded], (
         f"{what} while it may still be claimed where it went on, as far as is durable"

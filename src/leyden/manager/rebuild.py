@@ -5,6 +5,7 @@ the middle: doing it twice changes nothing.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import msgspec
 
@@ -183,7 +184,8 @@ def start(m: Manager) -> None:
     for slot in list(m.channels.values()):
         outcomes = tuple(slot.state.core.outcomes)
         if outcomes:
-            handoff.on_outcomes(m, slot, outcomes)
+            # What the blocks behind the noted one have just decided is a record that is still to become durable.
+            m.outbox.when_durable(slot.tail, partial(handoff.on_outcomes, m, slot, outcomes))
         handoff.raise_events_again(m, slot)
     unspent = [slot for slot in m.channels.values() if not slot.state.core.is_left_to_chain]
     receiving.judge_at_start(m, unspent)
