@@ -26,6 +26,7 @@ from leyden.transactions.claims import build_claim, claim_weight, input_weight, 
 from leyden.transactions.fees import dust_limit_for_script_sat
 
 TARGET_BLOCKS = 144
+URGENT_TARGET_BLOCKS = 2
 REPLACE_AFTER_BLOCKS = 12
 INPUTS_MAX = 200
 WHAT = "sweep of outputs of closed channels"
@@ -49,7 +50,8 @@ def due(m: Manager) -> Iterator[tuple[Slot, OutputClaim]]:
 
 def update(m: Manager, feerate_per_kw: int | None = None) -> None:
     """Sweep what has become ours; called at each block, and by a user who wants another feerate (sat/kw)."""
-    if not m.is_started or not m.config.sweeps:
+    begins = m.config.sweeps or feerate_per_kw is not None
+    if not m.is_started or not (begins or m.sweep is not None):
         return
     wanted = {claim.input.outpoint: claim for _slot, claim in due(m)}
     active = m.sweep
@@ -58,14 +60,16 @@ def update(m: Manager, feerate_per_kw: int | None = None) -> None:
         _let_go(m, active)
         active = m.sweep = None
     if active is None:
-        _begin(m, wanted, feerate_per_kw, None)
+        if begins:
+            _begin(m, wanted, feerate_per_kw, None)
         return
     waited = m.env.block_height - active.made_height
     news = [one for one in wanted.values() if one.input.outpoint not in active.outpoints()]
     news = [one for one in news if one.input.kind is not ClaimKind.ANCHOR_OF_ANYONE]
-    if feerate_per_kw is not None or active.refused or waited >= REPLACE_AFTER_BLOCKS or (news and waited > 0):
-        _begin(m, wanted, feerate_per_kw, active)
-    elif active.transaction:
+    asked = feerate_per_kw is not None or active.refused or waited >= REPLACE_AFTER_BLOCKS or (news and waited > 0)
+    if asked and _begin(m, wanted, feerate_per_kw, active):
+        return
+    if active.transaction:
         m.actions.append(Broadcast(active.transaction, WHAT))
 
 
@@ -83,13 +87,14 @@ def _let_go(m: Manager, active: ActiveSweep) -> None:
 
 def _begin(
     m: Manager, wanted: dict[OutPoint, OutputClaim], feerate_per_kw: int | None, older: ActiveSweep | None
-) -> None:
+) -> bool:
+    """Make a sweep, in the place of `older` if there is one; return whether it is worth making."""
     script = m.signer.shutdown_script_pubkey()
     feerate = feerate_per_kw or fees.feerate_for(m, TARGET_BLOCKS)
     if older is not None:
         feerate = max(feerate, older.feerate_per_kw)
-    worth = [one for one in wanted.values() if one.input.value_sat > input_weight(one.input) * feerate // 1000]
-    worth = worth[:INPUTS_MAX]
+    pays = [one for one in wanted.values() if one.input.value_sat > input_weight(one.input) * feerate // 1000]
+    worth = pays[:INPUTS_MAX]
     if all(one.input.kind is ClaimKind.ANCHOR_OF_ANYONE for one in worth):
         worth = []
     inputs = [one.input for one in worth]
@@ -98,13 +103,42 @@ def _begin(
     if older is not None and older.fee_sat:
         old_weight = claim_weight([claim.input for claim in older.claims], [script])
         fee_sat = feerates.replacement_fee_sat(older.fee_sat, weight, feerate, old_weight=old_weight)
+        if feerate_per_kw is None and fee_sat * 1000 > weight * _ceiling_per_kw(m):
+            return False  # nobody else can take what is swept: what waits in mempools is waited for
     amount_sat = sum([one.value_sat for one in inputs]) - fee_sat
-    m.unswept_sat = sum([one.input.value_sat for one in wanted.values() if one not in worth])
-    if not worth or amount_sat < dust_limit_for_script_sat(script):
-        return
+    is_worth = bool(worth) and amount_sat >= dust_limit_for_script_sat(script)
+    if older is None or is_worth:
+        _say_what_waits(m, wanted, pays if is_worth else [], feerate)
+    if not is_worth:
+        return False
     unsigned = build_claim(inputs, [TxOut(amount_sat, script)])
-    m.sweep = ActiveSweep(tuple(worth), feerate, fee_sat, m.env.block_height, unsigned)
+    m.sweep = ActiveSweep(tuple(worth), fee_sat * 1000 // weight, fee_sat, m.env.block_height, unsigned)
     _sign(m, m.sweep)
+    return True
+
+
+def _ceiling_per_kw(m: Manager) -> int:
+    """What a sweep goes up to by itself, whatever refuses it: there is no hurry."""
+    return max(2 * fees.feerate_for(m, TARGET_BLOCKS), fees.feerate_for(m, URGENT_TARGET_BLOCKS))
+
+
+def _say_what_waits(m: Manager, wanted: dict[OutPoint, OutputClaim], pays: list[OutputClaim], feerate: int) -> None:
+    """Sum up what costs more than it brings, anchors aside, and tell of each output once."""
+    swept = dict.fromkeys([one.input.outpoint for one in pays])
+    left = [
+        one.input
+        for outpoint, one in wanted.items()
+        if outpoint not in swept and one.input.kind is not ClaimKind.ANCHOR_OF_ANYONE
+    ]
+    m.unswept_sat = sum([one.value_sat for one in left])
+    for one in left:
+        name = one.outpoint.serialize()
+        if name not in m.told_uneconomic:
+            m.told_uneconomic[name] = None
+            text = (
+                f"output {str_of(one.outpoint)} of {one.value_sat} sat waits: its sweep costs more at {feerate} sat/kw"
+            )
+            m.report("chain", "warning", text)
 
 
 def _sign(m: Manager, sweep: ActiveSweep) -> None:
