@@ -286,8 +286,9 @@ def _all(m: Manager) -> Iterator[tuple[Slot, ActiveClaim]]:
 
 
 def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat: int) -> bool:
-    """The wallet has added coins (behind the claim's inputs) and change, and signed its inputs. Return False when that is
-    not wanted any more, so that the coins are free.
+    """The wallet has added coins (behind the claim's inputs) and change, and signed its inputs.
+
+    Return False when that is not wanted any more, so that the coins are free.
 
     Args: fee_sat: of the transaction.
     """
