@@ -23,6 +23,7 @@ from leyden.manager.events import OpenRefused
 from leyden.manager.onchain import claims
 from leyden.node.claim_coins import fund_claim
 from leyden.node.core import NodeCore
+from leyden.node.onchain import check_reserve, count_anchor_channels
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _chain_log = logging.getLogger("leyden.chain")
@@ -76,6 +77,7 @@ def _broadcast(core: NodeCore, raws: tuple[bytes, ...], what: str) -> None:
     transactions = [Transaction.parse(raw) for raw in raws]
     for transaction in transactions:
         core.wallet.pending_transaction(transaction)
+    check_reserve(core)
     core.spawn(_publish(core, raws, transactions, what), f"broadcast of {what}")
 
 
@@ -115,6 +117,8 @@ async def _taken_by_others(core: NodeCore, transaction: Transaction) -> str:
 
 def _fund(core: NodeCore, action: FundChannels) -> None:
     owner = action.funding_id
+    # Today's channels count, not those of the last block.
+    count_anchor_channels(core)
     try:
         draft = core.wallet.build_funding(
             owner,

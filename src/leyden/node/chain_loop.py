@@ -7,6 +7,7 @@ from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.manager import chain as blocks
 from leyden.manager import fees
 from leyden.manager.manager import describe_bug
+from leyden.node import onchain
 from leyden.node.core import NodeCore
 from leyden.ports.chain import BlockConnected, BlocksDisconnected
 
@@ -55,12 +56,15 @@ async def _follow(core: NodeCore, on_synced: Callable[[], None]) -> None:
                     is_tip = block.height >= tip_height
                 core.runtime.on_block(block.height, block.hash, block.transactions, block.txids, is_tip=is_tip)
                 core.best_height, core.best_hash = block.height, block.hash
+                if is_tip:
+                    onchain.check_reserve(core)
                 if is_tip and not core.is_synced:
                     on_synced()
             case BlocksDisconnected(fork_height=fork_height, fork_hash=fork_hash):
                 core.runtime.on_blocks_disconnected(fork_height, fork_hash)
                 core.best_height, core.best_hash = fork_height, fork_hash
                 await rescan_wallet(core, fork_height)
+                onchain.check_reserve(core)
 
 
 async def _tip_height(core: NodeCore) -> int:

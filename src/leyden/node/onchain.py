@@ -13,6 +13,8 @@ from leyden.node.views import AddressView, Balance, TransactionView
 from leyden.wallet.checks import parse_destination
 from leyden.wallet.wallet import ANCHOR_RESERVE_SAT, AddressKind
 
+RESERVE_ALARM = "anchor_reserve"
+
 
 def count_anchor_channels(core: NodeCore) -> None:
     """Tell the wallet for how many channels it keeps a reserve."""
@@ -22,6 +24,20 @@ def count_anchor_channels(core: NodeCore) -> None:
             for slot in core.manager.channels.values()
         ]
     )
+
+
+def check_reserve(core: NodeCore) -> None:
+    """Say in `alarms` when the coins do not reach for the reserve, or no longer."""
+    count_anchor_channels(core)
+    held = core.wallet.balance()
+    missing_sat = held.reserve_target_sat - held.reserved_sat
+    if missing_sat:
+        core.alarms[RESERVE_ALARM] = (
+            f"{missing_sat} sat are missing in the reserve of {held.reserve_target_sat} sat that channels with anchors "
+            "need, so that a close gets into a block in time: send coins to the wallet (`leyden address`)"
+        )
+    else:
+        core.alarms.pop(RESERVE_ALARM, None)
 
 
 async def new_address(core: NodeCore) -> AddressView:
@@ -42,7 +58,7 @@ async def new_address(core: NodeCore) -> AddressView:
 
 def balance(core: NodeCore) -> Balance:
     """Return all that the node owns."""
-    count_anchor_channels(core)
+    check_reserve(core)
     wallet = core.wallet.balance()
     local = spendable = receivable = outbound = inbound = closing = 0
     for slot in core.manager.channels.values():
@@ -91,6 +107,7 @@ async def send(core: NodeCore, address: str, amount_sat: int | None, feerate_per
     transaction = wallet.sign(draft)
     core.runtime.record_wallet(wallet.sent(transaction))
     core.runtime.turn()
+    check_reserve(core)
     await core.durable([core.manager.node_tail])
     raw = transaction.serialize()
     result = None
