@@ -21,9 +21,6 @@ CLASSES = ("FL", "ST", "EV", "DP", "FC", "PN", "RS")
 MAY_WAIT = {
     "splicing": frozenset(f"H{number}" for number in range(130, 140)),
     "dual funding": frozenset({"H140"}),
-    "On chain": frozenset(
-        ["H34", "H35", "H36", "H37", "H59", "H72", "H149", "H163", *[f"H{number}" for number in range(76, 93)]]
-    ),
 }
 """What a row may wait for, and which rows may."""
 ALL_FORMS = "NLR =<>"

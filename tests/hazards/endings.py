@@ -71,8 +71,10 @@ def close(stage: Stage, name: str, peer: str) -> None:
 
 
 def cheat(stage: Stage, name: str, peer: str, number: int) -> Transaction:
-    """The operator of `name` puts an old commitment into a block."""
-    transaction = old_commitment(stage[name], stage.slot(name, peer).channel_id, number)
+    """The operator of `name` stops it, and puts an old commitment into a block."""
+    channel_id = stage.slot(name, peer).channel_id
+    stage.world.crash(name)
+    transaction = old_commitment(stage[name], channel_id, number)
     stage.world.chain.mine_block_with([transaction], MINER_SCRIPT)
     stage.act()
     return transaction
@@ -124,13 +126,14 @@ def then_mine(world: World, *counts: int) -> None:
 
 
 def then_close(world: World, name: str, peer: str) -> None:
-    """A user closes a channel by force, if it is not closed by then."""
+    """A user closes a channel by force, and once more if a crash has made that undone."""
 
     def run() -> None:
         if slot_of(world, name, peer).state.core.closing is None:
             stories.close_by_force(world, name, peer)
 
-    acts.then(world, f"{name} closes", run)
+    for _ in range(2):
+        acts.then(world, f"{name} closes", run)
 
 
 def then_answer(world: World, name: str, what: str) -> None:

@@ -33,7 +33,7 @@ def test_row_with_living_tests_passes() -> None:
     assert not list(faults(row(forms=".")))
     assert not list(faults(row(tests=(TEST, EVERY_FORM), forms="NLR =<>")))
     assert not list(faults(row(id="H131", tests=(), waits_for="splicing", forms="")))
-    assert not list(faults(row(id="H76", waits_for="On chain")))
+    assert not list(faults(row(id="H131", waits_for="splicing")))
     assert not list(faults(row(tests=(f"{STORE}::test_store_keeps[gap_is_refused]",))))
 
 
@@ -53,7 +53,7 @@ def test_row_with_living_tests_passes() -> None:
         {"tests": ("tests/tools/test_check_hazards.py::row",)},
         {"tests": (f"{STORE}::test_store_breaks",)},
         {"tests": (f"{STORE}::test_store_keeps[no_such_rule]",)},
-        {"waits_for": "On chain"},
+        {"waits_for": "splicing"},
         {"id": "H131", "tests": (), "waits_for": "better times"},
         {"id": "H131", "tests": (), "waits_for": "splicing", "forms": "N"},
         {"forms": ""},
@@ -80,10 +80,12 @@ def test_skipped_test_is_not_a_living_one(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_cells_are_read() -> None:
     """Tests are joined by a comma, what a row waits for comes last."""
-    text = "| H35 | FL | It holds. | By records. | `tests/a.py::test_b`, `tests/c.py::test_d`, waits for On chain | N |"
+    text = (
+        "| H131 | FL | It holds. | By records. | `tests/a.py::test_b`, `tests/c.py::test_d`, waits for splicing | N |"
+    )
     [read] = rows(text)
     assert read.tests == ("tests/a.py::test_b", "tests/c.py::test_d")
-    assert read.waits_for == "On chain"
+    assert read.waits_for == "splicing"
     with pytest.raises(ValueError, match="6 cells"):
         list(rows("| H01 | FL | outcome | by | test |\n"))
 
