@@ -17,6 +17,7 @@ from benchmarks.justice import blocks, justice
 from benchmarks.micro import micro
 from benchmarks.payments import Figures, delayed, direct, forwarded, store
 from benchmarks.profiling import IN_FLIGHT, profile, text_of
+from benchmarks.rescan import rescan
 from benchmarks.revoked import revoked
 from benchmarks.run import Run
 from benchmarks.scale import SCALES, Scale
@@ -36,6 +37,7 @@ RUNS: dict[str, tuple[str, Callable[[Run], Figures]]] = {
     "revoked": ("revoked states", revoked),
     "justice": ("a revoked state in a block", justice),
     "blocks": ("blocks", blocks),
+    "rescan": ("a start behind many blocks", rescan),
     "help": ("the command line", command_line),
 }
 

@@ -69,6 +69,7 @@ ROWS: tuple[Row, ...] = (
     Row("revoked_lookup", "revoked", "483 HTLCs of one of 10,000 states, a million rows", "ms", None, None, less=True),
     Row("justice", "justice", "block to penalties, 483 HTLCs, 10,000 revoked states", "s", 2, None, less=True),
     Row("blocks", "blocks", "longest of 20 empty blocks with 1,000 open channels", "ms", 50, None, less=True),
+    Row("rescan", "rescan", "start behind 1,000 blocks, 20 of 100 channels closed in them", "s", 20, None, less=True),
     Row("help", "help", "`leyden --help`", "s", 0.4, None, less=True),
 )  # fmt: skip
 

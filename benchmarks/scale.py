@@ -8,7 +8,8 @@ class Scale(msgspec.Struct, frozen=True):
 
     runs: of the cases with many payments in flight; the median counts. lone: lone payments by store delay in ms.
     store: payments on the channel whose store is weighed. channels: of the grown node. stalled: payments while a store
-    stalls. states: revoked, of one channel. micro_seconds: for each micro-benchmark.
+    stalls. states: revoked, of one channel. blocks: missed by a node that was down. micro_seconds: for each
+    micro-benchmark.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Scale(msgspec.Struct, frozen=True):
     processes: int
     stalled: int
     states: int
+    blocks: int
     micro_seconds: float
 
 
@@ -43,6 +45,7 @@ DEFAULT = Scale(
     processes=5,
     stalled=2_000,
     states=10_000,
+    blocks=1_000,
     micro_seconds=0.5,
 )
 QUICK = Scale(
@@ -60,6 +63,7 @@ QUICK = Scale(
     processes=3,
     stalled=1_000,
     states=10_000,
+    blocks=1_000,
     micro_seconds=0.1,
 )
 TINY = Scale(
@@ -77,6 +81,7 @@ TINY = Scale(
     processes=1,
     stalled=60,
     states=200,
+    blocks=30,
     micro_seconds=0.002,
 )
 SCALES = {scale.name: scale for scale in (DEFAULT, QUICK, TINY)}

@@ -51,6 +51,7 @@ WANTED = [
     "revoked_lookup",
     "justice",
     "blocks",
+    "rescan",
     "help",
 ]
 """Every figure that has a goal, and the ones that are wanted without one."""
