@@ -12,6 +12,7 @@ from leyden.channel.core import ForwardEvent, Outcome
 from leyden.channel.htlc import inbound_htlc, outbound_htlc
 from leyden.channel.states import Closed
 from leyden.crypto.hashes import sha256
+from leyden.drivers.chain.memory import InvalidBlock
 from leyden.journal.node_records import PeerStorageKept
 from leyden.journal.records import (
     AddedHtlc,
@@ -276,6 +277,29 @@ def test_records_under_way_and_a_halt_keep_it() -> None:
     slot.tail.position -= 1
     slot.halted = "a bug"
     assert not archive.may_go(m, slot)
+
+
+def test_late_preimage_is_impossible_when_the_journal_is_gone() -> None:
+    """Every output that could show one is spent a hundred blocks deep: no block can take it, in this branch or in any
+    that a reorganisation of what may be undone can bring; and until then the journal is there to hear it.
+    """
+    stage = scenes.forwarded()
+    [claimable] = stage.m("carol").claimables.values()
+    slot = scenes.close(stage, "bob", "carol")
+    scenes.mine_to(stage, scenes.expiry(stage, "bob", "carol") + 1)
+    [htlc] = scenes.view(slot).by_htlc[0]
+    [spend] = slot.state.core.output_spends
+    late = scenes.spend(htlc, witness=(claimable.preimage,))
+    scenes.mine_to(stage, spend.height + DEPTH - 2)
+    assert slot.tail.journal in journals(stage, "bob")
+    scenes.finish(stage)
+    assert slot.tail.journal not in journals(stage, "bob")
+    chain = stage.world.chain
+    with pytest.raises(InvalidBlock):
+        chain.mine_block_with([late], scenes.ANYBODY)
+    chain.reorganise(DEPTH - 1, 0, scenes.ANYBODY)
+    with pytest.raises(InvalidBlock):
+        chain.mine_block_with([late], scenes.ANYBODY)
 
 
 def test_channels_that_carried_for_each_other_both_go() -> None:

@@ -2,15 +2,22 @@
 
 import pytest
 
+from leyden.bitcoin.networks import REGTEST
 from leyden.bitcoin.tx import Transaction
 from leyden.channel.inputs import PendingAdd, QueueAdd
 from leyden.channel.states import Normal
 from leyden.crypto.hashes import sha256
 from leyden.journal.records import HtlcSource
 from leyden.manager import events as ev
+from leyden.manager import rebuild
+from leyden.manager.actions import Broadcast
+from leyden.manager.chain import on_block
 from leyden.manager.manager import Manager
 from leyden.manager.onchain import blocks, outcomes
+from leyden.node import boot
 from leyden.payments import outcome as why
+from leyden.signer.in_memory import InMemorySigner
+from leyden.sim.disk import SimDisk, SimStore
 from leyden.sim.scenario import combinations
 from leyden.sim.world import MINER_SCRIPT
 from tests.manager import handmade
@@ -428,3 +435,52 @@ def test_nothing_is_resolved_of_an_open_channel() -> None:
     m, slot = stage.m("alice"), stage.slot("alice", "bob")
     assert outcomes.resolve_now(m, slot) is None
     assert not outcomes.is_finished(m, slot)
+
+
+# --- several copies --------------------------------------------------------------------------------------------------
+
+
+def copy_of(stage: Stage, disk: SimDisk, name: str = "bob") -> Manager:
+    """A reader of a node's journals as they were on `disk`, at the tip of the chain; it is not the fenced writer."""
+    node, chain = stage[name], stage.world.chain
+    signer = InMemorySigner(node.seed, REGTEST)
+    folded = boot.fold_store(SimStore(disk), signer, REGTEST)
+    copy = boot.make_manager(node.config, signer, folded, node.random32)
+    best = copy.node.best
+    assert best is not None
+    for height in range(best.height + 1, chain.tip.height + 1):
+        block = chain.block_at(height)
+        assert block is not None
+        on_block(copy, height, block.hash, block.transactions, block.txids, is_tip=height == chain.tip.height)
+    rebuild.start(copy)
+    copy.flush()
+    for signing in copy.outbox.take_requests():
+        answer = copy.signer.answer(signing.request)
+        assert answer is not None
+        copy.outbox.on_answer(signing, answer)
+    copy.flush()
+    return copy
+
+
+def published(m: Manager) -> list[Transaction]:
+    """What a copy wants in the chain now, without any store."""
+    return [Transaction.parse(one.transaction) for one in m.take_actions() if isinstance(one, Broadcast)]
+
+
+def test_copy_that_lags_claims_and_never_closes() -> None:
+    """H88: it does not know that the channel is to be closed, so it publishes no commitment. Once one is in a block
+    both copies claim the same output: one of their transactions can be in a block, whichever it is.
+    """
+    stage = scenes.forwarded()
+    behind = stage["bob"].backup().disk
+    slot = scenes.close(stage, "bob", "carol")
+    lagging = copy_of(stage, behind)
+    assert lagging.channels[slot.channel_id].state.core.closing is None
+    assert not published(lagging), "the writer has closed it, the copy has not"
+    stage.world.disliked["bob"] = None
+    stage.world.left_out.clear()
+    scenes.mine_to(stage, scenes.expiry(stage, "bob", "carol") + 1)
+    [htlc] = scenes.view(slot).by_htlc[0]
+    own = stage.world.chain.pool_spends(htlc.outpoint)
+    assert own is not None
+    assert [one.prevout for tx in published(copy_of(stage, behind)) for one in tx.inputs] == [htlc.outpoint]
