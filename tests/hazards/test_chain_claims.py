@@ -173,14 +173,18 @@ def test_late_preimage_takes_what_is_left() -> None:
     assert len(core(stage, "bob", "alice").output_spends) in (2, 3)
 
 
-def test_penalty_is_made_again_for_what_the_cheat_left() -> None:
-    """H89: he has taken one HTLC on; the rest goes to us, and so does what he made of that one."""
+@pytest.mark.parametrize("compacted", [False, True])
+def test_old_state_is_taken_with_its_htlcs(*, compacted: bool) -> None:
+    """H89: what the state has forgotten of them stands in the penalty log."""
     stage = endings.held(endings.direct(), "bob", tags=("one", "two"))
     number = core(stage, "bob", "alice").local.number
     for tag in ("one", "two"):
         endings.claim(stage, "bob", tag)
     stage.seconds(3)
     assert core(stage, "bob", "alice").local.number > number
+    if compacted:
+        stage["alice"].compact()
+        stage.act()
     endings.cheat(stage, "bob", "alice", number)
     view = stage.slot("alice", "bob").closed_view
     assert view is not None
@@ -191,16 +195,45 @@ def test_penalty_is_made_again_for_what_the_cheat_left() -> None:
     assert not [one for one in view.unspent() if one.kind is not WatchedKind.TO_REMOTE]
 
 
+def test_preimage_of_one_part_is_in_no_transaction_before_every_part_has_the_claim() -> None:
+    """H12, H76: one part is on the chain, where all could read it; the journal of the other one hangs."""
+    stage = Stage(endings.double())
+    stage.prompt("bob", "")
+    text = stage.invoice("bob", stories.TWO_PARTS_MSAT)
+    stage.pay("alice", "bob", text, deadline_seconds=endings.PATIENT_SECONDS)
+    stage.seconds(3)
+    endings.close(stage, "alice", "bob")
+    stage.mine()
+    other = stage.slot("bob", "alice", 1).tail.journal
+    stage["bob"].disk.held[other] = None
+    endings.claim(stage, "bob")
+    stage.mine(2)
+    [htlc] = [
+        one for one in stage.slot("alice", "bob").closed_view.outputs.values()  # type: ignore[union-attr]
+        if one.kind is WatchedKind.HTLC
+    ]  # fmt: skip
+    assert not takers(stage, htlc.outpoint)
+    stage["bob"].disk.held.clear()
+    stage.act()
+    assert takers(stage, htlc.outpoint) == 1
+    stage.mine()
+    stage.seconds(3)
+    assert stage.payment("alice").sent is not None
+
+
 # --- a store that takes nothing any more --------------------------------------------------------------------------
 
 
-def stops(node: SimNode, how: str) -> None:
-    """The store of a node hangs, or is lost for good at its next write."""
+def stops(stage: Stage, name: str, how: str) -> None:
+    """The store of a node hangs, or has been lost for good at its last write."""
+    node = stage[name]
     for journal in list(node.runtime.outbox.tails):
         if how == "hangs":
             node.disk.held[journal] = None
         else:
             node.disk.refusing[journal] = StorageBroken("the disk is gone")
+    stage.mine()
+    assert (node.runtime.broken is not None) is (how == "is lost")
 
 
 DEAD = pytest.mark.parametrize("how", ["hangs", "is lost"])
@@ -213,7 +246,7 @@ def test_penalty_goes_out_without_a_store(how: str) -> None:
     number = core(stage, "bob", "alice").local.number
     endings.claim(stage, "bob")
     stage.seconds(3)
-    stops(stage["alice"], how)
+    stops(stage, "alice", how)
     endings.part(stage, "alice", "bob")
     cheat = endings.cheat(stage, "bob", "alice", number)
     stage.mine(3)
@@ -221,7 +254,6 @@ def test_penalty_goes_out_without_a_store(how: str) -> None:
     assert view is not None
     assert view.spend.txid == cheat.txid()
     assert not [one for one in view.unspent() if one.kind is not WatchedKind.TO_REMOTE]
-    assert (stage["alice"].runtime.broken is not None) is (how == "is lost")
 
 
 @DEAD
@@ -230,12 +262,11 @@ def test_known_preimage_is_claimed_without_a_store(how: str) -> None:
     stage = endings.held(endings.direct(), "bob")
     endings.part(stage, "alice", "bob")
     endings.claim(stage, "bob")
-    stops(stage["bob"], how)
+    stops(stage, "bob", how)
     endings.close(stage, "alice", "bob")
     stage.mine(2)
     stage.seconds(2)
     assert stage.payment("alice").sent is not None
-    assert (stage["bob"].runtime.broken is not None) is (how == "is lost")
 
 
 @DEAD
@@ -244,7 +275,7 @@ def test_own_commitment_waits_for_a_store(how: str) -> None:
     stage = endings.held(endings.direct(), "bob")
     expiry = endings.expiry(stage, "alice", "bob")
     endings.part(stage, "alice", "bob")
-    stops(stage["alice"], how)
+    stops(stage, "alice", how)
     endings.mine_to(stage, expiry + 5)
     assert core(stage, "alice", "bob").spent is None
     assert not stage.world.broadcasts

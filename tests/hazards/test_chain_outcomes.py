@@ -189,6 +189,26 @@ def test_failure_on_chain_comes_back_whichever_journal_is_behind(form: Form, jou
     run_in(form, Hazard(endings.line, timed_out, "bob", channel("bob", journal), failed, oracles=endings.check_settled))
 
 
+def test_what_a_start_finds_in_new_blocks_waits_for_its_record() -> None:
+    """H81: the timeout became deep while the node was down; upstream hears of it when a crash cannot undo it."""
+    stage = endings.held(endings.line(), "carol")
+    up, down = stage.slot("bob", "alice"), stage.slot("bob", "carol")
+    endings.close(stage, "bob", "carol")
+    stage.mine()
+    endings.mine_to(stage, endings.expiry(stage, "bob", "carol") + 1)
+    stage.world.crash("bob")
+    stage.mine(DEPTH)
+    stage["bob"].start()
+    stage["bob"].disk.held[down.tail.journal] = None
+    stage.seconds(3)
+    [htlc] = stage.m("bob").channels[up.channel_id].state.core.inbound.values()
+    assert stage.m("bob").channels[down.channel_id].state.core.onchain_failed
+    assert htlc.failure is None
+    stage["bob"].disk.held.clear()
+    stage.seconds(3)
+    assert stage.payment("alice").failed is not None
+
+
 def own_payment_timed_out(*, before: Callable[[Stage], None] = lambda _stage: None) -> tuple[Stage, Slot, Slot]:
     """alice's own HTLC was taken back on the chain, in the last block. Returns its channel and the other one, over
     which she would pay again. before: what happens first.
@@ -329,6 +349,22 @@ def test_journal_that_has_seen_a_preimage_stays_until_that_is_used_durably() -> 
     stage.mine(2)
     assert down.tail.journal in stage.m("bob").node.archived, "and now it may go"
     del up
+
+
+def test_outcome_for_a_channel_that_has_stopped_keeps_its_journal() -> None:
+    """H82: our own bug has halted the channel it came from; the life that can act will need the preimage."""
+    stage = endings.held(endings.line(), "carol")
+    up, down = stage.slot("bob", "alice"), stage.slot("bob", "carol")
+    endings.close(stage, "bob", "carol")
+    stage.mine()
+    stage["bob"].run(lambda m: m.halt(up, object(), ValueError("a bug")))
+    endings.claim(stage, "carol")
+    for _ in range(4):
+        stage.mine(IRREVOCABLE)
+        stage.seconds(2)
+        assert down.state.core.outcomes
+        assert down.tail.journal not in stage.m("bob").node.archived
+    assert archive.is_resolved(stage.m("bob"), down)
 
 
 def test_outcome_comes_behind_the_spend_that_it_follows_from() -> None:

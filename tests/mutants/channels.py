@@ -410,7 +410,7 @@ MUTANTS = (
         _undoes_nothing,
         why="a channel rests on a funding that is in no block",
         guards="promise 11; DESIGN 4 Chain",
-        scenarios=("funding moves to an earlier block",),
+        scenarios=("tests.manager.test_chain:test_close_that_a_reorganisation_undoes_can_be_made_again",),
     ),
     mutant(
         "lost journal is not missed",

@@ -1,6 +1,6 @@
 """Every mutant, by name: one for each guard of "Nothing is lost"."""
 
-from tests.mutants import batches, channels, claims, deadlines, handing_off, output_rule, paying, stores
+from tests.mutants import batches, channels, claims, deadlines, handing_off, on_chain, output_rule, paying, stores
 from tests.mutants.mutant import Mutant
 
 ALL: tuple[Mutant, ...] = (
@@ -12,5 +12,6 @@ ALL: tuple[Mutant, ...] = (
     *batches.MUTANTS,
     *stores.MUTANTS,
     *deadlines.MUTANTS,
+    *on_chain.MUTANTS,
 )
 MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in ALL}

@@ -1,0 +1,334 @@
+"""Mutants of what a node does on the chain: what counts when, what is claimed, what a reorganisation undoes."""
+
+from typing import Any
+
+import msgspec
+
+from leyden.journal.records import OutputSpent
+from leyden.manager.onchain.views import take_in_spends
+from leyden.monitor.resolution import revealed
+from tests.mutants.mutant import Hit, Make, answering, early, mutant, nothing
+
+HAZARDS_OUT = "tests.hazards.test_chain_outcomes:"
+HAZARDS_CLAIM = "tests.hazards.test_chain_claims:"
+OUTCOMES = "tests.manager.onchain.test_outcomes:"
+BLOCKS = "tests.manager.onchain.test_blocks:"
+SWEEPING = "tests.manager.onchain.test_sweeping:"
+ARCHIVE = "tests.manager.test_archive:"
+
+
+def _at(**depths: int) -> Make:
+    """Other depths than those of the settings."""
+
+    def make(original: Any, hit: Hit) -> Any:
+        def depths_of(m: Any) -> Any:
+            hit()
+            return msgspec.structs.replace(original(m), **depths)
+
+        return depths_of
+
+    return make
+
+
+def _not_those_of_the_chain(original: Any, hit: Hit) -> Any:
+    """A preimage that the chain has shown is handed on when it is seen, and in no later life."""
+
+    def on_outcomes(m: Any, slot: Any, htlc_ids: Any) -> None:
+        shown = slot.state.core.onchain_preimages
+        if any(htlc_id in shown for htlc_id in htlc_ids):
+            hit()
+        original(m, slot, tuple([htlc_id for htlc_id in htlc_ids if htlc_id not in shown]))
+
+    return on_outcomes
+
+
+def _forgets_fulfils(original: Any, hit: Hit) -> Any:
+    """HTLCs that were fulfilled off chain are judged like any other."""
+
+    def resolve(core: Any, keys: Any, view: Any, height: int, depths: Any) -> Any:
+        kept = {htlc_id: htlc.removal for htlc_id, htlc in core.outbound.items()}
+        before = original(core, keys, view, height, depths)
+        for htlc in core.outbound.values():
+            if htlc.removal is not None and htlc.removal.preimage:
+                htlc.removal = None
+        found = original(core, keys, view, height, depths)
+        for htlc_id, removal in kept.items():
+            core.outbound[htlc_id].removal = removal
+        if found != before:
+            hit()
+        return found
+
+    return resolve
+
+
+def _shown_to_all_of_its_hash(original: Any, hit: Hit) -> Any:
+    def preimages_of(core: Any, output: Any, spending: Any) -> Any:
+        named = dict(original(core, output, spending))
+        for htlc_id, htlc in core.outbound.items():
+            preimage = revealed(spending.inputs, htlc.add.payment_hash)
+            if preimage and htlc_id not in named:
+                hit()
+                named[htlc_id] = preimage
+        return list(named.items())
+
+    return preimages_of
+
+
+def _any_of_its_hash(original: Any, hit: Hit) -> Any:
+    def preimage(core: Any, htlc: Any, terms: Any) -> Any:
+        found = original(core, htlc, terms)
+        others = [one.preimage for one in core.inbound.values() if one.add.payment_hash == htlc.payment_hash]
+        if not found and any(others):
+            hit()
+            return next(one for one in others if one)
+        return found
+
+    return preimage
+
+
+def _waits_for_records(original: Any, hit: Hit) -> Any:
+    def update(m: Any, slot: Any) -> None:
+        if slot.tail.durable < slot.tail.position:
+            hit()
+            return
+        original(m, slot)
+
+    return update
+
+
+def _acts_not_at_all(_original: Any, hit: Hit) -> Any:
+    def act_without_store(self: Any) -> None:
+        if self.manager.take_actions():
+            hit()
+
+    return act_without_store
+
+
+def _told_twice(_original: Any, hit: Hit) -> Any:
+    def on_spend(m: Any, slot: Any, transaction: Any, height: int, block_hash: bytes) -> None:
+        hit()
+        m.learn(slot, OutputSpent(transaction.serialize(), height, block_hash))
+        take_in_spends(m, slot)
+
+    return on_spend
+
+
+def _outcomes_wait_for_nobody(original: Any, hit: Hit) -> Any:
+    def has_facts(slot: Any) -> Any:
+        core = slot.state.core
+        outcomes, core.outcomes = core.outcomes, {}
+        found = original(slot)
+        core.outcomes = outcomes
+        if outcomes and not found:
+            hit()
+        return found
+
+    return has_facts
+
+
+def _without_delay(original: Any, hit: Hit) -> Any:
+    def unlock_height(core: Any, keys: Any, output: Any) -> Any:
+        if original(core, keys, output) > output.height:
+            hit()
+        return output.height
+
+    return unlock_height
+
+
+def _whatever_was_spent(_original: Any, hit: Hit) -> Any:
+    def unspent(self: Any) -> Any:
+        if self.spenders:
+            hit()
+        return list(self.outputs.values())
+
+    return unspent
+
+
+def _no_second_stage(_original: Any, hit: Hit) -> Any:
+    def second_stages(*_values: Any) -> tuple[()]:
+        hit()
+        return ()
+
+    return second_stages
+
+
+MUTANTS = (
+    mutant(
+        "preimage of the chain is told in one life alone",
+        "manager.handoff:on_outcomes",
+        _not_those_of_the_chain,
+        why="the crash that loses the inbound decision loses the money",
+        guards="P8; S15",
+        scenarios=(f"{OUTCOMES}test_preimage_is_told_again_until_upstream_is_durable",),
+    ),
+    mutant(
+        "preimage of the chain waits for its record",
+        "manager.handoff:on_onchain_preimage",
+        nothing,
+        why="while the store hangs the HTLC upstream times out",
+        guards="P12",
+        scenarios=(f"{OUTCOMES}test_preimage_on_the_chain_settles_upstream_before_it_is_durable",),
+    ),
+    mutant(
+        "preimage in the mempool is not looked at",
+        "manager.onchain.blocks:_look_for_preimages",
+        nothing,
+        why="a peer whose transaction miners leave out is paid after the HTLC upstream has gone back",
+        guards="P12",
+        scenarios=(f"{OUTCOMES}test_preimage_in_the_mempool_settles_upstream_at_once",),
+    ),
+    mutant(
+        "failed upstream with the first block",
+        "manager.onchain.outcomes:depths_of",
+        _at(failure=1),
+        why="in the next branch of the chain the HTLC is claimed, and was given back",
+        guards="S8",
+        scenarios=(f"{OUTCOMES}test_forward_is_failed_upstream_when_the_timeout_is_deep",),
+    ),
+    mutant(
+        "own payment failed six blocks deep",
+        "manager.onchain.outcomes:depths_of",
+        _at(own_failure=6),
+        why="it is made again, and the first one is claimed in another branch",
+        guards="S8; promise 4",
+        scenarios=(f"{HAZARDS_OUT}test_own_payment_that_failed_on_chain_is_made_again_only_when_that_is_irrevocable",),
+    ),
+    mutant(
+        "outcome of a new block handed on at start before it is durable",
+        "manager.rebuild:start",
+        early,
+        why="upstream is failed, and the next life does not know why",
+        guards="P7; P15",
+        scenarios=(f"{HAZARDS_OUT}test_what_a_start_finds_in_new_blocks_waits_for_its_record",),
+    ),
+    mutant(
+        "chain fails what was fulfilled",
+        "manager.onchain.outcomes:resolve",
+        _forgets_fulfils,
+        why="a commitment without the output takes back what was paid",
+        guards="S15",
+        scenarios=(f"{OUTCOMES}test_fulfil_wins_over_what_the_chain_says",),
+    ),
+    mutant(
+        "preimage on the chain fulfils all HTLCs of its hash",
+        "monitor.resolution:preimages_of",
+        _shown_to_all_of_its_hash,
+        why="one is paid for, and two are claimed upstream",
+        guards="S4",
+        scenarios=(f"{OUTCOMES}test_twins_are_told_apart_by_their_ids[taken=0]",),
+    ),
+    mutant(
+        "claims on the chain take HTLCs by hash",
+        "monitor.claimable:_preimage",
+        _any_of_its_hash,
+        why="an HTLC is taken that nobody has decided to take",
+        guards="S4",
+        scenarios=(f"{HAZARDS_OUT}test_of_two_htlcs_that_are_alike_one_is_taken_and_one_comes_back[restarts=False]",),
+    ),
+    mutant(
+        "claims wait for records",
+        "manager.onchain.claims:update",
+        _waits_for_records,
+        why="whoever waits for our store to hang takes what is ours",
+        guards="S3",
+        scenarios=(f"{HAZARDS_CLAIM}test_known_preimage_is_claimed_without_a_store[how='hangs']",),
+    ),
+    mutant(
+        "nothing leaves when the store is lost",
+        "node.runtime:Runtime._act_without_store",
+        _acts_not_at_all,
+        why="a lost disk lets the peer cheat",
+        guards="S3; P24",
+        scenarios=(f"{HAZARDS_CLAIM}test_penalty_goes_out_without_a_store[how='is lost']",),
+    ),
+    mutant(
+        "preimage on the chain before all parts have the claim",
+        "manager.onchain.claims:_is_held_back",
+        answering(False),
+        why="one part is taken, and the others fail back",
+        guards="P11; S3",
+        scenarios=(f"{HAZARDS_CLAIM}test_preimage_of_one_part_is_in_no_transaction_before_every_part_has_the_claim",),
+    ),
+    mutant(
+        "decided preimage is not used on the chain",
+        "monitor.claimable:_preimage",
+        answering(b""),
+        why="what was taken from a closed channel goes back at its expiry",
+        guards="S3",
+        scenarios=(f"{HAZARDS_CLAIM}test_late_preimage_takes_what_is_left",),
+    ),
+    mutant(
+        "what was spent is claimed again",
+        "monitor.closed:ClosedView.unspent",
+        _whatever_was_spent,
+        why="a claim with one input that is gone takes none of the others",
+        guards="S3",
+        scenarios=("tests.monitor.test_claimable:test_what_was_spent_is_not_claimed_again",),
+    ),
+    mutant(
+        "penalty log is not read",
+        "node.runtime:Runtime._penalty_rows",
+        answering(b""),
+        why="HTLCs of an old state stay with the peer that published it",
+        guards="P25",
+        scenarios=(f"{HAZARDS_CLAIM}test_old_state_is_taken_with_its_htlcs[compacted=True]",),
+    ),
+    mutant(
+        "second stages are not watched",
+        "monitor.closed:second_stages",
+        _no_second_stage,
+        why="a cheat takes its HTLCs one step on, and is safe; our own second stages are lost",
+        guards="S3",
+        scenarios=("tests.monitor.test_watched:test_outputs_of_htlc_transactions_are_watched_too",),
+    ),
+    mutant(
+        "undone spends of outputs are kept",
+        "manager.onchain.blocks:disconnect",
+        nothing,
+        why="an output that is unspent again is not claimed again",
+        guards="P16; S3; promise 11",
+        scenarios=(f"{BLOCKS}test_what_a_reorganisation_undid_is_undone_in_the_journal",),
+    ),
+    mutant(
+        "spend of an output is recorded again",
+        "manager.onchain.blocks:on_spend",
+        _told_twice,
+        why="a journal grows with each rescan",
+        guards="P9",
+        scenarios=(f"{BLOCKS}test_spend_is_recorded_once",),
+    ),
+    mutant(
+        "journal dropped while an outcome of it waits",
+        "manager.archive:_has_facts",
+        _outcomes_wait_for_nobody,
+        # Whoever owns a forward names its channel too, and nothing is archived while a journal hangs.
+        ("manager.archive:_named", answering({})),
+        why="the preimage is gone with the journal that had it",
+        guards="P26; P8",
+        scenarios=(f"{HAZARDS_OUT}test_outcome_for_a_channel_that_has_stopped_keeps_its_journal",),
+    ),
+    mutant(
+        "journal dropped while an output of it is unspent",
+        "monitor.resolution:open_outputs",
+        answering(()),
+        why="nobody knows any more how to spend it",
+        guards="P26",
+        scenarios=(f"{ARCHIVE}test_output_that_is_ours_keeps_it_until_it_is_swept_for_good[forced_by='alice']",),
+    ),
+    mutant(
+        "outputs are ours before their delay",
+        "monitor.resolution:unlock_height",
+        _without_delay,
+        why="the user is told of money that cannot be spent yet",
+        guards="S3",
+        scenarios=(f"{SWEEPING}test_output_waits_for_its_lock_and_for_its_depth",),
+    ),
+    mutant(
+        "events of channels are told in one life alone",
+        "manager.handoff:raise_events_again",
+        nothing,
+        why="outputs that became ours are known to a handler that never came to its end",
+        guards="P20",
+        scenarios=(f"{OUTCOMES}test_spendable_outputs_are_told_until_they_are_acknowledged",),
+    ),
+)
