@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 
 from leyden.base.errors import ChainUnavailable, CommandRejected, DriverError
+from leyden.node import onchain_views as ov
 from leyden.node import views as v
 from leyden.node.control import NodeControl
 
 ALICE, BOB, CAROL = ("02" + 32 * byte for byte in ("a1", "b2", "c3"))
 CHANNEL = 32 * "cc"
 OTHER_CHANNEL = 32 * "cd"
+CLOSING_TXID, CLAIM_TXID, SWEEP_TXID = 32 * "f1", 32 * "f2", 32 * "f3"
 INVOICE = "lnbcrt1small"
 
 
@@ -51,6 +53,77 @@ def payment(payment_id: str, **changes: Any) -> v.PaymentView:
     usual = v.PaymentView(
         payment_id=payment_id, payment_hash=32 * "ab", direction="outbound", status="pending", amount_msat=25_000,
         fee_msat=0, in_flight_msat=25_000, parts=1, created_seconds=1_700_000_100, payee=CAROL, invoice=INVOICE,
+    )  # fmt: skip
+    return msgspec.structs.replace(usual, **changes)
+
+
+def timeline(channel_id: str = OTHER_CHANNEL, **changes: Any) -> ov.TimelineView:
+    """A channel that we have closed with a payment in each direction, at height 812."""
+    usual = ov.TimelineView(
+        channel_id=channel_id, state="spent", block_height=812, reason="closed by the user", deadline_height=None,
+        commitment=ov.CommitmentFateView(
+            kind="local", txid=CLOSING_TXID, number=7, height=800, confirmations=13, fee_sat=1_500, feerate_per_kw=1_120
+        ),
+        outputs=[
+            ov.OnchainOutputView(
+                outpoint=f"{CLOSING_TXID}:0", kind="own_anchor", amount_sat=330, state="left", height=800
+            ),
+            ov.OnchainOutputView(
+                outpoint=f"{CLOSING_TXID}:2", kind="htlc", amount_sat=25_000, state="claiming", height=800,
+                unlock_height=811, txid=CLAIM_TXID, feerate_per_kw=2_000, htlc=onchain_htlc("outbound", 5),
+            ),
+            ov.OnchainOutputView(
+                outpoint=f"{CLOSING_TXID}:3", kind="htlc", amount_sat=40_000, state="undecided", height=800,
+                htlc=onchain_htlc("inbound", 3),
+            ),
+            ov.OnchainOutputView(
+                outpoint=f"{CLOSING_TXID}:4", kind="to_local", amount_sat=600_000, state="locked", height=800,
+                unlock_height=944,
+            ),
+            ov.OnchainOutputView(
+                outpoint=None, kind="htlc", amount_sat=100, state="trimmed", htlc=onchain_htlc("outbound", 6)
+            ),
+        ],
+        claims=[
+            ov.OnchainClaimView(
+                txid=CLAIM_TXID, outpoints=[f"{CLOSING_TXID}:2"], state="published", feerate_per_kw=2_000,
+                fee_sat=1_400, amount_sat=25_000, since_height=811, bump_height=820, deadline_height=850,
+            )
+        ],
+        archive_height=1_043,
+    )  # fmt: skip
+    return msgspec.structs.replace(usual, **changes)
+
+
+def onchain_htlc(direction: v.PaymentDirection, htlc_id: int) -> ov.OnchainHtlcView:
+    """An HTLC on the chain whose preimage is not known."""
+    return ov.OnchainHtlcView(
+        direction=direction, htlc_id=htlc_id, amount_msat=25_000_000, payment_hash=32 * "ab", cltv_expiry=810,
+        has_preimage=False,
+    )  # fmt: skip
+
+
+def sweeps(**changes: Any) -> ov.SweepsView:
+    """One output of each state."""
+    states: list[tuple[ov.SweepStateName, int]] = [
+        ("waiting", 944), ("ready", 812), ("sweeping", 812), ("swept", 790), ("uneconomic", 700),
+    ]  # fmt: skip
+    usual = ov.SweepsView(
+        block_height=812,
+        feerate_per_kw=500,
+        uneconomic_sat=90,
+        outputs=[
+            ov.SweepOutputView(
+                channel_id=OTHER_CHANNEL, outpoint=f"{CLOSING_TXID}:{index}", kind="to_local",
+                amount_sat=90 if state == "uneconomic" else 600_000, state=state, ready_height=height,
+                txid=SWEEP_TXID if state in ("sweeping", "swept") else None, confirmations=23 * (state == "swept"),
+            )
+            for index, (state, height) in enumerate(states)
+        ],
+        sweep=ov.OnchainClaimView(
+            txid=SWEEP_TXID, outpoints=[f"{CLOSING_TXID}:2"], state="published", feerate_per_kw=500, fee_sat=240,
+            amount_sat=600_000, since_height=810, bump_height=822,
+        ),
     )  # fmt: skip
     return msgspec.structs.replace(usual, **changes)
 
@@ -107,6 +180,13 @@ class SmallNode(NodeControl):
         return v.TransactionView(
             txid=32 * "7a", amount_sat=amount_sat or 99, fee_sat=154, feerate_per_kw=1000, raw="0200"
         )
+
+    async def sweeps(self) -> ov.SweepsView:
+        return sweeps()
+
+    async def sweep(self, feerate_per_kw: int | None = None) -> ov.SweepsView:
+        self.calls.append(("sweep", (feerate_per_kw,)))
+        return sweeps()
 
     async def connect(self, node_id: str, host: str, port: int) -> v.PeerView:
         self.calls.append(("connect", (node_id, host, port)))
@@ -168,9 +248,18 @@ class SmallNode(NodeControl):
             channel(),
             channel(
                 channel_id=OTHER_CHANNEL, short_channel_id=None, state="force_closing", is_usable=False, node_id=CAROL,
-                alias=None, close_reason="the peer sent an error", closing_txid=32 * "f1", is_connected=False,
+                alias=None, close_reason="the peer sent an error", closing_txid=CLOSING_TXID, is_connected=False,
+                onchain_sat=600_000, onchain_until_height=944,
             ),
         ]  # fmt: skip
+
+    async def channel_timeline(self, channel_id: str) -> ov.TimelineView:
+        if channel_id != OTHER_CHANNEL:
+            return timeline(
+                channel_id, state="normal", reason=None, deadline_height=830, commitment=None, outputs=[], claims=[],
+                archive_height=None,
+            )  # fmt: skip
+        return timeline()
 
     async def close(
         self,

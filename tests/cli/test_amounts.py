@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leyden.base.errors import CommandRejected
-from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_msat, show_sat
+from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_feerate, show_msat, show_sat
 
 GOOD = [
     ("0", 0),
@@ -89,3 +89,12 @@ def test_what_is_no_feerate_is_refused(text: str) -> None:
     with pytest.raises(CommandRejected) as refused:
         parse_feerate(text)
     assert refused.value.code == "invalid_feerate"
+
+
+@pytest.mark.parametrize(
+    ("feerate_per_kw", "shown"),
+    [(0, "0.00 sat/vB"), (253, "1.01 sat/vB"), (500, "2.00 sat/vB"), (250_000, "1,000.00 sat/vB")],
+)
+def test_feerate_is_shown_as_wallets_show_it(feerate_per_kw: int, shown: str) -> None:
+    """One vbyte is four weight units: a factor that is easily lost."""
+    assert show_feerate(feerate_per_kw) == shown

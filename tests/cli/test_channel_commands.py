@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from leyden.api.views import ChannelRequest, ChannelView, JournalView
+from leyden.api.views import ChannelRequest, ChannelView, JournalView, NodeInfo
 from leyden.cli import channel_commands
-from tests.api.small_node import BOB, CAROL, CHANNEL, OTHER_CHANNEL, SmallNode, channel
+from tests.api.small_node import BOB, CAROL, CHANNEL, CLOSING_TXID, OTHER_CHANNEL, SmallNode, channel, node_info
 from tests.cli.conftest import Leyden
 
 
@@ -135,9 +135,47 @@ def test_close_says_what_it_waits_for(leyden: Leyden, node: SmallNode) -> None:
     assert node.calls[-1] == ("close", (OTHER_CHANNEL, True, None, True))
 
 
-def test_force_says_what_is_not_done_yet(leyden: Leyden) -> None:
-    """Whoever closes by force must know before that money waits on chain."""
-    assert "not claimed automatically yet" in " ".join(leyden("close", "--help").stdout.split())
+def test_force_says_when_the_money_is_back(leyden: Leyden, node: SmallNode) -> None:
+    """Whoever closes by force must know how long money waits; payments under way are warned of before."""
+    done = leyden("close", OTHER_CHANNEL, "--force")
+    assert "600,000 sat at height 944" in done.stdout
+    assert "65,000 sat in 2, the last expires at height 810" in done.stdout
+    assert "2 out and 1 in: they are settled on chain now" in done.stderr
+    assert "under way" not in leyden("close", OTHER_CHANNEL).stderr
+    assert "prefer to close together" in " ".join(leyden("close", "--help").stdout.split())
+
+
+def test_closed_channels_say_how_and_what_is_left(
+    leyden: Leyden, node: SmallNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Open ones are not among them; those that are archived are counted for a person."""
+    head, *rows = leyden("channels", "--closed").stdout.splitlines()
+    assert head.split() == ["channel", "state", "height", "left", "until", "txid", "how", "it", "ended"]
+    assert [line.split() for line in rows] == [
+        [OTHER_CHANNEL, "force_closing", "-", "600,000", "944", CLOSING_TXID, "the", "peer", "sent", "an", "error"]
+    ]
+    views = json.loads(leyden("channels", "--closed", "--json").stdout)
+    assert [view["channel_id"] for view in views] == [OTHER_CHANNEL]
+
+    async def info() -> NodeInfo:
+        return node_info(channels_archived=7)
+
+    monkeypatch.setattr(node, "info", info)
+    monkeypatch.setattr(channel_commands, "is_terminal", lambda: True)
+    assert "7 more are closed for good: archived" in leyden("channels", "--closed").stdout
+
+
+def test_channel_says_when_a_deadline_closes_it(
+    leyden: Leyden, node: SmallNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is time to do something about it only before."""
+
+    async def channels() -> list[ChannelView]:
+        return [channel(deadline_height=830)]
+
+    assert "closed by force" not in leyden("channels", CHANNEL).stdout
+    monkeypatch.setattr(node, "channels", channels)
+    assert "at height 830, if its HTLCs stay as they are" in leyden("channels", CHANNEL).stdout
 
 
 def test_policy_is_shown_and_changed(leyden: Leyden, node: SmallNode) -> None:

@@ -25,6 +25,15 @@ def test_events_stay_until_they_are_acknowledged(leyden: Leyden, node: SmallNode
     assert leyden("events", "--json").stdout == ""
 
 
+def test_outputs_that_are_ours_are_told(leyden: Leyden, node: SmallNode) -> None:
+    """What `spendable_outputs` names can be looked up in any explorer."""
+    outpoints = [f"{32 * 'f1'}:{index}" for index in range(2)]
+    node.event_views = [
+        EventView(event_id="o/1", type="spendable_outputs", fields={"outputs": outpoints, "amount_sat": 5})
+    ]
+    assert leyden("events").stdout == f"spendable_outputs  outputs={','.join(outpoints)}  amount_sat=5\n"
+
+
 def test_following_goes_on_where_it_was(leyden: Leyden, node: SmallNode) -> None:
     """Each event is shown once, in order, until the node goes away."""
 

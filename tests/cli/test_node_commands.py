@@ -133,6 +133,22 @@ def test_info_shows_the_node(leyden: Leyden, node: SmallNode) -> None:
     assert view["block_height"] == 812
 
 
+@pytest.mark.parametrize(
+    ("behind", "synced", "said"),
+    [(0, True, "812\n"), (12_345, False, "812 (12,345 blocks behind, catching up)"), (0, False, "812 (catching up)")],
+)
+def test_info_shows_how_far_a_rescan_is(
+    leyden: Leyden, node: SmallNode, monkeypatch: pytest.MonkeyPatch, behind: int, synced: bool, said: str
+) -> None:
+    """A node that was away for a month looks at thousands of blocks before it meets its peers."""
+
+    async def info() -> NodeInfo:
+        return node_info(blocks_behind=behind, is_synced=synced)
+
+    monkeypatch.setattr(node, "info", info)
+    assert f"block height    {said}" in leyden("info").stdout
+
+
 def test_info_shows_how_the_store_keeps_up(leyden: Leyden, node: SmallNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """A payment that hangs is most often a disk that hangs."""
     assert "waits for it" in leyden("info").stdout

@@ -1,9 +1,12 @@
 """`address`, `balance`, `send-onchain`."""
 
+import asyncio
 import json
 
+import msgspec
 import pytest
 
+from leyden.api.views import Balance, TimelockedView
 from tests.api.small_node import SmallNode
 from tests.cli.conftest import Leyden
 
@@ -20,6 +23,33 @@ def test_balance_tells_what_can_be_spent_apart(leyden: Leyden, node: SmallNode) 
     assert "on chain, spendable      4,998,980,000 sat" in shown
     assert "in channels              650,000.123 sat" in shown
     assert json.loads(leyden("balance", "--json").stdout)["lightning_msat"] == 650_000_123
+
+
+def test_balance_tells_what_waits_for_a_height(
+    leyden: Leyden, node: SmallNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what the reserve for closings lacks: without it a close may never confirm."""
+    usual = leyden("balance").stdout
+    assert "MISSING" not in usual
+    assert "from height" not in usual
+    assert "not worth" not in usual
+    short_of = msgspec.structs.replace(
+        asyncio.run(node.balance()),
+        closing_sat=600_490,
+        anchor_reserve_missing_sat=5_000,
+        timelocked=[TimelockedView(height=944, amount_sat=400_000), TimelockedView(height=950, amount_sat=200_000)],
+        uneconomic_sat=490,
+    )
+
+    async def balance() -> Balance:
+        return short_of
+
+    monkeypatch.setattr(node, "balance", balance)
+    shown = leyden("balance").stdout
+    assert "20,000 sat (10,000 for each channel with anchors; 5,000 ARE MISSING)" in shown
+    assert "closing                  600,490 sat" in shown
+    assert "  from height 944        400,000 sat\n  from height 950        200,000 sat" in shown
+    assert "  not worth its fee now  490 sat" in shown
 
 
 def test_send_onchain_passes_amounts_in_satoshi(leyden: Leyden, node: SmallNode) -> None:

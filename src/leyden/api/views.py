@@ -1,5 +1,14 @@
-"""The results of the API, for clients: `leyden.node.views` under a name of this layer."""
+"""The results of the API, for clients: those of `leyden.node` under a name of this layer."""
 
+from leyden.node.onchain_views import (
+    CommitmentFateView,
+    OnchainClaimView,
+    OnchainHtlcView,
+    OnchainOutputView,
+    SweepOutputView,
+    SweepsView,
+    TimelineView,
+)
 from leyden.node.views import (
     AddressView,
     Balance,
@@ -20,6 +29,7 @@ from leyden.node.views import (
     RouteHop,
     RouteRequest,
     StoreView,
+    TimelockedView,
     TransactionView,
 )
 
@@ -31,6 +41,7 @@ __all__ = [
     "ChannelTypeName",
     "ChannelView",
     "ClosingView",
+    "CommitmentFateView",
     "DecodedInvoice",
     "EventView",
     "ForwardingPolicyView",
@@ -38,10 +49,17 @@ __all__ = [
     "InvoiceView",
     "JournalView",
     "NodeInfo",
+    "OnchainClaimView",
+    "OnchainHtlcView",
+    "OnchainOutputView",
     "PaymentView",
     "PeerView",
     "RouteHop",
     "RouteRequest",
     "StoreView",
+    "SweepOutputView",
+    "SweepsView",
+    "TimelineView",
+    "TimelockedView",
     "TransactionView",
 ]

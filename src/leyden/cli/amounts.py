@@ -59,3 +59,9 @@ def show_msat(amount_msat: int) -> str:
 def show_sat(amount_sat: int) -> str:
     """Return satoshi with thousands apart."""
     return f"{amount_sat:,}"
+
+
+def show_feerate(feerate_per_kw: int) -> str:
+    """Return satoshi per vbyte, to two digits."""
+    hundredths = feerate_per_kw * 4 // 10
+    return f"{hundredths // 100:,}.{hundredths % 100:02} sat/vB"

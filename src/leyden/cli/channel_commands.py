@@ -6,7 +6,8 @@ import typer
 
 from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_msat, show_sat
 from leyden.cli.context import AsJson, DataDir, node
-from leyden.cli.exits import Commands, refuse, register
+from leyden.cli.exits import Commands, refuse, register, say
+from leyden.cli.finding import ChannelArgument, find_channel
 from leyden.cli.output import (
     clean,
     is_terminal,
@@ -22,11 +23,9 @@ from leyden.cli.wallet_commands import FeerateOption
 
 if TYPE_CHECKING:
     from leyden.api.client import Control
-    from leyden.api.views import ChannelView, JournalView
+    from leyden.api.views import ChannelView, ClosingView, JournalView
 
 NodeIdArgument = typer.Argument(metavar="NODE_ID", help="Public key of the node, 66 hexadecimal digits.")
-ChannelArgument = typer.Argument(metavar="CHANNEL", help="channel_id or the beginning of one, or its short_channel_id.")
-_PREFIX_MIN = 4
 
 
 def connect(
@@ -176,6 +175,9 @@ def channels(
         str | None, typer.Argument(metavar="[CHANNEL]", help="Show everything about one.", show_default=False)
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    only_closed: Annotated[
+        bool, typer.Option("--closed", help="Those that close or are closed: how, and what is left on chain.")
+    ] = False,
     directory: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -184,11 +186,14 @@ def channels(
 
     control = node(directory)
     if one is not None:
-        view = _find(control, one)
+        view = find_channel(control, one)
         if as_json:
             print_json(view)
         else:
             _show_channel(view)
+        return
+    if only_closed:
+        _show_closed(control, as_json)
         return
     views = [view for view in finish(control.channels()) if everything or view.state != "closed"]
     if as_json:
@@ -207,6 +212,35 @@ def channels(
         print_text(f"not durable yet: {records} records of {len(late)} channels wait for the store")
 
 
+_CLOSING = ("mutual_close", "force_closing", "stale", "spent", "closed")
+
+
+def _show_closed(control: "Control", as_json: bool) -> None:
+    from leyden.api.client import finish
+
+    views = [view for view in finish(control.channels()) if view.state in _CLOSING]
+    if as_json:
+        print_json(views)
+        return
+    rows = [
+        (
+            (view.short_channel_id or short(view.channel_id, 10)) if is_terminal() else view.channel_id,
+            view.state,
+            "-" if view.closing_height is None else str(view.closing_height),
+            show_sat(view.onchain_sat),
+            "-" if view.onchain_until_height is None else str(view.onchain_until_height),
+            short(view.closing_txid, 10),
+            view.close_reason or "-",
+        )
+        for view in views
+    ]
+    columns = ("channel", "state", "height>", "left>", "until>", "txid", "how it ended")
+    print_table(columns, rows, "no channel closes or is closed")
+    archived = finish(control.info()).channels_archived
+    if archived and is_terminal():
+        print_text(f"{archived} more are closed for good: archived, nothing of them is left here")
+
+
 def _row(view: "ChannelView") -> tuple[str, ...]:
     """Return a line of the list: for a person what fits on 80 columns, and names that every command takes."""
     state = "halted" if view.halted else view.state
@@ -215,6 +249,12 @@ def _row(view: "ChannelView") -> tuple[str, ...]:
         return (view.short_channel_id or short(view.channel_id, 10), short(view.node_id, 10), state, *sums)
     scid = view.short_channel_id or "-"
     return (view.channel_id, scid, view.node_id, state, *sums, show_sat(view.capacity_sat))
+
+
+def _deadline(view: "ChannelView") -> str | None:
+    if view.deadline_height is None:
+        return None
+    return f"at height {view.deadline_height}, if its HTLCs stay as they are"
 
 
 def _unacknowledged(journal: "JournalView") -> str | None:
@@ -250,28 +290,12 @@ def _show_channel(view: "ChannelView") -> None:
         ("forwarding", forwarding),
         ("waits for store", waiting_line(view.journal)),
         ("to acknowledge", _unacknowledged(view.journal)),
+        ("closed by force", _deadline(view)),
         ("close reason", view.close_reason),
         ("closing txid", view.closing_txid),
+        ("left on chain", f"{show_sat(view.onchain_sat)} sat" if view.onchain_sat else None),
         ("HALTED", view.halted),
     ])  # fmt: skip
-
-
-def _find(control: "Control", name: str) -> "ChannelView":
-    """Return the channel that a person means by `name`."""
-    from leyden.api.client import finish
-
-    views = finish(control.channels())
-    wanted = name.lower()
-    exact = [view for view in views if wanted in (view.channel_id, view.short_channel_id, view.alias)]
-    found = exact or [view for view in views if len(wanted) >= _PREFIX_MIN and view.channel_id.startswith(wanted)]
-    if len(found) != 1:
-        refuse(
-            f"{len(found)} channels begin with `{name}`: give more of the channel_id"
-            if found
-            else f"no channel `{name}`: `leyden channels --all` lists them",
-            "unknown_channel",
-        )
-    return found[0]
 
 
 def close(
@@ -293,23 +317,51 @@ def close(
     """Close a channel, together with its peer or by force.
 
     By force, our latest commitment is published; the peer must have been heard since the node started, because from an
-    old copy of the data directory that would cost the whole balance. What it leaves to be claimed on chain (our own
-    output after its delay, and payments under way) is not claimed automatically yet: prefer to close together with the
-    peer.
+    old copy of the data directory that would cost the whole balance. Our funds come back after a delay, payments under
+    way are settled on chain, all by itself and for fees: prefer to close together with the peer. `leyden channel show`
+    follows it.
     """
     from leyden.api.client import finish
 
     control = node(directory)
-    channel = _find(control, name)
+    channel = find_channel(control, name)
     feerate_per_kw = None if feerate is None else parse_feerate(feerate)
+    if force and (channel.htlcs_outbound or channel.htlcs_inbound):
+        say(
+            f"payments are under way in this channel, {channel.htlcs_outbound} out and {channel.htlcs_inbound} in: "
+            "they are settled on chain now, which may take until they expire, and costs fees"
+        )
     with progress("Closing the channel…"):
         view = finish(control.close(channel.channel_id, force, address, feerate_per_kw, without_peer))
     if as_json:
         print_json(view)
         return
     print_fields([("channel id", view.channel_id), ("state", view.state), ("closing txid", view.closing_txid)])
+    if force:
+        _show_what_follows(control, view)
     if not force and not channel.is_connected:
         print_text(f"{clean(channel.node_id)} is away: it closes when it is back; --force does not wait for it")
+
+
+def _show_what_follows(control: "Control", closing: "ClosingView") -> None:
+    """Say when the money is back: as if the commitment were in the next block."""
+    from leyden.api.client import finish
+
+    view = finish(control.channel_timeline(closing.channel_id))
+    ours = [one for one in view.outputs if one.kind in ("to_local", "to_remote")]
+    htlcs = [one for one in view.outputs if one.kind == "htlc" and one.state != "trimmed"]
+    last = max([one.htlc.cltv_expiry for one in htlcs if one.htlc is not None], default=0)
+    held_sat = sum([one.amount_sat for one in htlcs])
+    print_fields([
+        *[
+            ("ours", f"{show_sat(one.amount_sat)} sat at height {one.unlock_height}, if it is in the next block")
+            for one in ours
+            if one.unlock_height is not None
+        ],
+        ("in HTLCs", f"{show_sat(held_sat)} sat in {len(htlcs)}, the last expires at height {last}" if htlcs else None),
+        ("block height", str(view.block_height)),
+        ("follow it", f"leyden channel show {closing.channel_id[:16]}"),
+    ])  # fmt: skip
 
 
 def policy(
@@ -329,7 +381,7 @@ def policy(
     from leyden.api.client import finish
 
     control = node(directory)
-    channel = _find(control, name)
+    channel = find_channel(control, name)
     base_msat = None if fee_base is None else parse_msat(fee_base)
     minimum_msat = None if htlc_minimum is None else parse_msat(htlc_minimum)
     view = channel.policy

@@ -49,8 +49,14 @@ def events(
 
 def _line(view: "EventView") -> str:
     shown = [(name, value) for name, value in view.fields.items() if value not in ("", [], {}, None)]
-    fields = "  ".join(f"{name}={short(value) if isinstance(value, str) else value}" for name, value in shown)
+    fields = "  ".join(f"{name}={_value(value)}" for name, value in shown)
     return clean(f"{view.type}  {fields}")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join([_value(one) for one in value])
+    return short(value) if isinstance(value, str) else str(value)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from leyden.cli import (
     event_commands,
     journal_commands,
     node_commands,
+    onchain_commands,
     payment_commands,
     wallet_commands,
 )
@@ -51,6 +52,7 @@ def make_app() -> typer.Typer:
         node_commands,
         wallet_commands,
         channel_commands,
+        onchain_commands,
         payment_commands,
         event_commands,
         journal_commands,

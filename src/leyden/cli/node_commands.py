@@ -149,7 +149,8 @@ def info(directory: DataDir = None, as_json: AsJson = False) -> None:
         print_json(view)
         return
     channels = f"{view.channels_usable} usable, {view.channels_pending} pending, {view.channels_closing} closing"
-    synced = f"{view.block_height}" + ("" if view.is_synced else " (catching up)")
+    behind = f" ({view.blocks_behind:,} blocks behind, catching up)" if view.blocks_behind else " (catching up)"
+    synced = f"{view.block_height}" + ("" if view.is_synced else behind)
     print_fields([
         ("node id", view.node_id),
         ("alias", view.alias or None),

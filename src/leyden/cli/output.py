@@ -87,7 +87,8 @@ def _print_rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     console = Console(highlight=False)
     if _narrowest(columns, rows) > console.width:
         for row in rows:
-            print_fields([(heading.rstrip(">"), cell) for heading, cell in zip(columns, row, strict=True)])
+            cells = [(heading.rstrip(">"), cell) for heading, cell in zip(columns, row, strict=True)]
+            print_fields([(heading, cell) for heading, cell in cells if cell != "-"])
             _write("")
         return
     table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
@@ -119,13 +120,15 @@ def _narrowest(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
 
 
 _BROKEN_WIDTH = 14
-_WHOLE = ("created", "state", "status", "scid", "address", "channel", "peer", "payment hash", "node id")
+_WHOLE = ("created", "state", "status", "scid", "address", "channel", "peer", "payment hash", "node id", "txid")
 """Headings of columns that are not broken over lines."""
 
 _STYLES = {
     "normal": "green", "succeeded": "green", "connected": "green", "ok": "green", "failed": "red", "stale": "red",
     "force_closing": "yellow", "pending": "yellow", "awaiting_ready": "yellow", "opening": "yellow",
     "shutting_down": "yellow", "negotiating": "yellow", "closed": "dim",
+    "ours": "green", "swept": "green", "theirs": "red", "claiming": "yellow", "sweeping": "yellow", "refused": "red",
+    "left": "dim", "trimmed": "dim",
 }  # fmt: skip
 
 

@@ -31,21 +31,27 @@ def balance(directory: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(view)
         return
-    reserve = show_sat(view.anchor_reserve_sat)
-    per_channel = show_sat(view.anchor_reserve_per_channel_sat)
+    per_channel = f"{show_sat(view.anchor_reserve_per_channel_sat)} for each channel with anchors"
+    missing = view.anchor_reserve_missing_sat
+    lacking = f"; {show_sat(missing)} ARE MISSING" if missing else ""
+    reserve = f"{show_sat(view.anchor_reserve_sat)} sat ({per_channel}{lacking})"
     print_fields([
         ("on chain, spendable", f"{show_sat(view.spendable_sat)} sat"),
         ("  confirmed", f"{show_sat(view.confirmed_sat)} sat"),
         ("  unconfirmed", f"{show_sat(view.unconfirmed_sat)} sat"),
         ("  immature", f"{show_sat(view.immature_sat)} sat"),
         ("  reserved for openings", f"{show_sat(view.reserved_sat)} sat"),
-        ("  reserved for closings", f"{reserve} sat ({per_channel} for each channel with anchors)"),
+        ("  reserved for closings", reserve),
         ("in channels", f"{show_msat(view.lightning_msat)} sat"),
         ("  spendable now", f"{show_msat(view.spendable_msat)} sat"),
         ("  receivable now", f"{show_msat(view.receivable_msat)} sat"),
         ("  in flight, outbound", f"{show_msat(view.in_flight_outbound_msat)} sat"),
         ("  in flight, inbound", f"{show_msat(view.in_flight_inbound_msat)} sat"),
         ("closing", f"{show_sat(view.closing_sat)} sat"),
+        *[
+            (f"  from height {one.height}", f"{show_sat(one.amount_sat)} sat") for one in view.timelocked
+        ],
+        ("  not worth its fee now", f"{show_sat(view.uneconomic_sat)} sat" if view.uneconomic_sat else None),
     ])  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Following the chain: blocks to the run loop in order, feerates now and then. Failure is retried, never fatal."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from leyden.base.errors import ChainUnavailable, CommandRejected
@@ -11,9 +12,13 @@ from leyden.node import onchain
 from leyden.node.core import NodeCore
 from leyden.ports.chain import BlockConnected, BlocksDisconnected
 
+_chain_log = logging.getLogger("leyden.chain")
+
 FEE_INTERVAL_SECONDS = 30
 REBROADCAST_INTERVAL_SECONDS = 60
 RETRY_SECONDS = 1.0
+PROGRESS_BLOCKS = 250
+"""Each time that so many blocks less are to be looked at, the log says so."""
 REFUSED_RETRY_SECONDS = 10.0
 
 
@@ -42,29 +47,38 @@ async def follow(core: NodeCore, height: int, block_hash: bytes, on_synced: Call
 
 async def _follow(core: NodeCore, on_synced: Callable[[], None]) -> None:
     await rescan_wallet(core, core.best_height)
-    tip_height = await _tip_height(core)
-    if core.best_height >= tip_height and not core.is_synced:
+    core.tip_height = await _tip_height(core)
+    if core.blocks_behind >= PROGRESS_BLOCKS:
+        _chain_log.info("%d blocks are to be looked at, up to height %d", core.blocks_behind, core.tip_height)
+    if not core.blocks_behind and not core.is_synced:
         on_synced()
     async for event in core.chain.follow(core.best_height, core.best_hash):
         match event:
             case BlockConnected(block=block):
-                if block.height > tip_height:
-                    tip_height = block.height
-                is_tip = block.height >= tip_height
+                core.tip_height = max(core.tip_height, block.height)
+                is_tip = block.height >= core.tip_height
                 if is_tip and not core.is_synced:
-                    tip_height = max(tip_height, await _tip_height(core))
-                    is_tip = block.height >= tip_height
+                    core.tip_height = max(core.tip_height, await _tip_height(core))
+                    is_tip = block.height >= core.tip_height
                 core.runtime.on_block(block.height, block.hash, block.transactions, block.txids, is_tip=is_tip)
                 core.best_height, core.best_hash = block.height, block.hash
                 if is_tip:
                     onchain.check_reserve(core)
                 if is_tip and not core.is_synced:
                     on_synced()
+                _tell_progress(core)
             case BlocksDisconnected(fork_height=fork_height, fork_hash=fork_hash):
                 core.runtime.on_blocks_disconnected(fork_height, fork_hash)
                 core.best_height, core.best_hash = fork_height, fork_hash
                 await rescan_wallet(core, fork_height)
                 onchain.check_reserve(core)
+
+
+def _tell_progress(core: NodeCore) -> None:
+    """Say now and then how far a long way to the tip has come."""
+    behind = core.blocks_behind
+    if behind and behind % PROGRESS_BLOCKS == 0:
+        _chain_log.info("block %d, %d blocks behind", core.best_height, behind)
 
 
 async def _tip_height(core: NodeCore) -> int:

@@ -10,6 +10,7 @@ world failed).
 
 from typing import Protocol
 
+from leyden.node.onchain_views import SweepsView, TimelineView
 from leyden.node.views import (
     AddressView,
     Balance,
@@ -62,6 +63,20 @@ class NodeControl(Protocol):
         """Pay an address. amount_sat None: everything spendable. feerate_per_kw None: the node's estimate.
 
         Codes: `invalid_address`, `wrong_network`, `invalid_amount`, `insufficient_funds`, `invalid_feerate`.
+        """
+        ...
+
+    async def sweeps(self) -> SweepsView:
+        """List what closed channels leave to the wallet: what waits and until when, what is on its way, what was swept,
+        what is not worth its fee.
+        """
+        ...
+
+    async def sweep(self, feerate_per_kw: int | None = None) -> SweepsView:
+        """Sweep what is ready now, at a feerate (None: the node's estimate), and return what came of it.
+
+        A sweep that is on its way already is replaced by one that pays more, never by one that pays less. Codes:
+        `invalid_feerate`, `not_synced`.
         """
         ...
 
@@ -122,6 +137,13 @@ class NodeControl(Protocol):
         """List channels, closed ones too until they are archived.
 
         A store that is late is waited for 2 seconds at most: then `journal` says what of a channel is not durable yet.
+        """
+        ...
+
+    async def channel_timeline(self, channel_id: str) -> TimelineView:
+        """Tell the on-chain life of a channel: commitment, HTLCs, second stages, claims, sweeps, and what is to come.
+
+        Code: `unknown_channel`, also once it is archived.
         """
         ...
 

@@ -24,6 +24,7 @@ class NodeCore:
     """Shared state of a running node; every method runs on the event loop's thread.
 
     chain_status: empty while the chain source works. is_synced: the chain was followed to its tip in this life.
+    best_height, tip_height: of the block that was looked at last, and of the best one that the chain source knows of.
     subscribers: queues of events, one for each iterator.
     """
 
@@ -47,6 +48,7 @@ class NodeCore:
         self.is_synced = False
         self.started_seconds = runtime.scheduler.now_seconds()
         self.best_height = 0
+        self.tip_height = 0
         self.best_hash = b""
         self.alarms: dict[str, str] = {}
         self.unwanted_peers: dict[bytes, None] = {}
@@ -56,6 +58,11 @@ class NodeCore:
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._durable_waiters: dict[asyncio.Future[None], None] = {}
         self._settled: asyncio.Future[None] | None = None
+
+    @property
+    def blocks_behind(self) -> int:
+        """How many blocks of the best chain have not been looked at yet, as far as is known."""
+        return max(0, self.tip_height - self.best_height)
 
     # --- waiting ---------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from leyden.journal.records import ForwardingPolicy
 from leyden.manager import claiming
 from leyden.manager.events import Event
 from leyden.manager.manager import Manager
+from leyden.manager.onchain.deadlines import close_height
 from leyden.manager.outbox import Waiting
 from leyden.manager.state import ClaimableSet, ClaimableStatus, Slot
 from leyden.node import closing
@@ -73,6 +74,7 @@ def channel_view(core: NodeCore, slot: Slot, waiting: Mapping[str, Waiting]) -> 
     opened = channel.opened
     usable = type(state) is Normal and state.session.reestablished and not slot.halted
     spendable = limits.spendable_msat(channel, state.session.queued_msat) if usable else 0
+    funds = closing.funds_of(core.manager, slot) if closing.is_closing(slot) else None
     return ChannelView(
         channel_id=opened.channel_id.hex(),
         short_channel_id=format_scid(channel.funding.short_channel_id) if channel.funding else None,
@@ -105,6 +107,10 @@ def channel_view(core: NodeCore, slot: Slot, waiting: Mapping[str, Waiting]) -> 
         user_channel_id=opened.user_channel_id.hex(),
         close_reason=closing.reason_of(core.manager, slot),
         closing_txid=closing.txid_of(core.manager, slot),
+        closing_height=None if channel.spent is None else channel.spent.height,
+        onchain_sat=0 if funds is None else funds.closing_sat,
+        onchain_until_height=None if funds is None else funds.until_height,
+        deadline_height=close_height(core.manager, slot),
         halted=slot.halted or None,
         journal=channel_journal_view(slot, waiting, core.runtime.scheduler.monotonic_us()),
     )

@@ -7,11 +7,12 @@ from collections import deque
 from leyden.base.errors import CommandRejected
 from leyden.manager import claiming, handoff
 from leyden.manager.manager import Manager
-from leyden.node import channels, describe, onchain, paying
+from leyden.node import channels, describe, onchain, paying, sweeps, timeline
 from leyden.node.channels import open_channels
 from leyden.node.control import DEFAULT_INVOICE_EXPIRY_SECONDS, DEFAULT_MAX_PARTS
 from leyden.node.core import NodeCore
-from leyden.node.parse import parse_hex
+from leyden.node.onchain_views import SweepsView, TimelineView
+from leyden.node.parse import check_feerate, parse_hex
 from leyden.node.persistence import store_view
 from leyden.node.views import (
     AddressView,
@@ -78,6 +79,8 @@ class NodeMethods(ABC):
             events_unacknowledged=len(manager.events),
             data_dir=core.config.data_dir,
             started_seconds=core.started_seconds,
+            blocks_behind=core.blocks_behind,
+            channels_archived=len(manager.node.archived),
             store=store_view(core.runtime),
             alarms=[
                 *_crowded(len(manager.events), manager.config.unacknowledged_events_max),
@@ -111,6 +114,16 @@ class NodeMethods(ABC):
     ) -> TransactionView:
         """Pay an address."""
         return await onchain.send(self.core, address, amount_sat, feerate_per_kw)
+
+    async def sweeps(self) -> SweepsView:
+        """List what closed channels leave to the wallet."""
+        return await self.core.read(lambda: sweeps.sweeps(self.core.manager))
+
+    async def sweep(self, feerate_per_kw: int | None = None) -> SweepsView:
+        """Sweep now, at a feerate."""
+        feerate = None if feerate_per_kw is None else check_feerate(feerate_per_kw)
+        await self.core.run(lambda manager: sweeps.sweep(manager, feerate))
+        return await self.sweeps()
 
     # --- peers -------------------------------------------------------------------------------------------------------
 
@@ -177,6 +190,12 @@ class NodeMethods(ABC):
         """List channels."""
         await self.core.settle(CHANNELS_WAIT_SECONDS)
         return describe.channel_views(self.core)
+
+    async def channel_timeline(self, channel_id: str) -> TimelineView:
+        """Tell the on-chain life of a channel."""
+        core = self.core
+        slot = channels.find_channel(core, channel_id)
+        return await core.read(lambda: timeline.timeline(core.manager, slot))
 
     async def close(
         self,

@@ -9,7 +9,7 @@ from leyden.channel.states import Closed, Normal
 from leyden.node.closing import funds_of, is_closing
 from leyden.node.core import NodeCore
 from leyden.node.parse import check_feerate
-from leyden.node.views import AddressView, Balance, TransactionView
+from leyden.node.views import AddressView, Balance, TimelockedView, TransactionView
 from leyden.wallet.checks import parse_destination
 from leyden.wallet.wallet import ANCHOR_RESERVE_SAT, AddressKind
 
@@ -60,7 +60,8 @@ def balance(core: NodeCore) -> Balance:
     """Return all that the node owns."""
     check_reserve(core)
     wallet = core.wallet.balance()
-    local = spendable = receivable = outbound = inbound = closing = 0
+    local = spendable = receivable = outbound = inbound = closing = uneconomic = 0
+    timelocked: dict[int, int] = {}
     for slot in core.manager.channels.values():
         channel = slot.state.core
         if is_closing(slot):
@@ -68,6 +69,9 @@ def balance(core: NodeCore) -> Balance:
             closing += funds.closing_sat
             outbound += funds.outbound_msat
             inbound += funds.inbound_msat
+            uneconomic += funds.uneconomic_sat
+            for height, amount_sat in funds.timelocked.items():
+                timelocked[height] = timelocked.get(height, 0) + amount_sat
             continue
         if type(slot.state) is Closed:
             continue  # its funding never confirmed
@@ -91,6 +95,9 @@ def balance(core: NodeCore) -> Balance:
         in_flight_outbound_msat=outbound,
         in_flight_inbound_msat=inbound,
         closing_sat=closing,
+        anchor_reserve_missing_sat=wallet.reserve_target_sat - wallet.reserved_sat,
+        timelocked=[TimelockedView(height=height, amount_sat=timelocked[height]) for height in sorted(timelocked)],
+        uneconomic_sat=uneconomic,
     )
 
 

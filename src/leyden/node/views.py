@@ -78,8 +78,9 @@ class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Who the node is and how it is.
 
     listening: `host:port` of each socket that takes connections. chain_ok, store_ok: whether they work now;
-    chain_status, store_status: why not, else empty. is_synced: every block up to the tip was looked at. alarms:
-    sentences for the operator.
+    chain_status, store_status: why not, else empty. is_synced: every block up to the tip was looked at; blocks_behind:
+    how many are still to be looked at. channels_archived: channels that are closed for good and gone. alarms: sentences
+    for the operator.
     """
 
     node_id: str
@@ -102,8 +103,19 @@ class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
     events_unacknowledged: int
     data_dir: str
     started_seconds: int
+    blocks_behind: int = 0
+    channels_archived: int = 0
     store: StoreView = StoreView()
     alarms: list[str] = []
+
+
+class TimelockedView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is ours, and cannot be moved yet. height: of the first block that may hold the spend; while the close is in
+    no block, as if it were in the next.
+    """
+
+    height: int
+    amount_sat: int
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,9 +123,11 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
     On chain: confirmed_sat and unconfirmed_sat are coins of ours; immature_sat: coinbase outputs younger than 100
     blocks; reserved_sat: held back by openings in progress; anchor_reserve_sat: kept to pay for closing channels (in
-    all, and for one channel); spendable_sat: what `send_onchain` may use. Lightning: lightning_msat is our side of all
-    open channels, spendable_msat and receivable_msat what they could carry now, in_flight_*_msat what HTLCs hold;
-    closing_sat: on its way back to the chain from channels that close.
+    all, and for one channel), anchor_reserve_missing_sat: what it lacks; spendable_sat: what `send_onchain` may use.
+    Lightning: lightning_msat is our side of all open channels, spendable_msat and receivable_msat what they could carry
+    now, in_flight_*_msat what HTLCs hold, on chain too while it is open who gets them. closing_sat: ours, in outputs of
+    channels that close, fees not taken off and in no coin above; of that timelocked waits for a height, and
+    uneconomic_sat is not worth its fee at the feerate of now.
     """
 
     confirmed_sat: int
@@ -129,6 +143,9 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_outbound_msat: int
     in_flight_inbound_msat: int
     closing_sat: int
+    anchor_reserve_missing_sat: int = 0
+    timelocked: list[TimelockedView] = []
+    uneconomic_sat: int = 0
 
 
 class AddressView(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,7 +225,10 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     short_channel_id: `block x transaction x output` once confirmed; alias: our own local name for it, same form.
     local_msat, remote_msat: balances, HTLCs not included. spendable_msat, receivable_msat: what one more HTLC could
     carry now. *_reserve_sat: what each side must keep. is_usable: it takes payments now. close_reason, closing_txid:
-    None while it is open. halted: why this channel does nothing in this life (a fault of Leyden), else None. journal:
+    None while it is open. closing_height: of the block that
+    holds it. onchain_sat: what is ours of it and not in the wallet yet; onchain_until_height: the first block in which
+    the last of it can be moved. deadline_height: at this height it is closed by force if its HTLCs stay as they are.
+    halted: why this channel does nothing in this life (a fault of Leyden), else None. journal:
     what of it waits for the store; while records wait, the rest shows what is decided, not what is durable.
     """
 
@@ -243,6 +263,10 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     user_channel_id: str
     close_reason: str | None = None
     closing_txid: str | None = None
+    closing_height: int | None = None
+    onchain_sat: int = 0
+    onchain_until_height: int | None = None
+    deadline_height: int | None = None
     halted: str | None = None
     journal: JournalView = JournalView()
 

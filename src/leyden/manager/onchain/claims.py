@@ -21,6 +21,7 @@ from leyden.manager.onchain.views import upstream_deadline, view_of
 from leyden.manager.state import Slot
 from leyden.monitor import feerates
 from leyden.monitor.claimable import ClaimTerms, OutputClaim, claims_now
+from leyden.monitor.closed import ClosedView
 from leyden.monitor.packages import PackageLimits, group_claims
 from leyden.transactions.claim_inputs import ClaimKind
 from leyden.transactions.claims import HOLDER_KINDS, build_claim, claim_weight
@@ -66,9 +67,13 @@ def _wanted(m: Manager, slot: Slot) -> dict[OutPoint, OutputClaim]:
     view = view_of(m, slot)
     if view is None:
         return {}
-    height = m.env.block_height
-    found = claims_now(slot.state.core, slot.state.keys, view, height, _terms(m, slot))
-    return {claim.input.outpoint: claim for claim in found if claim.unlock_height <= height + 1}
+    found = claims_of(m, slot, view)
+    return {claim.input.outpoint: claim for claim in found if claim.unlock_height <= m.env.block_height + 1}
+
+
+def claims_of(m: Manager, slot: Slot, view: ClosedView) -> list[OutputClaim]:
+    """Return what there is to claim of a closed channel, locks that still run included."""
+    return claims_now(slot.state.core, slot.state.keys, view, m.env.block_height, _terms(m, slot))
 
 
 def _terms(m: Manager, slot: Slot) -> ClaimTerms:
@@ -103,7 +108,7 @@ def _heir(m: Manager, active: ActiveClaim, groups: Sequence[tuple[OutputClaim, .
     one = _made_of(best)
     weight = _first_weight(m, one)
     fee_sat = feerates.replacement_fee_sat(
-        active.fee_sat, weight, _wanted_feerate(m, one, weight), old_weight=active.weight
+        active.fee_sat, weight, wanted_feerate(m, one, weight, m.env.block_height), old_weight=active.weight
     )
     return best if fee_sat <= _budget_sat(m, one) else None
 
@@ -153,7 +158,7 @@ def _begin(m: Manager, slot: Slot, group: tuple[OutputClaim, ...], older: Active
     if active.fixed:
         _make_fixed(m, slot, active)
     else:
-        _make(m, slot, active, _wanted_feerate(m, active, _first_weight(m, active)), older)
+        _make(m, slot, active, wanted_feerate(m, active, _first_weight(m, active), m.env.block_height), older)
 
 
 def _refresh(m: Manager, slot: Slot, active: ActiveClaim) -> None:
@@ -166,7 +171,7 @@ def _refresh(m: Manager, slot: Slot, active: ActiveClaim) -> None:
     made = False
     if not active.fixed and (not active.transaction or m.env.block_height > active.made_height):
         weight = active.weight or _first_weight(m, active)
-        wanted = _wanted_feerate(m, active, weight)
+        wanted = wanted_feerate(m, active, weight, m.env.block_height)
         if active.refused:
             # The chain service asks for more; how much it does not say.
             affordable = min(_budget_sat(m, active) * 1000 // weight, m.config.feerate_max_per_kw)
@@ -192,27 +197,27 @@ def _paired(active: ActiveClaim) -> list[TxOut]:
     return [claim.input.paired_output for claim in active.claims if claim.input.paired_output is not None]
 
 
-def _is_penalty(active: ActiveClaim) -> bool:
+def is_penalty(active: ActiveClaim) -> bool:
+    """Return whether a claim takes what the peer has forfeited."""
     return active.claims[0].input.kind in REVOKED
 
 
 def _budget_sat(m: Manager, active: ActiveClaim) -> int:
-    return feerates.budget_sat(
-        active.value_sat, m.env.block_height, active.deadline_height, penalty=_is_penalty(active)
-    )
+    return feerates.budget_sat(active.value_sat, m.env.block_height, active.deadline_height, penalty=is_penalty(active))
 
 
-def _wanted_feerate(m: Manager, active: ActiveClaim, weight: int) -> int:
+def wanted_feerate(m: Manager, active: ActiveClaim, weight: int, height: int) -> int:
+    """Return the feerate (sat/kw) that a claim should have at a height, by the estimates of now."""
     return feerates.claim_feerate_per_kw(
         active.value_sat,
         weight,
-        m.env.block_height,
+        height,
         active.start_height,
         active.deadline_height,
         lambda blocks: fees.feerate_for(m, blocks),
         m.config.feerate_min_per_kw,
         m.config.feerate_max_per_kw,
-        penalty=_is_penalty(active),
+        penalty=is_penalty(active),
     )
 
 

@@ -102,18 +102,35 @@ def _close_if_due(m: Manager, slot: Slot, height: int) -> None:
 
 def _due(m: Manager, slot: Slot, height: int) -> tuple[str, int] | None:
     """Return why the channel must close, and from which height on nobody is waited for; None when it need not."""
+    for due_height, latest_height, reason in _dues(m, slot):
+        if height >= due_height:
+            return reason, latest_height
+    return None
+
+
+def _dues(m: Manager, slot: Slot) -> Iterator[tuple[int, int, str]]:
+    """Yield for each HTLC that may need the chain (height at which it does, height from which on nobody is waited for,
+    why).
+    """
     core = slot.state.core
     for received in core.inbound.values():
         add = received.add
-        if height >= add.cltv_expiry - m.config.claim_deadline_blocks and _must_be_claimed(m, slot, received):
+        if _must_be_claimed(m, slot, received):
             reason = f"HTLC {add.htlc_id} of the peer is fulfilled and not removed, and expires at height"
-            return f"{reason} {add.cltv_expiry}", add.cltv_expiry - CLAIM_BLOCKS
+            due_height = add.cltv_expiry - m.config.claim_deadline_blocks
+            yield due_height, add.cltv_expiry - CLAIM_BLOCKS, f"{reason} {add.cltv_expiry}"
     for offered in core.outbound.values():
         add = offered.add
-        if height >= add.cltv_expiry + m.config.deadline_grace_blocks and _is_on_chain(core, offered):
+        if _is_on_chain(core, offered):
             reason = f"HTLC {add.htlc_id} to the peer expired at height {add.cltv_expiry} and is not removed"
-            return reason, LONG_EXPIRY
-    return None
+            yield add.cltv_expiry + m.config.deadline_grace_blocks, LONG_EXPIRY, reason
+
+
+def close_height(m: Manager, slot: Slot) -> int | None:
+    """Return the height at which an open channel is closed by force if its HTLCs stay as they are; None: at none."""
+    if type(slot.state) not in _HAS_HTLCS:
+        return None
+    return min([due_height for due_height, _latest, _reason in _dues(m, slot)], default=None)
 
 
 def _must_be_claimed(m: Manager, slot: Slot, htlc: InboundHtlc) -> bool:
