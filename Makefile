@@ -7,10 +7,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench profile explore models mutants lock clean
+.PHONY: help demo demo-onchain test check fix bench profile explore models mutants lock clean
 
 help:
 	@echo 'make demo     three real nodes and a chain: open, pay, crash, close, account (JSON=1 for a program)'
+	@echo 'make demo-onchain  four nodes on their worst day: forced closes, kill -9, a cheating peer, ten blocks undone'
 	@echo 'make test     the default tests'
 	@echo 'make check    format, lint, types, layers, tidiness, tables of requirements and hazards'
 	@echo 'make fix      format and fix what can be fixed'
@@ -33,6 +34,9 @@ $(VENV)/installed: $(VENV)/locked pyproject.toml
 
 demo: $(VENV)/installed
 	$(BIN)/python -m leyden.demo $(if $(JSON),--json)
+
+demo-onchain: $(VENV)/installed
+	$(BIN)/python -m leyden.demo --onchain $(if $(JSON),--json)
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2

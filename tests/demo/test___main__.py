@@ -45,6 +45,17 @@ def wait_for(demo: subprocess.Popen[str], beginning: str) -> None:
     pytest.fail(f"the demo ended without a line that begins with {beginning}")
 
 
+@pytest.mark.slow
+def test_the_worst_day_is_accounted_for_to_the_satoshi(folder: Path) -> None:
+    """`make demo-onchain`: forced closes with payments in flight, kill -9, ten blocks undone, a cheater punished."""
+    demo = start(folder, "--onchain", "--json")
+    out, _ = demo.communicate(timeout=3 * SECONDS_MAX)
+    assert demo.returncode == 0, out
+    accounts = json.loads(out.splitlines()[-1])["onchain"]
+    assert accounts["is_exact"]
+    assert accounts["nodes"]["alice"]["taken_sat"] == -accounts["nodes"]["mallory"]["taken_sat"] == 2_500_000
+
+
 def test_every_millisatoshi_is_accounted_for(folder: Path) -> None:
     """`make demo` is the promise of the project: open, pay, forward, split, fail, kill -9 twice, close, and add up."""
     demo = start(folder, "--json")

@@ -1,4 +1,4 @@
-"""`python -m leyden.demo [--json]`: exit status 0 when every step came out well and every millisatoshi is there."""
+"""`python -m leyden.demo [--onchain] [--json]`: exit status 0 when every step came out well and every sum agrees."""
 
 import argparse
 import asyncio
@@ -6,7 +6,8 @@ import signal
 import sys
 import time
 import traceback
-from typing import Final, cast
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias, cast
 
 import msgspec
 from rich.console import Console
@@ -15,11 +16,17 @@ from leyden.base.errors import LeydenError
 from leyden.demo import accounts, crash, story
 from leyden.demo.accounts import Accounts
 from leyden.demo.crash import CrashReport
+from leyden.demo.onchain import accounts as onchain_accounts
+from leyden.demo.onchain import cheat
+from leyden.demo.onchain import story as onchain_story
+from leyden.demo.onchain.accounts import OnchainAccounts
 from leyden.demo.processes import Processes
 from leyden.demo.screen import Screen, StepDone
 from leyden.demo.world import World
 
-DESCRIPTION: Final = "Three Lightning nodes and a Bitcoin chain on this computer."
+DESCRIPTION: Final = "Lightning nodes and a Bitcoin chain on this computer."
+TITLE: Final = "Leyden: three Lightning nodes and a Bitcoin chain on this computer"
+ONCHAIN_TITLE: Final = "Leyden: four Lightning nodes, their channels closed by force"
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
 
@@ -40,7 +47,11 @@ class Report(msgspec.Struct):
     steps: list[StepDone]
     accounts: Accounts | None = None
     crash: CrashReport | None = None
+    onchain: OnchainAccounts | None = None
     failure: Failure | None = None
+
+
+Story: TypeAlias = Callable[[World, Screen, Report], Awaitable[None]]
 
 
 async def tell(world: World, screen: Screen, report: Report) -> None:
@@ -59,13 +70,25 @@ async def tell(world: World, screen: Screen, report: Report) -> None:
     accounts.show(screen, report.accounts)
 
 
-async def run(processes: Processes, screen: Screen, report: Report) -> None:
+async def tell_onchain(world: World, screen: Screen, report: Report) -> None:
+    """Run every step of what may happen on the chain."""
+    await onchain_story.start_processes(world, screen)
+    await onchain_story.open_channels(world, screen)
+    held = await onchain_story.hold_payments(world, screen)
+    await onchain_story.close_by_force(world, screen, held)
+    await onchain_story.wait_for_timeouts(world, screen, held)
+    taken_msat = await cheat.cheat(world, screen)
+    report.onchain = await onchain_accounts.account(world, screen, taken_msat)
+    onchain_accounts.show(screen, report.onchain)
+
+
+async def run(processes: Processes, screen: Screen, report: Report, story_of: Story = tell) -> None:
     """Run the demo and end every process, however it goes. A failure goes into the report."""
     main_task = asyncio.current_task()
     assert main_task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main_task.cancel)
     try:
-        await tell(World(processes), screen, report)
+        await story_of(World(processes), screen, report)
         report.ok = True
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told with its step
         gone = await processes.gone()
@@ -89,15 +112,18 @@ def main(arguments: list[str]) -> int:
     """Run the demo; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m leyden.demo", description=DESCRIPTION)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    as_json: bool = parser.parse_args(arguments).json
+    parser.add_argument("--onchain", action="store_true", help="forced closes, a cheating peer, a reorganisation")
+    chosen = parser.parse_args(arguments)
+    as_json: bool = chosen.json
+    is_onchain: bool = chosen.onchain
     screen = Screen(Console())
     report = Report(ok=False, seconds=0.0, steps=screen.done)
     begun = time.perf_counter()
-    screen.title("Leyden: three Lightning nodes and a Bitcoin chain on this computer")
+    screen.title(ONCHAIN_TITLE if is_onchain else TITLE)
     processes = Processes()
     interrupted = False
     try:
-        asyncio.run(run(processes, screen, report))
+        asyncio.run(run(processes, screen, report, tell_onchain if is_onchain else tell))
     except (KeyboardInterrupt, asyncio.CancelledError):
         interrupted = True
     finally:

@@ -84,7 +84,7 @@ def _last_balance(opener: str, other: str, channel: ChannelView) -> LastBalance:
 async def account(world: World, screen: Screen, balances: list[LastBalance]) -> Accounts:
     """Add everything up. Raises DemoFailed when a single millisatoshi is missing, or too much."""
     with screen.step("Account for every millisatoshi") as step:
-        accounts = {name: await _own_words(world, name) for name in NAMES}
+        accounts = {name: await own_words(world, name) for name in NAMES}
         step.now("the miner's blocks")
         transactions, miners_fees_sat = await _read_blocks(world)
         for balance in balances:
@@ -101,7 +101,7 @@ async def account(world: World, screen: Screen, balances: list[LastBalance]) -> 
         return result
 
 
-async def _own_words(world: World, name: str) -> NodeAccount:
+async def own_words(world: World, name: str) -> NodeAccount:
     """What a node says of itself."""
     api = world.node(name).api
     balance = await api.balance()

@@ -14,6 +14,7 @@ MINER_ADDRESS: Final = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 """Gets what the demo's later blocks pay: the on-chain fees are counted there."""
 PAY_SECONDS: Final = 30
 LOOK_SECONDS: Final = 0.02
+BREATH_SECONDS: Final = 0.15
 
 
 @final
@@ -23,6 +24,7 @@ class World:
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
         self.put_in_msat: dict[str, int] = {}
+        self.gifts_msat: dict[str, int] = {}
         self.kills = 0
 
     def node(self, name: str) -> DemoNode:
@@ -45,6 +47,10 @@ class World:
             return all([(await node.api.info()).block_height >= height for node in self.nodes])
 
         await self.until(seen, f"every node has seen block {height}")
+
+    async def breathe(self) -> None:
+        """Let the nodes publish what the last block asks for."""
+        await asyncio.sleep(BREATH_SECONDS)
 
     async def wait_for_transactions(self, txids: list[str]) -> None:
         """Wait until the chain service has these in its mempool."""

@@ -73,8 +73,13 @@ class NodeMethods(ABC):
             channels_usable=states.count("normal"),
             channels_pending=states.count("awaiting_ready"),
             channels_closing=len([one for one in states if one not in ("normal", "awaiting_ready", "closed")]),
+            # Those of a channel that is closed are the chain's: `channel show` tells what became of each.
             htlcs_pending=sum(
-                [len(slot.state.core.inbound) + len(slot.state.core.outbound) for slot in manager.channels.values()]
+                [
+                    len(slot.state.core.inbound) + len(slot.state.core.outbound)
+                    for slot in manager.channels.values()
+                    if slot.state.core.spent is None
+                ]
             ),
             events_unacknowledged=len(manager.events),
             data_dir=core.config.data_dir,

@@ -1,0 +1,189 @@
+"""The steps, in order, but for the cheating (`cheat.py`) and the reckoning (`accounts.py`).
+
+Bob closes his channel with carol while four payments are in it: one that alice pays over bob, and carol claims on the
+chain; one of bob that carol never answers; one of carol that bob claims on the chain; one of carol that bob never
+answers.
+"""
+
+import hashlib
+import secrets
+from typing import Final, cast
+
+import msgspec
+
+from leyden.demo.errors import DemoFailed
+from leyden.demo.screen import MSAT_PER_SAT, Screen, sat
+from leyden.demo.story import CONFIRMATIONS, MATURITY_BLOCKS, SUBSIDY_SAT
+from leyden.demo.world import MINER_ADDRESS, World
+
+NAMES: Final = ("alice", "bob", "carol", "mallory")
+TO_SELF_DELAY: Final = 12
+REORG_BLOCKS: Final = 10
+EXPIRED_BLOCKS: Final = 130
+CHANNELS: Final = (
+    ("alice", "bob", 10_000_000, 0, "anchors"),
+    ("bob", "carol", 8_000_000, 3_000_000, "anchors"),
+    ("mallory", "alice", 4_000_000, 0, "static_remotekey"),
+)
+"""Opener, other side, capacity in satoshi, what the other side begins with, channel type."""
+HELD: Final = (
+    ("alice", "carol", 700_000_000, True),
+    ("bob", "carol", 500_000_000, False),
+    ("carol", "bob", 600_000_000, True),
+    ("carol", "bob", 400_000_000, False),
+)
+"""Payer, payee, amount in msat, and whether the payee claims it once the channel is closed."""
+_SETTINGS: Final = f"\n[channels]\nto_self_delay = {TO_SELF_DELAY}\n\n[payments]\nauto_claim = false\n"
+
+
+class HeldPayment(msgspec.Struct):
+    """A payment that waits for its payee. set_id: what the payee claims it by."""
+
+    payer: str
+    payee: str
+    amount_msat: int
+    is_claimed: bool
+    preimage: bytes
+    payment_id: str = ""
+    set_id: str = ""
+
+
+async def start_processes(world: World, screen: Screen) -> None:
+    """The chain service and four nodes, each with money."""
+    processes = world.processes
+    with screen.step("Start a chain service and four nodes, and fund them") as step:
+        await processes.start_chain()
+        await processes.rpc("generatetoaddress", 1, MINER_ADDRESS)
+        for name in NAMES:
+            await processes.add_node(name, _SETTINGS).start()
+        for node in world.nodes:
+            address = (await node.api.new_address()).address
+            await processes.rpc("generatetoaddress", 1, address)
+            world.put_in_msat[node.name] = SUBSIDY_SAT * MSAT_PER_SAT
+        await world.mine(MATURITY_BLOCKS)
+        step.say(f"{', '.join(NAMES)}: {sat(SUBSIDY_SAT * MSAT_PER_SAT)} sat each")
+
+
+async def open_channels(world: World, screen: Screen) -> None:
+    """All channels, one of them without anchors."""
+    with screen.step("Open three channels") as step:
+        txids: list[str] = []
+        for opener, other, capacity_sat, pushed_sat, kind in CHANNELS:
+            api, peer = world.node(opener).api, world.node(other)
+            await api.connect(peer.node_id, "127.0.0.1", peer.port)
+            opened = await api.open_channel(
+                peer.node_id,
+                capacity_sat,
+                pushed_sat * MSAT_PER_SAT,
+                channel_type="anchors" if kind == "anchors" else "static_remotekey",
+            )
+            world.gifts_msat[opener] = world.gifts_msat.get(opener, 0) - pushed_sat * MSAT_PER_SAT
+            world.gifts_msat[other] = world.gifts_msat.get(other, 0) + pushed_sat * MSAT_PER_SAT
+            txids.append(opened.funding_txid)
+            step.say(f"{opener}-{other}: {sat(capacity_sat * MSAT_PER_SAT)} sat, {kind}")
+        await world.wait_for_transactions(txids)
+        await world.mine(CONFIRMATIONS)
+        await world.until_usable(2 * len(CHANNELS))
+
+
+async def hold_payments(world: World, screen: Screen) -> list[HeldPayment]:
+    """Payments in flight both ways, which their payees let wait."""
+    with screen.step("Leave four payments in flight between bob and carol") as step:
+        held: list[HeldPayment] = []
+        for payer, payee, amount_msat, is_claimed in HELD:
+            preimage = secrets.token_bytes(32)
+            payment_hash = hashlib.sha256(preimage).hexdigest()
+            made = await world.node(payee).api.create_invoice(amount_msat, "held", payment_hash=payment_hash)
+            one = HeldPayment(payer, payee, amount_msat, is_claimed, preimage)
+            started = await world.node(payer).api.pay(made.invoice, deadline_seconds=3600)
+            one.payment_id = started.payment_id
+            await _until_shown(world, one, payment_hash)
+            held.append(one)
+            way = f"{payer} → bob → {payee}" if payer == "alice" else f"{payer} → {payee}"
+            step.say(f"{way}: {sat(amount_msat)} sat")
+        return held
+
+
+async def _until_shown(world: World, one: HeldPayment, payment_hash: str) -> None:
+    async def shown() -> bool:
+        for event in await world.events(one.payee, "payment_claimable"):
+            if event.fields["payment_hash"] == payment_hash:
+                one.set_id = cast("str", event.fields["set_id"])
+        return bool(one.set_id)
+
+    await world.until(shown, f"{one.payee} is asked about a payment of {one.payer}")
+
+
+async def close_by_force(world: World, screen: Screen, held: list[HeldPayment]) -> None:
+    """Both payees claim what they want on the chain; bob is killed on the way, and ten blocks are undone."""
+    with screen.step("bob closes by force; claims, kill -9, and ten blocks undone") as step:
+        channel = await channel_between(world, "bob", "carol")
+        await world.node("bob").api.close(channel, force=True)
+        await until_in_mempool(world, 1)
+        await world.mine(1)
+        for one in held:
+            if one.is_claimed:
+                await world.node(one.payee).api.claim_payment(one.set_id, one.preimage.hex())
+        step.say("carol and bob claim one payment each, now that the channel is closed")
+        await until_in_mempool(world, 1)
+        away = await world.kill_and_restart("bob")
+        step.say(f"kill -9 bob while claims wait for a block; back after {away:.1f} s")
+        await until_in_mempool(world, 2)
+        await mine_slowly(world, 3)
+        await _until_paid(world, held)
+        step.say("alice has her proof: bob read carol's preimage from the chain and was paid for it")
+        await mine_slowly(world, 8)
+        await undo_blocks(world, REORG_BLOCKS)
+        step.say(f"{REORG_BLOCKS} blocks replaced by {REORG_BLOCKS + 1}: what they held is published and mined again")
+        await mine_slowly(world, 5)
+
+
+async def _until_paid(world: World, held: list[HeldPayment]) -> None:
+    for one in held:
+        if one.is_claimed:
+            payment = await world.node(one.payer).api.wait_payment(one.payment_id, 30)
+            if payment.status != "succeeded":
+                raise DemoFailed(f"{one.payer} -> {one.payee}: {payment.status}")
+
+
+async def wait_for_timeouts(world: World, screen: Screen, held: list[HeldPayment]) -> None:
+    """Nobody answered the others: after their expiry they come home, and what is ours after its delay."""
+    with screen.step("What nobody answered comes home after its expiry") as step:
+        await mine_slowly(world, EXPIRED_BLOCKS, 5)
+        await mine_slowly(world, 115, 5)
+        for one in held:
+            payment = await world.node(one.payer).api.wait_payment(one.payment_id, 30)
+            if payment.status != ("succeeded" if one.is_claimed else "failed"):
+                raise DemoFailed(f"{one.payer} -> {one.payee}: {payment.status}: {payment.reason}")
+        step.say("each payment ended, the same way at both ends; failures only when the chain is 100 blocks deep")
+
+
+async def channel_between(world: World, one: str, other: str) -> str:
+    """Return the channel_id of the only channel of two nodes."""
+    peer = world.node(other).node_id
+    (found,) = [channel for channel in await world.node(one).api.channels() if channel.node_id == peer]
+    return found.channel_id
+
+
+async def mine_slowly(world: World, count: int, at_once: int = 1) -> None:
+    """Mine a few blocks at a time, so that what nodes publish for one is in the next."""
+    for start in range(0, count, at_once):
+        await world.mine(min(at_once, count - start))
+        await world.breathe()
+
+
+async def until_in_mempool(world: World, count: int) -> None:
+    """Wait until so many transactions wait for a block."""
+
+    async def there() -> bool:
+        return len(cast("list[str]", await world.processes.rpc("getrawmempool"))) >= count
+
+    await world.until(there, f"{count} transactions wait for a block")
+
+
+async def undo_blocks(world: World, count: int) -> None:
+    """Replace the last blocks by one more."""
+    rpc = world.processes.rpc
+    height = cast("int", await rpc("getblockcount"))
+    await rpc("invalidateblock", await rpc("getblockhash", height - count + 1))
+    await world.mine(count + 1)
