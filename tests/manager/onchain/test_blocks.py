@@ -1,5 +1,6 @@
 """Spends of closed channels become records, once each, whatever the chain does meanwhile and whoever is down."""
 
+import msgspec
 import pytest
 
 from leyden.bitcoin.tx import Transaction
@@ -9,6 +10,7 @@ from leyden.manager import archive, chain
 from leyden.manager import events as ev
 from leyden.manager.onchain import blocks
 from leyden.monitor.classify import SpendKind
+from leyden.monitor.watched import WatchedKind
 from leyden.sim import user
 from leyden.sim.scenario import combinations
 from leyden.sim.world import MINER_SCRIPT
@@ -416,3 +418,20 @@ def test_spend_is_recorded_once() -> None:
     before = slot.tail.position
     blocks.on_spend(m, slot, Transaction.parse(spend.transaction), spend.height, spend.block_hash)
     assert slot.tail.position == before
+
+
+def test_of_what_is_not_known_every_spend_is_looked_at() -> None:
+    """After data loss, or for HTLCs that only the penalty log names, any of them may show a preimage that we need."""
+    stage = scenes.forwarded()
+    slot = scenes.close(stage, "bob", "carol")
+    stage.mine()
+    view = scenes.view(slot)
+    (htlc,) = [one for one in view.unspent() if one.htlc is not None]
+    assert htlc.htlc is not None
+    nameless = msgspec.structs.replace(htlc.htlc, htlc_id=None)
+    for changed in (
+        msgspec.structs.replace(htlc, kind=WatchedKind.UNKNOWN, htlc=None),
+        msgspec.structs.replace(htlc, kind=WatchedKind.REVOKED_HTLC, htlc=nameless),
+    ):
+        view.outputs[htlc.outpoint] = changed
+        assert blocks.mempool_watch_list(stage.m("bob")) == [htlc.outpoint]

@@ -9,6 +9,7 @@ from leyden.manager.onchain import bumping, claims, outcomes, sweeping
 from leyden.manager.onchain.views import forget_view, take_in_spends, view_of
 from leyden.manager.state import Slot
 from leyden.monitor.resolution import preimages_of
+from leyden.monitor.watched import WatchedKind, WatchedOutput
 
 
 def on_spend(m: Manager, slot: Slot, transaction: Transaction, height: int, block_hash: bytes) -> None:
@@ -67,16 +68,18 @@ def mempool_watch_list(m: Manager) -> list[OutPoint]:
         view = slot.closed_view
         if view is None:
             continue
-        wanted += [
-            one.outpoint
-            for one in view.unspent()
-            if one.htlc is not None and one.htlc.offered and _is_wanted(slot, one.htlc.htlc_id)
-        ]
+        wanted += [one.outpoint for one in view.unspent() if _is_wanted(slot, one)]
     return wanted
 
 
-def _is_wanted(slot: Slot, htlc_id: int | None) -> bool:
-    return htlc_id is not None and htlc_id not in slot.state.core.onchain_preimages
+def _is_wanted(slot: Slot, output: WatchedOutput) -> bool:
+    """Return whether a spend may show a preimage that we lack; of what is not known whole, any may."""
+    if output.kind is WatchedKind.UNKNOWN:
+        return True
+    htlc = output.htlc
+    if htlc is None or not htlc.offered:
+        return False
+    return htlc.htlc_id is None or htlc.htlc_id not in slot.state.core.onchain_preimages
 
 
 def on_mempool_transactions(m: Manager, transactions: Sequence[Transaction]) -> None:
