@@ -84,7 +84,7 @@ def test_user_pays_more_and_never_less(how: str) -> None:
     sweep(stage, 300)
     third = told(stage).sweep
     assert third is not None
-    assert third.feerate_per_kw == 10_000
+    assert (third.txid, third.fee_sat) == (second.txid, second.fee_sat)
 
 
 def test_node_that_does_not_know_the_tip_sweeps_nothing() -> None:

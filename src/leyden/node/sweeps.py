@@ -24,7 +24,10 @@ def sweep(m: Manager, feerate_per_kw: int | None) -> None:
     """
     if not m.is_started:
         raise CommandRejected("the node has not followed the chain to its tip yet; try again soon", code="not_synced")
-    sweeping.update(m, feerate_per_kw or fees.feerate_for(m, sweeping.TARGET_BLOCKS))
+    wanted = feerate_per_kw or fees.feerate_for(m, sweeping.TARGET_BLOCKS)
+    # A replacement always pays more: whoever asks for less must not get a dearer one.
+    pays_enough = m.sweep is not None and m.sweep.feerate_per_kw >= wanted
+    sweeping.update(m, None if pays_enough else wanted)
 
 
 def sweeps(m: Manager) -> SweepsView:
