@@ -100,3 +100,122 @@ def test_revoked_commitment_is_taken_whole_at_once(form: str, us: str, consensus
     assert not stage.left()
     assert set(spends(stage).values()) == {1}
     assert not stage.refusals()
+
+
+# --- fees ------------------------------------------------------------------------------------------------------------
+
+
+def unmined(form: str, how: str, *, ours: int = 1, theirs: int = 2, claims: int = 2, htlc_sat: int = 20_000) -> Ending:
+    """Claims of alice's that no miner takes."""
+    stage = Ending(form).held(ours, theirs, htlc_sat * 1000)
+    stage.world.dislike("alice", dislikes=True)
+    stage.close(how, claims)
+    stage.mine()
+    return stage
+
+
+def test_fee_rises_with_every_block_to_the_budget_and_mempools_take_each_step() -> None:
+    """BIP 125 replacements; half of what is at stake at most, all but nothing of it at the last block that is ours."""
+    stage = unmined("anchors", "remote")
+    stage.mine()
+    expiry = stage.expiry("bob")
+    [claim] = stage.claims
+    budget_sat = 20_000
+    fees_sat: list[int] = []
+    while stage.height < expiry - 1:
+        stage.mine()
+        waiting = stage.waiting(claim.claims[0].input.outpoint)
+        assert waiting is not None
+        assert waiting.txid() == claim.txid, "the newest version waits"
+        fees_sat.append(stage.fee_sat(waiting))
+    assert not stage.refusals()
+    assert fees_sat == sorted(fees_sat)
+    assert fees_sat[0] < 4_000
+    assert budget_sat * 9 // 10 < fees_sat[-1] <= budget_sat
+    assert len(set(fees_sat)) > len(fees_sat) // 2
+    stage.world.dislike("alice", dislikes=False)
+    stage.mine()
+    assert all(stage.took(one) for one in stage.htlcs(offered=False))
+
+
+def test_refused_claim_pays_a_quarter_more_in_each_block_and_never_more_than_the_budget() -> None:
+    """The mempool may ask for more than estimates say; how much it does not tell."""
+    stage = unmined("anchors", "remote")
+    stage.world.chain.set_mempool_feerate(4_000)
+    stage.mine()
+    [claim] = stage.claims
+    before = claim.feerate_per_kw
+    stage.mine()
+    assert before * 5 // 4 <= claim.feerate_per_kw <= before * 5 // 4 + 300
+    for _ in range(4):
+        stage.mine()
+    assert not claim.refused
+    assert stage.waiting(claim.claims[0].input.outpoint) is not None
+    stage.world.chain.set_mempool_feerate(1_000_000)
+    for _ in range(12):
+        stage.mine()
+        assert claim.fee_sat <= 20_000
+    assert claim.refused
+    offered = len(stage.offers)
+    stage.mine()
+    assert len(stage.offers) > offered, "it is offered again all the same"
+
+
+def test_what_mempools_forget_is_offered_again_once_a_block() -> None:
+    """Also when other news of the channel come in the same block."""
+    stage = unmined("static_remotekey", "remote", claims=1)
+    [claim] = stage.claims
+    stage.world.evict()
+    before = sum(one.name == "alice" for one in stage.offers)
+    stage.mine()
+    assert stage.waiting(claim.claims[0].input.outpoint) is not None
+    stage.claim("alice")
+    assert sum(one.name == "alice" for one in stage.offers) == before + 2, "one again, and the new one"
+
+
+def test_claim_that_costs_more_than_it_brings_waits_and_is_told_once() -> None:
+    """When fees fall it goes out."""
+    stage = Ending("anchors").held(0, 1, 600_000)
+    stage.close("remote", 1)
+    stage.mine()
+    for _ in range(3):
+        stage.mine()
+    [claim] = stage.claims
+    assert not claim.transaction
+    told = [one.text for one in stage["alice"].reports if "not worth its fee" in one.text]
+    assert len(told) == 1
+    stage.world.set_fees(253, 253)
+    stage.mine()
+    stage.mine()
+    assert all(stage.took(one) for one in stage.htlcs(offered=False))
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_batch_of_which_the_peer_takes_one_is_made_again_of_the_rest() -> None:
+    """The peer shows a preimage for one of three refunds; the other two still come back, and that one goes upstream."""
+    stage = Ending("static_remotekey").held(3, 0)
+    stage.close("remote")
+    stage.mine()
+    stage.world.dislike("alice", dislikes=True)
+    stage.world.dislike("bob", dislikes=True)
+    stage.claim("bob")
+    taken = next(one for one in stage.htlcs(offered=True) if stage.waiting(one.outpoint))
+    theirs = stage.waiting(taken.outpoint)
+    assert theirs is not None
+    stage.mine_to(stage.expiry("alice"))
+    [batch] = stage.claims
+    assert len(batch.claims) == 3
+    stage.world.chain.mine_block_with([theirs], b"\x00\x14" + bytes(20))
+    stage.act()
+    [rest] = stage.claims
+    assert rest is not batch
+    assert taken.outpoint not in [claim.input.outpoint for claim in rest.claims]
+    assert len(rest.claims) == 2
+    waiting = stage.waiting(rest.claims[0].input.outpoint)
+    assert waiting is not None
+    assert waiting.txid() == rest.txid
+    stage.world.dislike("alice", dislikes=False)
+    stage.mine()
+    assert sum(stage.took(one) for one in stage.htlcs(offered=True)) == 2
