@@ -38,6 +38,9 @@ def base(form: str, *, signs_late: bool = False) -> World:
     """alice - bob; both ask their users about payments."""
     channel_type = ChannelType(CommitmentFormat[form.upper()], scid_alias=False, zeroconf=False)
     world = topologies.make([("alice", "bob")], "", channel_type)
+    world.grant("bob", topologies.CAPACITY_SAT)
+    world.mine()
+    topologies.rest(world)
     for node in world.nodes.values():
         node.config = msgspec.structs.replace(node.config, auto_claim=False)
         node.signs_late = signs_late

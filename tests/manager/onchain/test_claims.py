@@ -62,8 +62,6 @@ def test_htlcs_of_a_commitment_that_is_not_revoked(
     form: str, us: str, how: str, preimage: str, consensus: Consensus
 ) -> None:
     """Ours come back after their expiry, theirs go with the preimage and never without; each by one transaction."""
-    if (form, how) == ("anchors", "local"):
-        pytest.skip("coins of the wallet pay for these")
     stage = ended(form, us, how, consensus, preimage=preimage)
     before = consensus.valid
     expiry = stage.expiry(us)
