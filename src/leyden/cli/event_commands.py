@@ -1,6 +1,6 @@
 """`events`: what happened and was not acknowledged yet."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -55,7 +55,7 @@ def _line(view: "EventView") -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, list):
-        return ",".join([_value(one) for one in value])
+        return ",".join([_value(one) for one in cast("list[object]", value)])
     return short(value) if isinstance(value, str) else str(value)
 
 

@@ -144,7 +144,7 @@ def _active(m: Manager, slot: Slot, outpoint: OutPoint) -> "ActiveClaim | Active
 
 
 def _htlc(slot: Slot, view: ClosedView, htlc: WatchedHtlc, amount_msat: int) -> OnchainHtlcView:
-    known = [] if view.spend.possible is None else view.spend.possible.htlcs
+    known: tuple[KnownHtlc, ...] = () if view.spend.possible is None else view.spend.possible.htlcs
     for one in known:
         if one.key == (htlc.offered, htlc.htlc_id):
             amount_msat = one.amount_msat
