@@ -108,6 +108,22 @@ def test_htlcs_stand_as_the_chain_has_them(form: str, us: str, how: str) -> None
     assert set(left.values()) == {"ours"}
 
 
+@pytest.mark.parametrize(("feerate", "needed"), [(1_000, False), (5_000, True)])
+def test_child_is_shown_when_the_commitment_needs_one(feerate: int, needed: bool) -> None:
+    """A line about a child that nobody makes would only worry."""
+    stage = Ending("anchors")
+    stage.world.grant("alice", 1_000_000)
+    stage.mine()
+    stage.world.set_fees(feerate, 253)
+    stage.close("local")
+    view = told(stage)
+    assert view.commitment is not None
+    assert (view.commitment.child is not None) == needed
+    if view.commitment.child is not None:
+        assert view.commitment.child.state == "published"
+        assert view.commitment.child.feerate_per_kw > view.commitment.feerate_per_kw
+
+
 def test_preimage_and_who_takes_what_are_told() -> None:
     """One HTLC that we can take, one that the peer takes from us; what it shows is known from then on."""
     stage = Ending("static_remotekey").held(1, 1)

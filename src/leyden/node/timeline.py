@@ -58,8 +58,8 @@ def _commitment(m: Manager, slot: Slot, view: ClosedView, expected: bool) -> Com
     fee_sat = slot.state.core.opened.funding_satoshis - sum([one.value_sat for one in spend.transaction.outputs])
     height = None if expected else view.record.height
     child = slot.anchor_claim
-    if child is not None and not expected and not child.transaction:
-        child = None  # it is not needed any more
+    if child is not None and not child.transaction and (not expected or child.making is None):
+        child = None  # it is not needed: the commitment pays enough by itself, or is in a block
     return CommitmentFateView(
         kind=spend.kind.value,
         txid=txid_to_hex(spend.txid),
