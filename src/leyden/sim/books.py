@@ -1,7 +1,8 @@
 """What everybody owns, to the millisatoshi, and what the payments say that they should own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from leyden.bitcoin.tx import OutPoint, Transaction, TxOut
 from leyden.channel.states import Closed, MutualClose
 from leyden.manager import closes
 from leyden.manager.events import PaymentClaimed, PaymentForwarded
@@ -66,16 +67,80 @@ def chain_msat(world: World) -> int:
     return sum([coin.value_sat * 1000 for coin in coins if coin.value_sat != ANCHOR_VALUE_SAT])
 
 
+class _Fees:
+    """Walks the chain, and the mempool as if it were mined. by_node: see `Books.fees_msat`."""
+
+    def __init__(self, world: World, height: int, funding: dict[OutPoint, tuple[str, ...]]) -> None:
+        self.by_node = dict.fromkeys(world.nodes, 0)
+        self._world = world
+        self._outputs: dict[OutPoint, TxOut] = {}
+        self._ends: dict[bytes, tuple[str, ...]] = {}
+        self._funding = funding
+        chain = world.chain
+        for at in range(1, chain.tip.height + 1):
+            block = chain.block_at(at)
+            assert block is not None, "below the tip"
+            if len(block.txids) > 1:
+                for txid, tx in zip(block.txids[1:], block.transactions[1:], strict=True):
+                    self._add(txid, tx, counts=at > height)
+        for txid, tx in chain.pool.items():
+            self._add(txid, tx, counts=True)
+
+    def _add(self, txid: bytes, tx: Transaction, *, counts: bool) -> None:
+        before = [self._outputs.get(one.prevout) for one in tx.inputs]
+        self._outputs.update({OutPoint(txid, vout): output for vout, output in enumerate(tx.outputs)})
+        spent = [output for output in before if output is not None]
+        if not spent:
+            return  # a coin that was granted
+        ends = next((self._funding[one.prevout] for one in tx.inputs if one.prevout in self._funding), ())
+        ends = ends or next((self._ends[one.prevout.txid] for one in tx.inputs if one.prevout.txid in self._ends), ())
+        owners = self._owners([*spent, *tx.outputs])
+        if ends or not owners:
+            # Of a channel; who has it is not known when it was opened since, and is archived already.
+            self._ends[txid] = ends or tuple(self._world.nodes)
+        if counts:
+            fee_msat = (_worth_sat(spent) - _worth_sat(tx.outputs)) * 1000
+            for name in owners or self._ends[txid]:
+                self.by_node[name] += fee_msat
+
+    def _owners(self, outputs: Sequence[TxOut]) -> tuple[str, ...]:
+        scripts = dict.fromkeys([output.script_pubkey for output in outputs])
+        return tuple(
+            name
+            for name, node in self._world.nodes.items()
+            if any(node.runtime.wallet.is_own_script(script) for script in scripts)
+        )
+
+
+def _worth_sat(outputs: Sequence[TxOut]) -> int:
+    return sum([output.value_sat for output in outputs if output.value_sat != ANCHOR_VALUE_SAT])
+
+
+def _funding_ends(world: World) -> dict[OutPoint, tuple[str, ...]]:
+    found: dict[OutPoint, tuple[str, ...]] = {}
+    for name, node in world.nodes.items():
+        for slot in node.manager.channels.values():
+            opened = slot.state.core.opened
+            outpoint = OutPoint(opened.funding_txid, opened.funding_output_index)
+            found[outpoint] = (name, world.node_of(slot.peer).name)
+    return found
+
+
 class Books:
     """Opened when a world is at rest; compared when it is at rest again."""
 
     def __init__(self, world: World) -> None:
         self.opened = {name: balance_msat(node) for name, node in world.nodes.items()}
-        self._chain_msat = chain_msat(world) - world.granted_sat * 1000
+        self._height = world.chain.tip.height
+        self._funding = _funding_ends(world)
 
-    def chain_fees_msat(self, world: World) -> int:
-        """Return what miners have got since, or will get with the next block, and what anchors hold."""
-        return self._chain_msat + world.granted_sat * 1000 - chain_msat(world)
+    def fees_msat(self, world: World) -> dict[str, int]:
+        """Return what each node may have paid to miners since, or will with the next block, and into anchors.
+
+        A commitment, and whatever spends it without a coin or an address of a wallet, is paid for by either end; all
+        else by whose wallet it comes from or goes to.
+        """
+        return _Fees(world, self._height, {**self._funding, **_funding_ends(world)}).by_node
 
     def expected(self, world: World, orders: Iterable[Order]) -> dict[str, int]:
         """Return what each node should own now: what it had, what it paid and was paid, what it earned."""

@@ -25,10 +25,7 @@ def old_commitment(node: SimNode, channel_id: bytes, commitment_number: int) -> 
     The channel's journal is folded as far as that state; a signer made anew from the seed has seen no revocation.
     Raises: NoSuchState.
     """
-    journal = channel_journal(ChannelId(channel_id))
-    stored = next((one for one in node.disk.journals() if one.journal == journal), None)
-    if stored is None:
-        raise NoSuchState(f"{node.name} has nothing of that channel")
+    stored = _stored(node, channel_id)
     numbers: list[int] = []
     for core in _states(stored):
         number = core.local.number
@@ -40,6 +37,19 @@ def old_commitment(node: SimNode, channel_id: bytes, commitment_number: int) -> 
         commitment = local_commitment(channel_keys(core.opened), core.local, point, number)
         return commitment.signed_transaction(signer.sign_holder_commitment(keys_id, commitment), core.local_signature)
     raise NoSuchState(f"{node.name} has kept its commitments {min(numbers)} to {max(numbers)} of that channel")
+
+
+def latest_number(node: SimNode, channel_id: bytes) -> int:
+    """Return the number of the latest commitment that is durable. Raises: NoSuchState."""
+    return fold_channel(_stored(node, channel_id)).local.number
+
+
+def _stored(node: SimNode, channel_id: bytes) -> StoredJournal:
+    journal = channel_journal(ChannelId(channel_id))
+    stored = next((one for one in node.disk.journals() if one.journal == journal), None)
+    if stored is None:
+        raise NoSuchState(f"{node.name} has nothing of that channel")
+    return stored
 
 
 def _states(stored: StoredJournal) -> Iterator[ChannelCore]:

@@ -147,9 +147,20 @@ class Feerate(Command, frozen=True):
 
 
 class Mine(Command, frozen=True):
-    """Mine blocks."""
+    """Mine blocks. quick: a node sees all of them in one step."""
 
     count: int
+    quick: bool = False
+
+
+class Resolve(Command, frozen=True):
+    """Mine, one block after the other while something waits for one, until every closed channel is archived."""
+
+
+class MayClose(Command, frozen=True):
+    """From now on a channel may be closed by force, as when a deadline passes; it need not."""
+
+    channel: str
 
 
 class Reorg(Command, frozen=True):
@@ -225,6 +236,17 @@ class Link(Command, frozen=True):
 
     one: str
     other: str
+
+
+class Stall(Command, frozen=True):
+    """Messages between two nodes stay on their way until the connection is lost, and are lost with it.
+
+    after: so many still arrive, in each direction.
+    """
+
+    one: str
+    other: str
+    after: int = 0
 
 
 class Hold(Command, frozen=True):

@@ -7,14 +7,15 @@ from typing import Any, TypeVar
 from leyden.base.errors import CommandRejected, StorageBroken, StorageFailed, StorageFenced, StorageUnavailable
 from leyden.base.ids import ChannelId, channel_journal
 from leyden.channel.inputs import ForceClose
+from leyden.channel.states import Normal
 from leyden.crypto.hashes import sha256
 from leyden.manager import fees, handoff, sending
 from leyden.manager.events import PaymentClaimable
 from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.sim import commands as cmd
-from leyden.sim import user
-from leyden.sim.cheating import old_commitment
+from leyden.sim import settlement, user
+from leyden.sim.cheating import latest_number, old_commitment
 from leyden.sim.commands import Command, Timed
 from leyden.sim.handler import Prompt
 from leyden.sim.labels import Labels
@@ -60,6 +61,7 @@ class Director:
         self._by_name: dict[str, Order] = {}
         self._touched_chain = False
         self._backups: dict[str, Backup] = {}
+        self._closes: dict[bytes, cmd.Close | cmd.ForceClose] = {}
 
     # --- when ------------------------------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class Director:
         self._touched_chain = True
         slot = node.manager.channels[channel_id]
         user.close_channel(node, slot)
-        self._close_is_asked(node, slot)
+        self._close_is_asked(command, node, slot)
 
     def force_close(self, command: cmd.ForceClose) -> None:
         """See `ForceClose`."""
@@ -216,12 +218,13 @@ class Director:
         self._touched_chain = True
         slot = node.manager.channels[channel_id]
         node.run(lambda m: m.apply(slot, ForceClose("the user asked for it")))
-        self._close_is_asked(node, slot)
+        self._close_is_asked(command, node, slot)
 
-    def _close_is_asked(self, node: SimNode, slot: Slot) -> None:
+    def _close_is_asked(self, command: cmd.Close | cmd.ForceClose, node: SimNode, slot: Slot) -> None:
         """A close that was asked for may happen; once its call has returned it must."""
         asked = self.world.closes_asked
         asked.setdefault(slot.channel_id, False)
+        self._closes[slot.channel_id] = command
         node.runtime.outbox.when_durable(slot.tail, lambda: asked.__setitem__(slot.channel_id, True))
 
     def reorganise(self, command: cmd.Reorg) -> None:
@@ -232,7 +235,7 @@ class Director:
         self.world.reorganise(command.depth, without=command.without)
 
     def cheat(self, command: cmd.Cheat) -> None:
-        """See `Cheat`; the channel may be closed from now on."""
+        """See `Cheat`; the channel may be closed from now on. What is not revoked cheats nobody."""
         world, node = self.world, self.world.nodes[command.node]
         channel_id = self.labels.channel(command.channel)
         transaction = old_commitment(node, channel_id, command.number)
@@ -240,12 +243,35 @@ class Director:
         result = world.broadcast(transaction, f"commitment {command.number}, by its operator", node.name)
         if not result.accepted:
             raise Impossible(result.reject_reason)
+        world.closes_asked.setdefault(channel_id, False)
+        if command.number == latest_number(node, channel_id):
+            return
         journal = channel_journal(ChannelId(channel_id))
         having = [
             other for other in world.nodes.values() if journal in [kept.journal for kept in other.disk.journals()]
         ]
         world.cheats[channel_id] = (node.name, *[other.name for other in having if other is not node])
-        world.closes_asked.setdefault(channel_id, False)
+
+    def may_close(self, command: cmd.MayClose) -> None:
+        """See `MayClose`."""
+        self.world.closes_asked.setdefault(self.labels.channel(command.channel), False)
+
+    def resolve(self, command: cmd.Resolve) -> None:
+        """See `Resolve`. It comes again at rest until nothing is left, or until that takes too long."""
+        down = [node.name for node in self.world.nodes.values() if not node.is_up]
+        if down:
+            raise Impossible(f"{down[0]} is down")
+        self._touched_chain = True
+        for channel_id, asked in self._closes.items():
+            slot = self.world.nodes[asked.node].manager.channels.get(channel_id)
+            if slot is not None and type(slot.state) is Normal:
+                self.perform(asked)  # a crash took the call
+        self.world.tick()  # what is written now and then, is
+        count = settlement.blocks_to_mine(self.world)
+        if count:
+            self.world.mine(count, quick=True)
+            name = cmd.format_command(Timed(command))
+            self.world.acts.appendleft(Act(name, (), partial(self._act, command), cmd.AT_REST))
 
     def set_fees(self, command: cmd.Fees) -> None:
         """See `Fees`."""
@@ -377,7 +403,7 @@ class Director:
 
 
 def _needs(command: Command) -> tuple[str, ...]:
-    if isinstance(command, cmd.Repair | cmd.Probe | cmd.Start | cmd.Kill | cmd.Crash | cmd.Cheat | cmd.Drop):
+    if isinstance(command, cmd.Repair | cmd.Probe | cmd.Start | cmd.Kill | cmd.Crash | cmd.Cheat | cmd.Drop | cmd.Resolve):
         return ()
     fields = ("payer", "payee", "node", "peer")
     peers = tuple(one.partition(":")[0] for one in getattr(command, "channels", ()))
@@ -407,7 +433,9 @@ _performs(
     cmd.Feerate,
     lambda d, c: d.node(c.node).run(lambda m: fees.set_feerates(m, c.feerate_per_kw, c.feerate_per_kw)),
 )
-_performs(cmd.Mine, lambda d, c: d.world.mine(c.count))
+_performs(cmd.Mine, lambda d, c: d.world.mine(c.count, quick=c.quick))
+_performs(cmd.Resolve, Director.resolve)
+_performs(cmd.MayClose, Director.may_close)
 _performs(cmd.Reorg, Director.reorganise)
 _performs(cmd.Cheat, Director.cheat)
 _performs(cmd.Fees, Director.set_fees)
@@ -422,6 +450,7 @@ _performs(cmd.Backup, Director.back_up)
 _performs(cmd.Restore, Director.restore)
 _performs(cmd.Cut, lambda d, c: d.world.cut(c.one, c.other))
 _performs(cmd.Unlink, Director.unlink)
+_performs(cmd.Stall, lambda d, c: d.world.stall(c.one, c.other, c.after))
 _performs(cmd.Link, lambda d, c: d.set_link(c.one, c.other, is_open=True))
 _performs(cmd.Hold, lambda d, c: d.node(c.node).disk.held.__setitem__(d.labels.journal(c.journal), None))
 _performs(cmd.Release, lambda d, c: d.node(c.node).disk.held.clear())

@@ -11,9 +11,11 @@ from leyden.manager.node_snapshot import encode_node_snapshot
 from leyden.manager.state import Slot
 from leyden.node import boot
 from leyden.signer.in_memory import InMemorySigner
+from leyden.sim import settlement
 from leyden.sim.books import Books, balance_msat, chain_msat
 from leyden.sim.disk import SimStore
 from leyden.sim.node import SimNode
+from leyden.sim.settlement import check_settled
 from leyden.sim.user import Order
 from leyden.sim.world import World
 
@@ -24,7 +26,7 @@ class Violation(AssertionError):
 
 def check_rest(world: World, books: Books, orders: Sequence[Order]) -> None:
     """Check everything. Raises: Violation."""
-    wrong = [*_channels(world), *_payments(world, orders), *_money(world, books, orders)]
+    wrong = [*_channels(world), *_payments(world, orders), *_money(world, books, orders), *check_settled(world)]
     for node in world.nodes.values():
         wrong += [f"{node.name}: {what}" for what in (*_waiting(node), *_events(node), *_folds(node), *_again(node))]
         alarms = [report.text for report in node.reports if report.level == "error"]
@@ -118,9 +120,13 @@ def _payments(world: World, orders: Sequence[Order]) -> Iterator[str]:
 
 
 def _claims(world: World, orders: Sequence[Order]) -> Iterator[str]:
-    """What payers of a hash have sent is what its payee has claimed and was told: no more, no less, each once."""
+    """What payers of a hash have sent is what its payee has claimed and was told: no more, no less, each once.
+
+    Whoever cheats at either end may say what it wants, and who starts from an old copy may have lost what it claims.
+    """
     for payment_hash, payee in dict.fromkeys((one.started.payment_hash, one.payee) for one in orders):
         sent: list[int] = []
+        payers = [order.payer for order in orders if order.started.payment_hash == payment_hash]
         for order in orders:
             payment = world.nodes[order.payer].manager.node.ledger.payments.get(order.started.payment_id)
             is_meant = (order.started.payment_hash, order.payee) == (payment_hash, payee)
@@ -131,7 +137,8 @@ def _claims(world: World, orders: Sequence[Order]) -> Iterator[str]:
             for shown in world.nodes[payee].shown
             if isinstance(shown.event, ev.PaymentClaimed) and shown.event.payment_hash == payment_hash
         }
-        if sorted(claimed.values()) != sorted(sent):
+        is_trusted = not world.restored and not any(names[0] in (payee, *payers) for names in world.cheats.values())
+        if sorted(claimed.values()) != sorted(sent) and is_trusted:
             yield f"hash {payment_hash.hex()[:8]}: {payee} claimed {list(claimed.values())}, the payers say {sent}"
 
 
@@ -140,14 +147,28 @@ def _names(event: ev.Event, order: Order) -> bool:
 
 
 def _money(world: World, books: Books, orders: Iterable[Order]) -> Iterator[str]:
-    """Everybody owns what the payments say, less what miners got, and all together what the chain holds."""
+    """Everybody owns what the payments say, less the fees that it may have paid, and all together what the chain holds.
+
+    Whoever cheats or starts from an old copy may lose its channels, and others gain no more than that. What costs more to claim than it
+    brings is nobody's.
+    """
     owned = {name: balance_msat(node) for name, node in world.nodes.items()}
-    fees_msat = books.chain_fees_msat(world)
-    for name, expected in books.expected(world, orders).items():
-        if not expected - fees_msat <= owned[name] <= expected:
-            yield f"{name} owns {owned[name]} msat, not {expected}: {owned[name] - expected}"
-    if sum(owned.values()) != chain_msat(world):
-        yield f"all own {sum(owned.values())} msat, the chain holds {chain_msat(world)}"
+    expected, fees_msat = books.expected(world, orders), books.fees_msat(world)
+    left_msat = sum(settlement.left_over(world).values()) * 1000
+    cheaters = {name: None for name in (*[names[0] for names in world.cheats.values()], *world.restored)}
+    punishers = {name: None for names in world.cheats.values() for name in names[1:]}
+    punishers |= {name: None for name in world.nodes if world.restored}
+    won_msat = sum([max(0, owned[name] - expected[name]) for name in punishers if name not in cheaters])
+    lost_msat = sum([max(0, expected[name] - owned[name]) for name in cheaters])
+    if won_msat > lost_msat:
+        yield f"{', '.join(punishers)} won {won_msat} msat of cheaters, who lost {lost_msat}"
+    for name, due_msat in expected.items():
+        is_short = owned[name] < due_msat - fees_msat[name] - left_msat and name not in cheaters
+        has_more = owned[name] > due_msat and name not in punishers
+        if is_short or has_more:
+            yield f"{name} owns {owned[name]} msat, not {due_msat}: {owned[name] - due_msat} (fees {fees_msat[name]})"
+    if sum(owned.values()) + left_msat != chain_msat(world):
+        yield f"all own {sum(owned.values())} msat, {left_msat} is nobody's, the chain holds {chain_msat(world)}"
 
 
 def _waiting(node: SimNode) -> Iterator[str]:

@@ -46,6 +46,8 @@ SCHEDULES: Mapping[str, Callable[[], Schedule]] = {
 }
 TIERS = (*[tier.value for tier in Tier], "once")
 """How a scenario is explored; `once`: not at all, it is a run that was found."""
+KINDS = {"anchors": user.ANCHORS, "static": user.STATIC_REMOTEKEY}
+"""Channel types, by the last word of a channel's line."""
 GRANT_FACTOR = 3
 BLOCKS_TO_READY = 6
 SEPARATOR = "----"
@@ -57,19 +59,20 @@ class BadScript(ValueError):
 
 
 class NodeLine(msgspec.Struct, frozen=True):
-    """A node. settings: fields of `ManagerConfig`, and `signer=late`."""
+    """A node. settings: fields of `ManagerConfig` and its `ChannelLimits`, and `signer=late`."""
 
     name: str
     settings: tuple[tuple[str, str], ...] = ()
 
 
 class ChannelLine(msgspec.Struct, frozen=True):
-    """A channel that is open and ready when the run begins."""
+    """A channel that is open and ready when the run begins. kind: see `KINDS`."""
 
     one: str
     other: str
     funding_sat: int
     push_msat: int
+    kind: str = "anchors"
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -160,11 +163,12 @@ class _Reader:
         self.nodes[words[0]] = NodeLine(words[0], settings)
 
     def _channel(self, words: list[str]) -> None:
+        kind = words.pop() if len(words) == 5 and words[4] in KINDS else "anchors"
         if len(words) != 4 or not words[2].isdigit() or not words[3].isdigit():
             raise ValueError("channel takes two nodes, the capacity in sat, and the msat that the first one gives away")
         for name in words[:2]:
             self.nodes.setdefault(name, NodeLine(name))
-        self.channels.append(ChannelLine(words[0], words[1], int(words[2]), int(words[3])))
+        self.channels.append(ChannelLine(words[0], words[1], int(words[2]), int(words[3]), kind))
 
     def script(self, expected: tuple[str, ...]) -> Script:
         """Return what was read."""
@@ -194,7 +198,8 @@ def format_script(script: Script) -> str:
     for node in script.nodes:
         lines.append(" ".join(["node", node.name, *[f"{key}={value}" for key, value in node.settings]]))
     for channel in script.channels:
-        lines.append(f"channel {channel.one} {channel.other} {channel.funding_sat} {channel.push_msat}")
+        kind = "" if channel.kind == "anchors" else f" {channel.kind}"
+        lines.append(f"channel {channel.one} {channel.other} {channel.funding_sat} {channel.push_msat}{kind}")
     lines.append("")
     lines += [format_command(timed) for timed in script.commands]
     if script.expected:
@@ -231,15 +236,20 @@ def configured(settings: Iterable[tuple[str, str]]) -> ManagerConfig:
     """Return the configuration of a node. Raises: ValueError for a setting that does not exist."""
     config = ManagerConfig(REGTEST)
     changes: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     for key, text in settings:
         if (key, text) == ("signer", "late"):
             continue
-        if not isinstance(getattr(config, key, None), int):
+        of_limits = hasattr(config.limits, key)
+        before = getattr(config.limits if of_limits else config, key, None)
+        if not isinstance(before, int):
             raise ValueError(f"a node has no setting '{key}={text}'")
         try:
-            changes[key] = msgspec.convert(text, bool if isinstance(getattr(config, key), bool) else int, strict=False)
+            value = msgspec.convert(text, bool if isinstance(before, bool) else int, strict=False)
         except msgspec.ValidationError as error:
             raise ValueError(f"{key}: {error}") from None
+        (limits if of_limits else changes)[key] = value
+    changes["limits"] = msgspec.structs.replace(config.limits, **limits)
     return msgspec.structs.replace(config, **changes)
 
 
@@ -257,7 +267,7 @@ def make_base(nodes: tuple[NodeLine, ...], channels: tuple[ChannelLine, ...]) ->
         world.mine()
         run_to_rest(world, Fair())
         one, other = world.nodes[channel.one], world.nodes[channel.other]
-        user.open_channel(one, other, channel.funding_sat, channel.push_msat)
+        user.open_channel(one, other, channel.funding_sat, channel.push_msat, KINDS[channel.kind])
         run_to_rest(world, Fair())
         world.mine(BLOCKS_TO_READY)
         run_to_rest(world, Fair())

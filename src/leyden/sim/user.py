@@ -23,6 +23,7 @@ from leyden.wallet.wallet import AddressKind
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 
 ANCHORS = ChannelType(CommitmentFormat.ANCHORS, scid_alias=False, zeroconf=False)
+STATIC_REMOTEKEY = ChannelType(CommitmentFormat.STATIC_REMOTEKEY, scid_alias=False, zeroconf=False)
 DEADLINE_SECONDS = 30
 FEE_LIMIT_MSAT = 100_000
 PARTS_MAX = 8

@@ -14,6 +14,7 @@ from leyden.crypto.hashes import sha256
 from leyden.drivers.chain.memory import MemoryChain
 from leyden.manager.config import ManagerConfig
 from leyden.manager.state import ClaimableStatus
+from leyden.payments.outbound import OutboundPayment
 from leyden.ports.chain import BroadcastResult
 from leyden.sim.commands import IN_TURN, WHEN_IDLE
 from leyden.sim.life import SimClock
@@ -98,6 +99,8 @@ class World:
     restored: nodes that were started from an old copy. cheats: by channel_id, who published an old commitment of its
     own, and then whoever else has the channel: all of them are right to be alarmed.
     feerate_per_kw: what nodes are told when they start; 0 when they stay with their own.
+    quick_height: up to here nodes see blocks without a stop between them.
+    stalled: how many messages still arrive at a node from another one, where not all do.
     disliked: nodes of which miners take nothing. left_out: by txid, what miners take from nobody, and whose it is.
     """
 
@@ -119,6 +122,8 @@ class World:
         self.restored: dict[str, None] = {}
         self.cheats: dict[bytes, tuple[str, ...]] = {}
         self.feerate_per_kw = 0
+        self.quick_height = 0
+        self.stalled: dict[tuple[str, str], int] = {}
         self.disliked: dict[str, None] = {}
         self.left_out: dict[bytes, str] = {}
         self.observer: Observer | None = None
@@ -160,6 +165,7 @@ class World:
         other.granted_sat = self.granted_sat
         other.links = dict(self.links)
         other.feerate_per_kw = self.feerate_per_kw
+        other.quick_height = self.quick_height
         other.disliked = dict(self.disliked)
         other.left_out = dict(self.left_out)
         for name, node in self.nodes.items():
@@ -191,9 +197,9 @@ class World:
     def _deliveries(self) -> list[Action]:
         found: list[Action] = []
         for (one, other), near in self.connections.items():
-            if near.peer.is_deliverable():
+            if near.peer.is_deliverable() and self.stalled.get((other, one), 1):
                 found.append(Action("deliver", other, one))
-            if near.is_deliverable():
+            if near.is_deliverable() and self.stalled.get((one, other), 1):
                 found.append(Action("deliver", one, other))
         return found
 
@@ -253,13 +259,13 @@ class World:
             self.observer.before(action)
         match action.kind:
             case "deliver":
-                self.end_of(action.node, action.subject).deliver(self.deliver_count)
+                self._deliver(action.node, action.subject, self.deliver_count)
             case "read":
-                self.end_of(action.node, action.subject).deliver(1)
+                self._deliver(action.node, action.subject, 1)
             case "commit":
                 self.nodes[action.node].disk.commit(action.subject)
             case "block":
-                self.nodes[action.node].see_block()
+                self._see_blocks(self.nodes[action.node])
             case "mempool":
                 self.nodes[action.node].see_mempool()
             case "connect":
@@ -275,6 +281,21 @@ class World:
         self.settle()
         if self.observer is not None:
             self.observer.after(action)
+
+    def _deliver(self, name: str, peer: str, count: int) -> None:
+        left = self.stalled.get((name, peer))
+        if left is not None:
+            end = self.end_of(name, peer)
+            count = min(count, left, len(end.arrived))
+            self.stalled[(name, peer)] = left - count
+        self.end_of(name, peer).deliver(count)
+
+    def _see_blocks(self, node: SimNode) -> None:
+        """A node takes a step along the chain, and more while it is behind what was mined quickly."""
+        node.see_block()
+        while node.best != self.chain.tip and node.best.height < self.quick_height:
+            self.settle()
+            node.see_block()
 
     def reads(self) -> list[Action]:
         """Return where several messages wait that may also arrive one by one; `enabled` does not list these."""
@@ -308,9 +329,15 @@ class World:
         self.quiet_seconds = 0
         for pair in ((one, other), (other, one)):
             near = self.connections.pop(pair, None)
+            self.stalled.pop(pair, None)
             if near is not None:
                 near.cut()
         self.settle()
+
+    def stall(self, one: str, other: str, after: int) -> None:
+        """Let only so many messages more arrive on a connection, at each end, until it is cut."""
+        if self._is_connected(one, other) or self._is_connected(other, one):
+            self.stalled |= {(one, other): after, (other, one): after}
 
     def cut_all(self, node: SimNode) -> None:
         """Lose all connections of a node."""
@@ -355,9 +382,13 @@ class World:
                 self.left_out[txid] = name
         return chain.offer(transactions[0]) if len(transactions) == 1 else chain.offer_package(transactions)
 
-    def mine(self, count: int = 1) -> None:
-        """Mine blocks with all that miners take of what waits; each node sees them by an action of its own."""
+    def mine(self, count: int = 1, *, quick: bool = False) -> None:
+        """Mine blocks with all that miners take of what waits; each node sees them by an action of its own, or all of
+        them by one (`quick`).
+        """
         self.chain.mine(count, MINER_SCRIPT, drop=self.left_out)
+        if quick:
+            self.quick_height = self.chain.tip.height
 
     def reorganise(self, depth: int, *, without: bool = False) -> None:
         """Replace the last `depth` blocks by one more; their transactions are mined again, or wait (`without`)."""
@@ -409,9 +440,13 @@ class World:
             m = node.manager
             if any(one.status is ClaimableStatus.INCOMPLETE for one in m.claimables.values()) or node.life.has_timers():
                 return True
-            if any(payment.is_live for payment in m.node.ledger.payments.values()):
+            if any(self._is_timed(payment) for payment in m.node.ledger.payments.values()):
                 return True
         return False
+
+    def _is_timed(self, payment: OutboundPayment) -> bool:
+        """Return whether the deadline of a payment is still to come; afterwards only its HTLCs can end it."""
+        return payment.is_live and (not payment.parts or self.clock.now_seconds <= payment.started.deadline_seconds)
 
     def node_of(self, node_id: bytes) -> SimNode:
         """Return a node by its public key."""

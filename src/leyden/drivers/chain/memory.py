@@ -138,6 +138,10 @@ class MemoryChain:
                 if pool.spender(OutPoint(txid, vout)) is None:
                     yield UnspentOutput(out.value_sat, out.script_pubkey, 0, is_coinbase=False)
 
+    def mined_coins(self) -> Iterator[tuple[OutPoint, UnspentOutput]]:
+        """Yield every unspent output of the best chain; what waits in the mempool does not count."""
+        yield from self._coins.items()
+
     # --------------------------------------------------------------------------------------------------------- mining
 
     def mine(self, count: int, script_pubkey: bytes, *, drop: LeftOut | None = None) -> list[BlockData]:
