@@ -1,9 +1,11 @@
-"""The table of on-chain stories: who closed × which commitment × HTLC direction × preimage known when × reorganised when.
+"""The table of on-chain stories: who closed, which commitment, direction of the HTLC, when its
+preimage was known, what was reorganised.
 
 Each cell is a scenario file in `sim/scenarios/onchain`; crashes at every step of it are what the explorer adds.
 `python -m tests.sim.onchain_cells` writes the files anew.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -106,8 +108,10 @@ class Cell(NamedTuple):
             "schedule fair",
         ]
         names = ("alice", "bob", "carol") if self.direction == "forwarded" else ("alice", "bob")
-        lines += [f"node {name} to_self_delay=6" for name in names]
-        lines += [f"channel {one} {other} 1000000 500000000" for one, other in zip(names, names[1:], strict=False)]
+        kind = " static" if self.reorganised == "reorg-close" or (self.reorganised and self.way == "both") else ""
+        lines += [f"node {name} to_self_delay=6 coins=100000" for name in names]
+        pairs = itertools.pairwise(names)
+        lines += [f"channel {one} {other} 1000000 500000000{kind}" for one, other in pairs]
         return "\n".join([*lines, "", *self._commands()]) + "\n"
 
     def _commands(self) -> Iterator[str]:

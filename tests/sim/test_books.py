@@ -42,12 +42,12 @@ def test_what_miners_got_is_known_to_the_satoshi() -> None:
     world = topologies.direct().copy()
     run_to_rest(world, Fair())
     books, alice = Books(world), world.nodes["alice"]
-    assert books.chain_fees_msat(world) == 0
+    assert books.fees_msat(world) == {"alice": 0, "bob": 0}
     user.close_channel(alice, next(iter(alice.manager.channels.values())))
     run_to_rest(world, Fair())
     world.mine()
     run_to_rest(world, Fair())
-    assert books.chain_fees_msat(world) == books.opened["alice"] - balance_msat(alice)
+    assert books.fees_msat(world)["alice"] == books.opened["alice"] - balance_msat(alice)
 
 
 def test_force_closed_channel_is_counted_by_what_its_commitment_pays() -> None:

@@ -136,6 +136,8 @@ CHANGES: dict[str, Callable[[Begun], object]] = {
     "what nodes hear of fees": lambda at: setattr(at.world, "feerate_per_kw", 1),
     "miners dislike a node": lambda at: at.world.dislike("bob", dislikes=True),
     "miners leave something out": lambda at: at.world.left_out.update({bytes(32): "bob"}),
+    "messages do not arrive": lambda at: at.world.stall("alice", "bob", 0),
+    "blocks are seen quickly": lambda at: setattr(at.world, "quick_height", 1),
     "somebody cheats": lambda at: at.world.cheats.update({bytes(32): ("bob",)}),
     "a look into the mempool": lambda at: bob(at).seen_in_pool.update({bytes(32): None}),
     "a node is down": lambda at: at.world.crash("bob"),

@@ -29,7 +29,7 @@ def test_run_is_checked_and_the_same_each_time() -> None:
 def test_close_and_open_may_cost_chain_fees_and_no_more() -> None:
     """And their channels are closed and open at the end."""
     play = played("@rest open alice bob 300000", "@rest close alice alice-bob", "@rest mine 6", "@rest probe")
-    assert play.books.chain_fees_msat(play.world) > 0
+    assert play.books.fees_msat(play.world)["alice"] > 0
 
 
 def test_violation_carries_the_scenario() -> None:

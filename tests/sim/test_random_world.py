@@ -61,7 +61,7 @@ def test_everything_that_can_be_drawn_is_drawn() -> None:
                     world.director.perform(command)
     assert bases == set(BASES)
     elsewhere = {cmd.Do, cmd.ForceClose, cmd.Backup, cmd.Restore, cmd.Repair, cmd.Probe}
-    on_chain = {cmd.Cheat, cmd.Fees, cmd.Evict, cmd.Drop}
+    on_chain = {cmd.Cheat, cmd.Fees, cmd.Evict, cmd.Drop, cmd.Resolve, cmd.MayClose, cmd.Stall}
     assert kinds == {*cmd.VERBS.values()} - elsewhere - on_chain
 
 

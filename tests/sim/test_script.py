@@ -50,6 +50,19 @@ def test_text_is_read_and_written() -> None:
     assert format_script(script) == TEXT
 
 
+def test_channels_may_be_without_anchors_and_nodes_may_have_limits_and_coins() -> None:
+    """Delays are short in a world of which each block is a step."""
+    text = TEXT.replace("node alice", "node alice to_self_delay=6 coins=100000")
+    text = text.replace("1000000 500000000\n\n", "1000000 500000000 static\n\n")
+    script = parse_script(text)
+    assert format_script(script) == text
+    assert [channel.kind for channel in script.channels] == ["anchors", "static"]
+    assert configured(script.nodes[1].settings).limits.to_self_delay == 6
+    alice, bob = [make_base(script.nodes, ()).nodes[name] for name in ("alice", "bob")]
+    assert alice.runtime.wallet.balance().confirmed_sat == 100_000
+    assert not bob.runtime.wallet.balance().confirmed_sat
+
+
 def test_token_is_the_scenario_in_one_word() -> None:
     """Without what only readers need."""
     script = parse_script(TEXT)

@@ -300,7 +300,10 @@ def _tell_payment(m: Manager, payment: OutboundPayment) -> None:
     durable.
     """
     payment_id = payment.started.payment_id.hex()
-    if payment.sent is not None and f"sent/{payment_id}" in m.node.unacknowledged:
-        sending.show_sent(m, payment)
-    elif payment.failed is not None and f"failed/{payment_id}" in m.node.unacknowledged:
-        sending.show_failed(m, payment)
+    for event_id, is_so, show in (
+        (f"sent/{payment_id}", payment.sent is not None, sending.show_sent),
+        (f"failed/{payment_id}", payment.failed is not None, sending.show_failed),
+    ):
+        # What the blocks that were missed have ended was told; it may be acknowledged, and that not written yet.
+        if is_so and event_id in m.node.unacknowledged and event_id not in m.ack_node_events:
+            show(m, payment)

@@ -108,7 +108,7 @@ class _Fees:
         return tuple(
             name
             for name, node in self._world.nodes.items()
-            if any(node.runtime.wallet.is_own_script(script) for script in scripts)
+            if any(node.wallet.is_own_script(script) for script in scripts)
         )
 
 

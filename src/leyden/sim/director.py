@@ -403,7 +403,9 @@ class Director:
 
 
 def _needs(command: Command) -> tuple[str, ...]:
-    if isinstance(command, cmd.Repair | cmd.Probe | cmd.Start | cmd.Kill | cmd.Crash | cmd.Cheat | cmd.Drop | cmd.Resolve):
+    if isinstance(
+        command, cmd.Repair | cmd.Probe | cmd.Start | cmd.Kill | cmd.Crash | cmd.Cheat | cmd.Drop | cmd.Resolve
+    ):
         return ()
     fields = ("payer", "payee", "node", "peer")
     peers = tuple(one.partition(":")[0] for one in getattr(command, "channels", ()))

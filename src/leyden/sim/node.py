@@ -143,6 +143,11 @@ class SimNode:
         """The manager of this life."""
         return self.runtime.manager
 
+    @property
+    def wallet(self) -> Wallet:
+        """The wallet of this life: the one that Leyden ships."""
+        return cast(Wallet, self.runtime.wallet)
+
     def random32(self) -> bytes:
         """Return the next 32 bytes; other ones in each life, the same ones in each run."""
         self._drawn += 1

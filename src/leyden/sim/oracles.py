@@ -149,13 +149,13 @@ def _names(event: ev.Event, order: Order) -> bool:
 def _money(world: World, books: Books, orders: Iterable[Order]) -> Iterator[str]:
     """Everybody owns what the payments say, less the fees that it may have paid, and all together what the chain holds.
 
-    Whoever cheats or starts from an old copy may lose its channels, and others gain no more than that. What costs more to claim than it
-    brings is nobody's.
+    Whoever cheats or starts from an old copy may lose its channels, and others gain no more than that. What costs more
+    to claim than it brings is nobody's.
     """
     owned = {name: balance_msat(node) for name, node in world.nodes.items()}
     expected, fees_msat = books.expected(world, orders), books.fees_msat(world)
     left_msat = sum(settlement.left_over(world).values()) * 1000
-    cheaters = {name: None for name in (*[names[0] for names in world.cheats.values()], *world.restored)}
+    cheaters = dict.fromkeys((*[names[0] for names in world.cheats.values()], *world.restored))
     punishers = {name: None for names in world.cheats.values() for name in names[1:]}
     punishers |= {name: None for name in world.nodes if world.restored}
     won_msat = sum([max(0, owned[name] - expected[name]) for name in punishers if name not in cheaters])

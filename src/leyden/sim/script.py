@@ -48,6 +48,8 @@ TIERS = (*[tier.value for tier in Tier], "once")
 """How a scenario is explored; `once`: not at all, it is a run that was found."""
 KINDS = {"anchors": user.ANCHORS, "static": user.STATIC_REMOTEKEY}
 """Channel types, by the last word of a channel's line."""
+COINS = 4
+"""What `coins=` gives a node comes in so many."""
 GRANT_FACTOR = 3
 BLOCKS_TO_READY = 6
 SEPARATOR = "----"
@@ -59,7 +61,7 @@ class BadScript(ValueError):
 
 
 class NodeLine(msgspec.Struct, frozen=True):
-    """A node. settings: fields of `ManagerConfig` and its `ChannelLimits`, and `signer=late`."""
+    """A node. settings: fields of `ManagerConfig` and its `ChannelLimits`, `signer=late`, and `coins=` (sat)."""
 
     name: str
     settings: tuple[tuple[str, str], ...] = ()
@@ -238,7 +240,7 @@ def configured(settings: Iterable[tuple[str, str]]) -> ManagerConfig:
     changes: dict[str, Any] = {}
     limits: dict[str, Any] = {}
     for key, text in settings:
-        if (key, text) == ("signer", "late"):
+        if (key, text) == ("signer", "late") or (key == "coins" and text.isdigit()):
             continue
         of_limits = hasattr(config.limits, key)
         before = getattr(config.limits if of_limits else config, key, None)
@@ -262,6 +264,12 @@ def make_base(nodes: tuple[NodeLine, ...], channels: tuple[ChannelLine, ...]) ->
     for pair in dict.fromkeys((channel.one, channel.other) for channel in channels):
         world.link(*pair)
     run_to_rest(world, Fair())
+    for node in nodes:
+        for _ in range(COINS if "coins" in dict(node.settings) else 0):
+            world.grant(node.name, int(dict(node.settings)["coins"]) // COINS)
+    if world.granted_sat:
+        world.mine()
+        run_to_rest(world, Fair())
     for channel in channels:
         world.grant(channel.one, GRANT_FACTOR * channel.funding_sat)
         world.mine()

@@ -82,7 +82,7 @@ def check_settled(world: World) -> Iterator[str]:
 
 def _wallet(world: World, node: SimNode) -> Iterator[str]:
     """The wallet holds what its keys can spend, and nothing else."""
-    wallet = node.runtime.wallet
+    wallet = node.wallet
     held = {coin.outpoint: coin.value_sat for coin in wallet.coins() if coin.height}
     there = {
         outpoint: coin.value_sat
@@ -115,7 +115,7 @@ def left_over(world: World) -> dict[OutPoint, int]:
     for outpoint, coin in world.chain.mined_coins():
         if outpoint in looked_at or coin.value_sat == ANCHOR_VALUE_SAT or coin.script_pubkey == MINER_SCRIPT:
             continue
-        if not any(node.runtime.wallet.is_own_script(coin.script_pubkey) for node in world.nodes.values()):
+        if not any(node.wallet.is_own_script(coin.script_pubkey) for node in world.nodes.values()):
             found[outpoint] = coin.value_sat
     return found
 
