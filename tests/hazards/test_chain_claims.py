@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from leyden.base.errors import StorageBroken
-from leyden.bitcoin.tx import OutPoint
+from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
 from leyden.manager import events as ev
 from leyden.manager import handoff
 from leyden.monitor.classify import SpendKind
@@ -14,7 +14,7 @@ from leyden.monitor.watched import WatchedKind
 from leyden.sim.handler import Prompt
 from leyden.sim.node import SimNode
 from leyden.sim.user import Order
-from leyden.sim.world import World
+from leyden.sim.world import MINER_SCRIPT, World
 from tests.hazards import endings, stories
 from tests.hazards.endings import core
 from tests.hazards.forms import Form, Hazard, every_form, run_in
@@ -193,6 +193,69 @@ def test_old_state_is_taken_with_its_htlcs(*, compacted: bool) -> None:
     assert kinds.count(WatchedKind.REVOKED_HTLC) == 2
     stage.mine(2)
     assert not [one for one in view.unspent() if one.kind is not WatchedKind.TO_REMOTE]
+
+
+def test_what_is_left_of_a_batch_is_claimed_again() -> None:
+    """H89: one output of a penalty is taken by another transaction, which makes the whole of it worth nothing."""
+    stage = endings.held(endings.direct(), "bob", tags=("one", "two", "three"))
+    number = core(stage, "bob", "alice").local.number
+    for tag in ("one", "two", "three"):
+        endings.claim(stage, "bob", tag)
+    stage.seconds(3)
+    endings.cheat(stage, "bob", "alice", number)
+    view = stage.slot("alice", "bob").closed_view
+    assert view is not None
+    taken, *others = [one for one in view.outputs.values() if one.kind is WatchedKind.REVOKED_HTLC]
+    [penalty] = endings.published(stage, taken.outpoint)
+    assert len(penalty.inputs) == 3, "a batch"
+    spend = Transaction(2, (TxIn(taken.outpoint, b"", 0),), (TxOut(taken.value_sat, MINER_SCRIPT),), 0)
+    stage.world.chain.mine_block_with([spend], MINER_SCRIPT)
+    stage.act()
+    stage.mine()
+    assert all(one.outpoint in view.spenders for one in others)
+    assert is_claimed_once(stage, "alice", "bob")
+
+
+def test_claim_that_waits_pays_more_the_nearer_its_deadline_is() -> None:
+    """H149: miners leave it out; from its deadline on the peer may have the output too."""
+    stage = endings.held(endings.direct(), "bob")
+    expiry = endings.expiry(stage, "alice", "bob")
+    endings.part(stage, "alice", "bob")
+    endings.claim(stage, "bob")
+    endings.close(stage, "alice", "bob")
+    stage.world.dislike("bob", dislikes=True)
+    stage.mine()
+    [htlc] = [
+        one for one in stage.slot("bob", "alice").closed_view.outputs.values()  # type: ignore[union-attr]
+        if one.kind is WatchedKind.HTLC
+    ]  # fmt: skip
+    paid: list[int] = []
+    while stage.world.chain.tip.height < expiry - 1:
+        stage.mine()
+        [waiting] = endings.published(stage, htlc.outpoint)
+        entry = stage.world.chain.pool.entry(waiting.txid())
+        assert entry is not None
+        paid.append(entry.fee_sat)
+    assert paid == sorted(paid)
+    assert paid[-1] > 10 * paid[0]
+    assert paid[-1] < htlc.value_sat
+
+
+def test_claim_is_published_again_at_the_start() -> None:
+    """H87: mempools have forgotten it, and the next block may be an hour away."""
+    stage = endings.held(endings.direct(), "bob")
+    number = core(stage, "bob", "alice").local.number
+    endings.claim(stage, "bob")
+    stage.seconds(3)
+    endings.cheat(stage, "bob", "alice", number)
+    stage.seconds(1)
+    view = stage.slot("alice", "bob").closed_view
+    assert view is not None
+    [forfeited] = [one.outpoint for one in view.outputs.values() if one.kind is WatchedKind.REVOKED_HTLC]
+    stage.world.evict()
+    stage.world.restart("alice")
+    stage.act()
+    assert takers(stage, forfeited) == 1
 
 
 def test_preimage_of_one_part_is_in_no_transaction_before_every_part_has_the_claim() -> None:

@@ -271,6 +271,26 @@ def test_own_payment_that_another_branch_claims_is_made_once() -> None:
     assert not other.state.core.next_outbound_id
 
 
+def test_spend_of_an_output_that_no_branch_has_any_more_is_undone_at_the_start() -> None:
+    """H84: the channel's journal was ahead of the noted block, and the chain changed while the node was down."""
+    stage = endings.held(endings.direct(), "bob")
+    endings.close(stage, "alice", "bob")
+    stage.mine()
+    stage["alice"].disk.held["node"] = None
+    endings.claim(stage, "bob")
+    stage.mine()
+    assert core(stage, "alice", "bob").output_spends
+    for name in ("alice", "bob"):
+        stage.world.crash(name)
+    stage.world.chain.reorganise(1, 0, MINER_SCRIPT)
+    stage.world.evict()
+    stage.world.chain.mine(3, MINER_SCRIPT)
+    stage["alice"].start()
+    stage.seconds(2)
+    assert not core(stage, "alice", "bob").output_spends
+    assert stage.payment("alice").sent is not None, "a preimage is true in every branch"
+
+
 # --- twins -----------------------------------------------------------------------------------------------------------
 def twins(*, dust: bool = False) -> Stage:
     """Two payments of one hash and amount over bob to carol, who was asked about both; bob closes."""

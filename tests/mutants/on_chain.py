@@ -152,6 +152,45 @@ def _no_second_stage(_original: Any, hit: Hit) -> Any:
     return second_stages
 
 
+def _stays_whole(original: Any, hit: Hit) -> Any:
+    """A claim is kept as it was when an input of it is gone."""
+
+    def wanted(m: Any, slot: Any) -> Any:
+        found = original(m, slot)
+        for claim in [claim for active in slot.onchain_claims for claim in active.claims]:
+            if claim.input.outpoint not in found:
+                hit()
+                found[claim.input.outpoint] = claim
+        return found
+
+    return wanted
+
+
+def _as_at_first(original: Any, hit: Hit) -> Any:
+    """The fee stays what it was when the claim was made."""
+
+    def wanted_feerate(m: Any, active: Any, weight: int, height: int) -> Any:
+        feerate = original(m, active, weight, height)
+        if active.feerate_per_kw and feerate > active.feerate_per_kw:
+            hit()
+            return active.feerate_per_kw
+        return feerate
+
+    return wanted_feerate
+
+
+def _made_again_at_each_block(original: Any, hit: Hit) -> Any:
+    """The sweep of this life is forgotten with each block."""
+
+    def update(m: Any, feerate_per_kw: int | None = None) -> None:
+        if m.sweep is not None:
+            hit()
+            m.sweep = None
+        original(m, feerate_per_kw)
+
+    return update
+
+
 MUTANTS = (
     mutant(
         "preimage of the chain is told in one life alone",
@@ -330,5 +369,53 @@ MUTANTS = (
         why="outputs that became ours are known to a handler that never came to its end",
         guards="P20",
         scenarios=(f"{OUTCOMES}test_spendable_outputs_are_told_until_they_are_acknowledged",),
+    ),
+    mutant(
+        "claim stays whole though an input of it was taken",
+        "manager.onchain.claims:_wanted",
+        _stays_whole,
+        why="whoever takes one output of a penalty keeps all the others too",
+        guards="S3",
+        scenarios=(f"{HAZARDS_CLAIM}test_what_is_left_of_a_batch_is_claimed_again",),
+    ),
+    mutant(
+        "fee of a claim does not rise towards its deadline",
+        "manager.onchain.claims:wanted_feerate",
+        _as_at_first,
+        why="the output is open to the other side before miners take our claim",
+        guards="S3",
+        scenarios=(f"{HAZARDS_CLAIM}test_claim_that_waits_pays_more_the_nearer_its_deadline_is",),
+    ),
+    mutant(
+        "other branch is not noticed by what it has at a height",
+        "manager.chain:_forget_other_block",
+        nothing,
+        why="a node that was down while the chain changed rests on blocks that are gone",
+        guards="P16; promise 11",
+        scenarios=("tests.manager.test_chain:test_reorganisation_while_the_node_was_down[kept=True]",),
+    ),
+    mutant(
+        "other branch of an output's spend is not noticed",
+        "manager.onchain.blocks:forget_other_block",
+        nothing,
+        why="an output counts as spent by a block that is gone",
+        guards="P16; promise 11",
+        scenarios=(f"{HAZARDS_OUT}test_spend_of_an_output_that_no_branch_has_any_more_is_undone_at_the_start",),
+    ),
+    mutant(
+        "claims and sweeps are not taken up at start",
+        "manager.onchain.blocks:go_on",
+        nothing,
+        why="until the next block nobody claims, and it may be the last one before a deadline",
+        guards="P15; S3",
+        scenarios=(f"{HAZARDS_CLAIM}test_claim_is_published_again_at_the_start",),
+    ),
+    mutant(
+        "sweep is made anew at each block",
+        "manager.onchain.sweeping:update",
+        _made_again_at_each_block,
+        why="what waits is never offered twice with one feerate, and pays less than what it should replace",
+        guards="S3",
+        scenarios=(f"{SWEEPING}test_sweep_that_waits_long_pays_more_now_and_then",),
     ),
 )
