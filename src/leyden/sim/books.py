@@ -1,6 +1,6 @@
 """What everybody owns, to the millisatoshi, and what the payments say that they should own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from leyden.bitcoin.tx import OutPoint, Transaction, TxOut
 from leyden.channel.states import Closed, MutualClose
@@ -70,21 +70,14 @@ def chain_msat(world: World) -> int:
 class _Fees:
     """Walks the chain, and the mempool as if it were mined. by_node: see `Books.fees_msat`."""
 
-    def __init__(self, world: World, height: int, funding: dict[OutPoint, tuple[str, ...]]) -> None:
+    def __init__(self, world: World, before: Container[bytes], funding: dict[OutPoint, tuple[str, ...]]) -> None:
         self.by_node = dict.fromkeys(world.nodes, 0)
         self._world = world
         self._outputs: dict[OutPoint, TxOut] = {}
         self._ends: dict[bytes, tuple[str, ...]] = {}
         self._funding = funding
-        chain = world.chain
-        for at in range(1, chain.tip.height + 1):
-            block = chain.block_at(at)
-            assert block is not None, "below the tip"
-            if len(block.txids) > 1:
-                for txid, tx in zip(block.txids[1:], block.transactions[1:], strict=True):
-                    self._add(txid, tx, counts=at > height)
-        for txid, tx in chain.pool.items():
-            self._add(txid, tx, counts=True)
+        for txid, tx in (*_mined(world).items(), *world.chain.pool.items()):
+            self._add(txid, tx, counts=txid not in before)
 
     def _add(self, txid: bytes, tx: Transaction, *, counts: bool) -> None:
         before = [self._outputs.get(one.prevout) for one in tx.inputs]
@@ -112,6 +105,16 @@ class _Fees:
         )
 
 
+def _mined(world: World) -> dict[bytes, Transaction]:
+    """Return the transactions of the chain by txid, in order, but for what pays miners."""
+    found: dict[bytes, Transaction] = {}
+    for height in range(1, world.chain.tip.height + 1):
+        block = world.chain.block_at(height)
+        assert block is not None, "below the tip"
+        found.update(zip(block.txids[1:], block.transactions[1:], strict=True))
+    return found
+
+
 def _worth_sat(outputs: Sequence[TxOut]) -> int:
     return sum([output.value_sat for output in outputs if output.value_sat != ANCHOR_VALUE_SAT])
 
@@ -131,7 +134,7 @@ class Books:
 
     def __init__(self, world: World) -> None:
         self.opened = {name: balance_msat(node) for name, node in world.nodes.items()}
-        self._height = world.chain.tip.height
+        self._before = dict.fromkeys(_mined(world))
         self._funding = _funding_ends(world)
 
     def fees_msat(self, world: World) -> dict[str, int]:
@@ -140,7 +143,7 @@ class Books:
         A commitment, and whatever spends it without a coin or an address of a wallet, is paid for by either end; all
         else by whose wallet it comes from or goes to.
         """
-        return _Fees(world, self._height, {**self._funding, **_funding_ends(world)}).by_node
+        return _Fees(world, self._before, {**self._funding, **_funding_ends(world)}).by_node
 
     def expected(self, world: World, orders: Iterable[Order]) -> dict[str, int]:
         """Return what each node should own now: what it had, what it paid and was paid, what it earned."""
