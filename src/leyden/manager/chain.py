@@ -16,7 +16,7 @@ from leyden.journal.records import (
     SpendDisconnected,
 )
 from leyden.manager import archive, batches, claiming, closes, peer_storage
-from leyden.manager.actions import Broadcast
+from leyden.manager.actions import Broadcast, ForgetTransaction
 from leyden.manager.manager import Manager
 from leyden.manager.onchain import blocks as onchain
 from leyden.manager.onchain import claims, deadlines, sweeping
@@ -94,6 +94,10 @@ def _forget_other_block(m: Manager, slot: Slot, height: int, block_hash: bytes) 
 
 def _forget_spend(m: Manager, slot: Slot, fork_height: int) -> None:
     m.learn(slot, SpendDisconnected(fork_height))
+    view = slot.closed_view
+    for txid in {} if view is None else dict.fromkeys([seen.txid for seen in view.spenders.values()]):
+        # Another commitment may take the place of this one; if the same comes back, its claims are made again.
+        m.actions.append(ForgetTransaction(txid))
     forget_view(m, slot)
     # Nothing of what was claimed is there any more.
     m.shielded(partial(claims.update, m, slot))

@@ -12,7 +12,9 @@ from leyden.manager.onchain import blocks
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.watched import WatchedKind
 from leyden.sim import user
+from leyden.sim.play import Play
 from leyden.sim.scenario import combinations
+from leyden.sim.script import parse_script
 from leyden.sim.world import MINER_SCRIPT
 from tests.hazards.witness import durable_cores
 from tests.manager.onchain import scenes
@@ -435,3 +437,31 @@ def test_of_what_is_not_known_every_spend_is_looked_at() -> None:
     ):
         view.outputs[htlc.outpoint] = changed
         assert blocks.mempool_watch_list(stage.m("bob")) == [htlc.outpoint]
+
+
+ANOTHER_COMMITMENT = """# Both ends publish; the claim on one commitment is mined and undone, and the other commitment confirms.
+
+proves 9
+explore fixed
+schedule fair
+node alice to_self_delay=6 coins=100000
+node bob to_self_delay=6 coins=100000
+channel alice bob 1000000 500000000
+
+app bob wait
+pay alice bob 50000000 one deadline=5 hash=known
+@rest unlink alice bob
+@rest force-close alice alice-bob
+force-close bob alice-bob
+@rest mine 1
+@rest claim bob
+@rest mine 1
+@rest reorg 2 without=true
+@rest mine 1
+@rest resolve
+"""
+
+
+def test_claims_of_a_commitment_that_is_undone_are_no_money_of_the_wallet() -> None:
+    """Another commitment confirmed in its place: what was claimed of the first can never confirm."""
+    Play(parse_script(ANOTHER_COMMITMENT)).run()
