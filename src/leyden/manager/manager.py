@@ -66,6 +66,7 @@ class Manager:
     than they bring, as the user was told. sweep, unswept_sat: what goes to the wallet, and what is not worth its fee.
     feerates: sat/kw by target in blocks, as estimated.
     unpublished: txid -> channels of a batch that was born in this life and is not all durable yet.
+    ended_before: payments that had ended when the journals were folded, until the start has told of them.
     forward_hold: the store is behind, take no new forwards.
     is_started: the chain is at its tip, so new things are decided (invariant P16).
     unreadable: channels whose journal cannot be folded, and why: not started, and never taken for unknown or archived.
@@ -78,7 +79,7 @@ class Manager:
     again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - a line for each thing that a manager knows
         self, config: ManagerConfig, signer: NodeSigner, outbox: Outbox, node_tail: Tail, random32: Callable[[], bytes]
     ) -> None:
         self.config = config
@@ -129,6 +130,7 @@ class Manager:
         self.penalty_log: Callable[[str], bytes] = lambda _journal: b""
         self.update_claims: Callable[[Manager, Slot], None] = lambda _m, _slot: None
         self.watched_txids: dict[bytes, list[Slot]] = {}
+        self.ended_before: dict[bytes, None] = {}
         self.unpublished: dict[bytes, list[bytes]] = {}
         self.env = ChannelEnv(
             block_height=0,

@@ -157,6 +157,9 @@ def load(
     for payment in m.node.ledger.payments.values():
         # A part that nobody can read of may be under way: what was started before is neither continued nor failed.
         payment.durable = not m.unreadable or not payment.is_live
+    m.ended_before = {
+        payment_id: None for payment_id, payment in m.node.ledger.payments.items() if payment.sent or payment.failed
+    }
     if m.node.best is not None:
         m.set_env(block_height=m.node.best.height)
     return m
@@ -179,8 +182,9 @@ def start(m: Manager) -> None:
         {claim_id: claim for slot in m.channels.values() for claim_id, claim in slot.state.core.claims.items()}.values()
     ):
         claiming.replay_claim(m, claim)
-    for payment in m.node.ledger.payments.values():
-        _tell_payment(m, payment)
+    ended_before, m.ended_before = m.ended_before, {}
+    for payment_id in ended_before:
+        _tell_payment(m, m.node.ledger.payments[payment_id])
     for slot in list(m.channels.values()):
         outcomes = tuple(slot.state.core.outcomes)
         if outcomes:
@@ -296,14 +300,13 @@ def _restore_shown(m: Manager, slot: Slot) -> None:
 
 
 def _tell_payment(m: Manager, payment: OutboundPayment) -> None:
-    """What ended in an earlier life and was not acknowledged is told again; what ends in this one is told when
-    durable.
+    """What ended in an earlier life and was not acknowledged is told again. What the blocks that were missed have ended
+    in this one is told behind its record, like all that ends later.
     """
     payment_id = payment.started.payment_id.hex()
     for event_id, is_so, show in (
         (f"sent/{payment_id}", payment.sent is not None, sending.show_sent),
         (f"failed/{payment_id}", payment.failed is not None, sending.show_failed),
     ):
-        # What the blocks that were missed have ended was told; it may be acknowledged, and that not written yet.
-        if is_so and event_id in m.node.unacknowledged and event_id not in m.ack_node_events:
+        if is_so and event_id in m.node.unacknowledged:
             show(m, payment)

@@ -439,7 +439,7 @@ def test_of_what_is_not_known_every_spend_is_looked_at() -> None:
         assert blocks.mempool_watch_list(stage.m("bob")) == [htlc.outpoint]
 
 
-ANOTHER_COMMITMENT = """# Both ends publish; the claim on one commitment is mined and undone, and the other commitment confirms.
+ANOTHER_COMMITMENT = """# Both ends publish; a claim on one commitment is mined and undone, and the other confirms.
 
 proves 9
 explore fixed
