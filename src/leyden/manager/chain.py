@@ -54,8 +54,10 @@ def on_block(
     for slot in list(m.channels.values()):
         if type(slot.state) is not Closed:
             _on_height(m, slot, height)
-        if is_tip and (slot.state.core.spent is not None or slot.own_commitment):
+        if is_tip and slot.state.core.spent is not None:
             onchain.on_height(m, slot)
+        elif is_tip and m.is_started and not slot.halted:
+            m.shielded(partial(publish_close_again, m, slot))
     m.shielded(lambda: deadlines.on_block(m))
     m.shielded(lambda: claiming.on_block(m))
     if is_tip:
@@ -182,16 +184,21 @@ def rebroadcast(m: Manager) -> None:
         if not batches.is_in_doubt(m, slot.state.core):
             _when_durable(m, slot, Broadcast(slot.state.core.opened.funding_transaction, "funding"))
     for slot in m.channels.values():
-        core = slot.state.core
-        if core.spent is not None or core.abandoned:
-            continue
-        if core.closed_height and core.undone_spend:
-            # It was deep, and a reorganisation took it away: nothing off chain is left to go back to.
-            _when_durable(m, slot, Broadcast(core.undone_spend, "the close that a reorganisation undid"))
-        elif core.close_agreed is not None:
-            _when_durable(m, slot, Broadcast(core.close_agreed.transaction, "cooperative close"))
-        elif core.closing is not None and not core.stale:
-            m.outbox.when_durable(slot.tail, partial(_close_again, m, slot))
+        publish_close_again(m, slot)
+
+
+def publish_close_again(m: Manager, slot: Slot) -> None:
+    """Publish what ends a channel until a block has it: mempools forget, and miners choose."""
+    core = slot.state.core
+    if core.spent is not None or core.abandoned:
+        return
+    if core.closed_height and core.undone_spend:
+        # It was deep, and a reorganisation took it away: nothing off chain is left to go back to.
+        _when_durable(m, slot, Broadcast(core.undone_spend, "the close that a reorganisation undid"))
+    elif core.close_agreed is not None:
+        _when_durable(m, slot, Broadcast(core.close_agreed.transaction, "cooperative close"))
+    elif core.closing is not None and not core.stale:
+        m.outbox.when_durable(slot.tail, partial(_close_again, m, slot))
 
 
 def _when_durable(m: Manager, slot: Slot, broadcast: Broadcast) -> None:
