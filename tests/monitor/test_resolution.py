@@ -227,3 +227,17 @@ def test_a_preimage_of_a_commitment_that_was_taken_back_is_told_by_its_source() 
     ((add, preimage),) = withdrawn_preimages(channel.core, channel.view)
     assert (add.payment_hash, preimage) == (pending_add(2).payment_hash, preimage_of(2))
     assert resolved(channel, 452).fulfilled == []
+
+
+def test_what_costs_more_than_it_holds_ends_too() -> None:
+    """Nobody will spend it: 100 blocks after its expiry it is as over as an HTLC without an output."""
+    pair = ready_pair()
+    pair.offered(0, pending_add(1, 600_000, 460), pending_add(2, 700_000, 460))
+    channel = closed(CommitmentSource.LOCAL, pair)
+    assert resolved(channel, 559).failed == []
+    assert resolved(channel, 560).failed == [0]
+    assert not is_resolved(channel.core, channel.view, 900)
+    for output in (channel.htlc(1, offered=True), channel.of_kind(WatchedKind.TO_LOCAL)):
+        channel.spend(output, 700, SIGNATURE, b"", b"script")
+    resolved(channel, 800)
+    assert is_resolved(channel.core, channel.view, 800)

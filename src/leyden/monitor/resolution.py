@@ -18,11 +18,15 @@ from leyden.crypto.hashes import sha256
 from leyden.journal.records import AddedHtlc, OnchainResolved, SpendableOutput
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.closed import ClosedView
+from leyden.monitor.feerates import is_worth
 from leyden.monitor.watched import WatchedKind, WatchedOutput
 from leyden.transactions.claim_inputs import ClaimKind
 
 IRREVOCABLE_BLOCKS = 100
 """A spend this deep is never undone (BOLT 5, "General Nomenclature": irrevocably resolved)."""
+_FEERATE_FLOOR_PER_KW = 253
+_LONE_CLAIM_WEIGHT = 1_150
+"""Of a transaction that claims one output, at most: an HTLC transaction with the coin that pays for it."""
 _KNOWN = (SpendKind.LOCAL, SpendKind.REMOTE, SpendKind.REMOTE_PRIOR, SpendKind.REMOTE_WITHDRAWN)
 _SWEPT = {
     WatchedKind.TO_LOCAL: ClaimKind.TO_LOCAL,
@@ -152,9 +156,21 @@ def _is_over(htlc: OutboundHtlc, view: ClosedView, height: int, depths: Depths) 
         return False
     for output in _outputs_of(htlc, view):
         seen = view.spenders.get(output.outpoint)
+        if seen is None and is_worthless(output, height):
+            continue
         if seen is None or height - seen.height + 1 < depth:
             return False
     return True
+
+
+def is_worthless(output: WatchedOutput, height: int) -> bool:
+    """Return whether nobody will ever spend an output: it costs what it holds even at the lowest feerate that relays,
+    and 100 blocks have passed since it could be had. Then its HTLC is over, as one without an output would be.
+    """
+    free = output.height if output.htlc is None else max(output.height, output.htlc.cltv_expiry)
+    return height >= free + IRREVOCABLE_BLOCKS and not is_worth(
+        output.value_sat, _LONE_CLAIM_WEIGHT, _FEERATE_FLOOR_PER_KW
+    )
 
 
 def _outputs_of(htlc: OutboundHtlc, view: ClosedView) -> list[WatchedOutput]:
@@ -186,7 +202,9 @@ def open_outputs(core: ChannelCore, view: ClosedView, height: int, depth: int) -
         seen = view.spenders.get(one.outpoint)
         if seen is not None and height - seen.height + 1 >= depth:
             continue
-        if seen is None and one.kind is WatchedKind.HTLC and _is_lost(core, one, height):
+        if seen is None and (
+            is_worthless(one, height) or (one.kind is WatchedKind.HTLC and _is_lost(core, one, height))
+        ):
             continue
         found.append(one)
     return found
@@ -194,7 +212,9 @@ def open_outputs(core: ChannelCore, view: ClosedView, height: int, depth: int) -
 
 def _is_lost(core: ChannelCore, output: WatchedOutput, height: int) -> bool:
     htlc = output.htlc
-    if htlc is None or htlc.offered or height < htlc.cltv_expiry + IRREVOCABLE_BLOCKS:
+    if output.kind is not WatchedKind.HTLC or htlc is None:
+        return False
+    if htlc.offered or height < htlc.cltv_expiry + IRREVOCABLE_BLOCKS:
         return False
     inbound = None if htlc.htlc_id is None else core.inbound.get(htlc.htlc_id)
     return inbound is None or not inbound.preimage
