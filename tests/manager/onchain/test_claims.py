@@ -1,7 +1,5 @@
 """Claims: every output that is ours to take is taken once, by transactions that consensus and mempools accept."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from leyden.bitcoin.tx import OutPoint
@@ -19,14 +17,6 @@ KINDS = {
     "revoked": SpendKind.REMOTE_REVOKED,
 }
 DELAY_BLOCKS = 160
-
-
-@pytest.fixture(scope="module")
-def consensus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consensus]:
-    """Bitcoin Core's consensus code."""
-    found = Consensus(tmp_path_factory.mktemp("kernel") / "chain")
-    yield found
-    found.close()
 
 
 def ended(form: str, us: str, how: str, consensus: Consensus, *, preimage: str = "never") -> Ending:

@@ -19,7 +19,7 @@ def sign(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transaction) 
 
 
 def ask(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transaction, on_signed: OnSigned) -> None:
-    """Ask the signer for all inputs of the channel at once; what it refuses is asked again in a later block."""
+    """Ask the signer for all inputs of the channel at once; what it refuses, the next life asks again."""
     inputs = [claim.input for claim in active.claims]
     keys_id = slot.state.core.opened.channel_keys_id
     request = SignClaim(m.outbox.next_request_id(), keys_id, transaction, to_sign(inputs))
