@@ -158,7 +158,7 @@ def test_refusal_stops_one_channel_until_the_next_life(monkeypatch: pytest.Monke
     scenes.close(stage, "bob", "alice", 0)
     scenes.close(stage, "bob", "alice", 1)
     expiry = scenes.expiry(stage, "alice", "bob")
-    first, second = stage.slots("alice", "bob")
+    other, first = stage.slots("alice", "bob")
     scenes.mine_to(stage, expiry - 1)
     assert not first.onchain_claims
     with monkeypatch.context() as patched:
@@ -167,19 +167,19 @@ def test_refusal_stops_one_channel_until_the_next_life(monkeypatch: pytest.Monke
         [claim] = first.onchain_claims
         [output] = [one.input.outpoint for one in claim.claims]
         assert "not that one" in first.halted
-        assert not second.halted
-        assert second.onchain_claims == []
-        assert len(scenes.view(second).spenders) == 2, "the HTLC, and what is ours anyway"
+        assert not other.halted
+        assert other.onchain_claims == []
+        assert len(scenes.view(other).spenders) == 2, "the HTLC, and what is ours anyway"
         assert not claim.transaction
         tries = [one for one in refused if one.inputs[0].prevout == output]
         assert len(tries) == 1, "it is asked once in a life"
         stage.world.restart("alice")
         stage.act()
-        assert "not that one" in stage.slot("alice", "bob").halted, "it was asked again"
+        assert "not that one" in stage.slot("alice", "bob", 1).halted, "it was asked again"
     stage.world.restart("alice")
     stage.act()
     stage.mine()
-    again = stage.slot("alice", "bob")
+    again = stage.slot("alice", "bob", 1)
     assert not again.halted
     assert output in scenes.view(again).spenders
     stage["alice"].reports.clear()
