@@ -9,7 +9,7 @@ import pytest
 from leyden.sim import commands as cmd
 from leyden.sim.oracles import Violation
 from leyden.sim.play import Play
-from leyden.sim.random_world import _DRAWS, BASES, RandomWorld
+from leyden.sim.random_world import BASES, DRAWS, RandomWorld
 from leyden.sim.script import format_script, parse_script
 
 
@@ -52,7 +52,7 @@ def test_everything_that_can_be_drawn_is_drawn() -> None:
     for number in range(60):
         world = RandomWorld(str(number))
         bases.add(world.base_name)
-        for _, draw in _DRAWS:
+        for _, draw in DRAWS:
             for _ in range(20):
                 command = draw(world)
                 if command is not None:

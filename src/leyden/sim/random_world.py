@@ -5,7 +5,7 @@ and read. Everything that was disturbed is repaired at the end; then the world m
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -89,7 +89,9 @@ class _Recorded:
 
 
 class RandomWorld:
-    """One run. commands: what was drawn so far."""
+    """One run. commands: what was drawn so far. end: how it is repaired, and comes to rest."""
+
+    end: Sequence[Timed] = END
 
     def __init__(self, seed: str, bases: Mapping[str, Script] = BASES) -> None:
         self.seed = seed
@@ -108,7 +110,10 @@ class RandomWorld:
     def script(self) -> Script:
         """Return what was drawn, as a scenario."""
         return msgspec.structs.replace(
-            self.play.script, title=f"Seed {self.seed}, {self.base_name}.", commands=(*self.commands, *END), tier="once"
+            self.play.script,
+            title=f"Seed {self.seed}, {self.base_name}.",
+            commands=(*self.commands, *self.end),
+            tier="once",
         )
 
     def run(self) -> str:
@@ -121,7 +126,7 @@ class RandomWorld:
             raise
         self.world.deliver_count = ALL_MESSAGES
         self.play.script = self.script()
-        self.play.finish(END)
+        self.play.finish(self.end)
         return sha256("\n".join(self.world.trace).encode()).hex()
 
     def _at(self) -> int:
@@ -141,8 +146,9 @@ class RandomWorld:
         if enabled and self.draws.below(100) >= self.style.acts:
             self.world.perform(self._schedule.choose(self.world, enabled))
             return
-        at = self.draws.below(sum([weight for weight, _ in _DRAWS]))
-        for weight, draw in _DRAWS:
+        table = self.table()
+        at = self.draws.below(sum([weight for weight, _ in table]))
+        for weight, draw in table:
             if at < weight:
                 command = draw(self)
                 if command is not None:
@@ -150,6 +156,14 @@ class RandomWorld:
                     self.director.perform(command)
                 return
             at -= weight
+
+    def table(self) -> "Sequence[Drawn]":
+        """Return how often what is drawn, in parts of the sum."""
+        return DRAWS
+
+    def amount_msat(self) -> int:
+        """Draw an amount, dust among them."""
+        return AMOUNTS_MSAT[self.draws.below(len(AMOUNTS_MSAT))] + self.draws.below(1000)
 
     def one_of(self, choices: Sequence[str]) -> str:
         """Draw one of some."""
@@ -185,7 +199,7 @@ class RandomWorld:
             again = [one.command for one in self.commands if isinstance(one.command, cmd.Pay)]
             return again[self.draws.below(len(again))] if again else None
         self._payments += 1
-        amount = AMOUNTS_MSAT[self.draws.below(len(AMOUNTS_MSAT))] + self.draws.below(1000)
+        amount = self.amount_msat()
         kind = self.draws.below(10)
         return cmd.Pay(
             payer,
@@ -277,7 +291,10 @@ class RandomWorld:
         return cmd.Snapshot(name, self.journal(name))
 
 
-_DRAWS: tuple[tuple[int, Callable[[RandomWorld], Command | None]], ...] = (
+Drawn: TypeAlias = tuple[int, Callable[[Any], Command | None]]
+"""A weight, and what makes a command of a world."""
+
+DRAWS: tuple[Drawn, ...] = (
     (30, RandomWorld.pay),
     (14, RandomWorld.crash),
     (10, RandomWorld.lose_connection),

@@ -126,3 +126,18 @@ def _left_over(world: World) -> Iterator[str]:
     for outpoint, value_sat in left_over(world).items():
         if not any(is_uneconomic(node, value_sat) for node in world.nodes.values()):
             yield f"output {outpoint.txid[::-1].hex()[:8]}:{outpoint.vout} of {value_sat} sat is nobody's"
+
+
+def anchors_msat(world: World, name: str) -> int:
+    """Return what a node has taken from anchors, in transactions that pay its wallet."""
+    wallet, anchors, taken = world.nodes[name].wallet, dict[OutPoint, None](), 0
+    for height in range(1, world.chain.tip.height + 1):
+        block = world.chain.block_at(height)
+        assert block is not None, "below the tip"
+        for txid, transaction in zip(block.txids, block.transactions, strict=True):
+            is_own = any(wallet.is_own_script(output.script_pubkey) for output in transaction.outputs)
+            taken += sum([is_own for one in transaction.inputs if one.prevout in anchors])
+            for index, output in enumerate(transaction.outputs):
+                if output.value_sat == ANCHOR_VALUE_SAT:
+                    anchors[OutPoint(txid, index)] = None
+    return taken * ANCHOR_VALUE_SAT * 1000

@@ -25,6 +25,7 @@ from leyden.monitor.closed import ClosedView
 from leyden.monitor.packages import PackageLimits, group_claims
 from leyden.transactions.claim_inputs import ClaimKind
 from leyden.transactions.claims import HOLDER_KINDS, build_claim, claim_weight
+from leyden.transactions.fees import MIN_DUST_LIMIT_SAT
 
 LIMITS = PackageLimits()
 REVOKED = (
@@ -208,7 +209,7 @@ def _budget_sat(m: Manager, active: ActiveClaim) -> int:
 
 def wanted_feerate(m: Manager, active: ActiveClaim, weight: int, height: int) -> int:
     """Return the feerate (sat/kw) that a claim should have at a height, by the estimates of now."""
-    return feerates.claim_feerate_per_kw(
+    wanted = feerates.claim_feerate_per_kw(
         active.value_sat,
         weight,
         height,
@@ -219,6 +220,9 @@ def wanted_feerate(m: Manager, active: ActiveClaim, weight: int, height: int) ->
         m.config.feerate_max_per_kw,
         penalty=is_penalty(active),
     )
+    # Near its deadline a budget may leave less than an output can hold: what is left then is better than nothing.
+    affordable = (active.value_sat - MIN_DUST_LIMIT_SAT) * 1000 // weight
+    return min(wanted, max(affordable, fees.feerate_for(m, 1)))
 
 
 def _make(m: Manager, slot: Slot, active: ActiveClaim, feerate_per_kw: int, older: ActiveClaim | None) -> bool:

@@ -1,0 +1,95 @@
+"""Random worlds whose channels end on the chain: forced and cooperative closes, cheating operators, reorganisations,
+fees that rise, mempools that forget, miners that leave out what a node publishes; beside crashes and slow stores.
+
+Amounts are no dust: what a trimmed HTLC loses depends on who closes, and no oracle can say who should have it. Delays
+are short, and every wallet has a coin that pays for claims. One node of a world may cheat.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from leyden.sim import commands as cmd
+from leyden.sim.commands import AT_REST, WHEN_IDLE, Command, Timed
+from leyden.sim.random_world import BASES, DRAWS, Drawn, RandomWorld
+from leyden.sim.script import NodeLine, Script
+
+AMOUNTS_MSAT = (5_000_000, 90_000_000, 300_000_000)
+FEERATES_PER_KW = (500, 2_500, 20_000)
+REORG_BLOCKS_MAX = 20
+SETTINGS = (("to_self_delay", "8"), ("coins", "400000"))
+FLOOR_PER_KW = 253
+LEFT_OUT = (RandomWorld.change_channels, RandomWorld.mine)
+
+
+def _with_coins(script: Script) -> Script:
+    nodes = tuple([NodeLine(node.name, node.settings + SETTINGS) for node in script.nodes])
+    return msgspec.structs.replace(script, nodes=nodes)
+
+
+CHAIN_BASES: Mapping[str, Script] = {
+    name: _with_coins(BASES[name]) for name in ("direct", "line", "double", "hold line")
+}
+
+
+class ChainWorld(RandomWorld):
+    """See the module."""
+
+    end = (
+        Timed(cmd.Repair(), WHEN_IDLE),
+        Timed(cmd.Fees(FLOOR_PER_KW, 1), AT_REST),
+        Timed(cmd.Repair(), AT_REST),
+        Timed(cmd.Resolve(), AT_REST),
+        Timed(cmd.Probe(), AT_REST),
+    )
+
+    def __init__(self, seed: str, bases: Mapping[str, Script] = CHAIN_BASES) -> None:
+        super().__init__(seed, bases)
+        self.cheater = self.node()
+        for node in self.world.nodes.values():
+            for channel_id in node.manager.channels:
+                # A deadline may close any of them.
+                self.world.closes_asked.setdefault(channel_id, False)
+
+    def table(self) -> Sequence[Drawn]:
+        """See `RandomWorld`."""
+        return CHAIN_DRAWS
+
+    def amount_msat(self) -> int:
+        """Draw an amount that has an output."""
+        return AMOUNTS_MSAT[self.draws.below(len(AMOUNTS_MSAT))] + self.draws.below(1000)
+
+    def close(self) -> Command | None:
+        """Draw a close: by force, cooperative, or of an old state."""
+        name = self.node()
+        node = self.world.nodes[name]
+        channels = list(node.manager.channels) if node.is_up else []
+        if not channels:
+            return None
+        channel_id = channels[self.draws.below(len(channels))]
+        label = self.director.labels.of_channel(channel_id)
+        number = node.manager.channels[channel_id].state.core.local.number
+        kind = self.draws.below(6)
+        if kind == 0:
+            return cmd.Close(name, label)
+        if kind == 1 and name == self.cheater and number > 1:
+            # The secret of the one before the latest may not have left yet.
+            return cmd.Cheat(name, label, self.draws.below(number - 1))
+        return cmd.ForceClose(name, label)
+
+    def reorganise(self) -> Command | None:
+        """Draw a reorganisation, with or without what the blocks held."""
+        if self.world.chain.tip.height <= REORG_BLOCKS_MAX + 10:
+            return None
+        return cmd.Reorg(1 + self.draws.below(REORG_BLOCKS_MAX), without=self.draws.below(2) == 0)
+
+
+CHAIN_DRAWS: tuple[Drawn, ...] = (
+    *[one for one in DRAWS if one[1] not in LEFT_OUT],
+    (5, ChainWorld.close),
+    (10, lambda world: cmd.Mine(1 + world.draws.below(4))),
+    (3, ChainWorld.reorganise),
+    (2, lambda world: cmd.Fees(FEERATES_PER_KW[world.draws.below(len(FEERATES_PER_KW))])),
+    (2, lambda _world: cmd.Evict()),
+    (2, lambda world: cmd.Drop(world.node(), ("on", "off")[world.draws.below(2)])),
+)

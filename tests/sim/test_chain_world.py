@@ -1,0 +1,33 @@
+"""Random worlds that end on the chain: the default tests run some hundred, `make explore` twenty thousand."""
+
+import pytest
+
+from leyden.sim.chain_world import CHAIN_DRAWS, ChainWorld
+from leyden.sim.play import Play
+from leyden.sim.random_world import DRAWS, RandomWorld
+
+SEEDS = 300
+GROUP = 50
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, GROUP))
+def test_whatever_ends_a_channel_nobody_honest_loses(first: int) -> None:
+    """Closes, cheats, reorganisations, fees, evictions, crashes, slow stores, all at once."""
+    for seed in range(first, first + GROUP):
+        ChainWorld(f"c{seed}").run()
+
+
+def test_what_is_drawn_replays_without_its_seed() -> None:
+    """A violation is a scenario that anybody can run."""
+    world = ChainWorld("c7")
+    world.run()
+    again = Play(world.script())
+    again.run()
+    assert again.world.trace[-50:] == world.world.trace[-50:]
+
+
+def test_everything_else_is_drawn_too() -> None:
+    """Only openings, and blocks in small numbers, are left out."""
+    kept = [draw for _, draw in CHAIN_DRAWS]
+    left_out = [draw for _, draw in DRAWS if draw not in kept]
+    assert left_out == [RandomWorld.mine, RandomWorld.change_channels]
