@@ -59,6 +59,7 @@ explore: $(VENV)/installed
 	$(BIN)/python -m models
 	$(BIN)/python -m leyden.sim explore --seconds 240
 	$(BIN)/python -m leyden.sim random --seeds 0..20000
+	$(BIN)/python -m leyden.sim random --onchain --seeds 0..5000
 	$(BIN)/python -m leyden.sim power --images 20000
 	$(BIN)/python -m leyden.demo.kills --rounds 200 --delay-ms 0 50
 

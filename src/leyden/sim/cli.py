@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from leyden.sim import exploring
+from leyden.sim.chain_world import ChainWorld
 from leyden.sim.diagram import page
 from leyden.sim.explore import Result, Tier
 from leyden.sim.findings import Finding, describe, finding_of, told, trace_of, write
@@ -114,6 +115,7 @@ def explore(
 @app.command()
 def random(
     seeds: Annotated[str, typer.Option(help="First and last seed, as 0..2000; the last is not run.")] = "0..2000",
+    onchain: Annotated[bool, typer.Option("--onchain", help="Worlds whose channels end on the chain.")] = False,
     jobs: Jobs = 2,
     out: Out = Path("violations"),
 ) -> None:
@@ -125,7 +127,7 @@ def random(
     ran = 0
     with progress_bar() as bar, ProcessPoolExecutor(jobs) as pool:
         task = bar.add_task("random worlds", total=last - first, note="")
-        waiting = [pool.submit(run_worlds, group) for group in groups]
+        waiting = [pool.submit(run_worlds, group, onchain=onchain) for group in groups]
         for done in as_completed(waiting):
             count, finding = done.result()
             ran += count
@@ -146,10 +148,10 @@ def _range(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def run_worlds(seeds: range) -> tuple[int, Finding | None]:
+def run_worlds(seeds: range, *, onchain: bool = False) -> tuple[int, Finding | None]:
     """Run random worlds one after the other; return how many ran, and what the last one violates, made small."""
     for count, seed in enumerate(seeds, 1):
-        world = RandomWorld(str(seed))
+        world = ChainWorld(f"c{seed}") if onchain else RandomWorld(str(seed))
         try:
             world.run()
         except Exception as violation:  # noqa: BLE001 - a crash of the program is a finding like a violated oracle
