@@ -41,7 +41,10 @@ class World:
     async def mine(self, count: int, address: str = MINER_ADDRESS) -> None:
         """Mine blocks and wait until every node has seen them."""
         await self.processes.rpc("generatetoaddress", count, address)
-        height = cast("int", await self.processes.rpc("getblockcount"))
+        await self.until_seen(cast("int", await self.processes.rpc("getblockcount")))
+
+    async def until_seen(self, height: int) -> None:
+        """Wait until every node has seen the block at this height."""
 
         async def seen() -> bool:
             return all([(await node.api.info()).block_height >= height for node in self.nodes])

@@ -19,6 +19,8 @@ from leyden.demo.world import MINER_ADDRESS, World
 NAMES: Final = ("alice", "bob", "carol", "mallory")
 TO_SELF_DELAY: Final = 12
 REORG_BLOCKS: Final = 10
+UNDONE_MIN: Final = 3
+"""The commitment, and a claim of each side."""
 EXPIRED_BLOCKS: Final = 130
 CHANNELS: Final = (
     ("alice", "bob", 10_000_000, 0, "anchors"),
@@ -132,9 +134,11 @@ async def close_by_force(world: World, screen: Screen, held: list[HeldPayment]) 
         await mine_slowly(world, 3)
         await _until_paid(world, held)
         step.say("alice has her proof: bob read carol's preimage from the chain and was paid for it")
-        await mine_slowly(world, 8)
-        await undo_blocks(world, REORG_BLOCKS)
-        step.say(f"{REORG_BLOCKS} blocks replaced by {REORG_BLOCKS + 1}: what they held is published and mined again")
+        await mine_slowly(world, REORG_BLOCKS - 4)  # the oldest of the blocks that are undone holds the commitment
+        undone = await undo_blocks(world, REORG_BLOCKS)
+        if undone < UNDONE_MIN:
+            raise DemoFailed(f"only {undone} transactions were undone: not the commitment and both claims")
+        step.say(f"{REORG_BLOCKS} blocks replaced by {REORG_BLOCKS + 1} empty ones: {undone} transactions are undone")
         await mine_slowly(world, 5)
 
 
@@ -181,9 +185,16 @@ async def until_in_mempool(world: World, count: int) -> None:
     await world.until(there, f"{count} transactions wait for a block")
 
 
-async def undo_blocks(world: World, count: int) -> None:
-    """Replace the last blocks by one more."""
+async def undo_blocks(world: World, count: int) -> int:
+    """Replace the last blocks by one more, all empty; return how many transactions that takes out of the chain."""
     rpc = world.processes.rpc
     height = cast("int", await rpc("getblockcount"))
+    undone = 0
+    for at in range(height - count + 1, height + 1):
+        block = cast("dict[str, list[str]]", await rpc("getblock", await rpc("getblockhash", at), 1))
+        undone += len(block["tx"]) - 1
     await rpc("invalidateblock", await rpc("getblockhash", height - count + 1))
-    await world.mine(count + 1)
+    for _ in range(count + 1):
+        await rpc("generateblock", MINER_ADDRESS, [])
+    await world.until_seen(height + 1)
+    return undone
