@@ -5,7 +5,7 @@ Amounts are no dust: what a trimmed HTLC loses depends on who closes, and no ora
 are short, and every wallet has a coin that pays for claims. One node of a world may cheat.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -84,7 +84,7 @@ class ChainWorld(RandomWorld):
         return cmd.Reorg(1 + self.draws.below(REORG_BLOCKS_MAX), without=self.draws.below(2) == 0)
 
 
-CHAIN_DRAWS: tuple[Drawn, ...] = (
+CHAIN_DRAWS: tuple[tuple[int, Callable[[ChainWorld], Command | None]], ...] = (
     *[one for one in DRAWS if one[1] not in LEFT_OUT],
     (5, ChainWorld.close),
     (10, lambda world: cmd.Mine(1 + world.draws.below(4))),

@@ -294,7 +294,7 @@ class RandomWorld:
 Drawn: TypeAlias = tuple[int, Callable[[Any], Command | None]]
 """A weight, and what makes a command of a world."""
 
-DRAWS: tuple[Drawn, ...] = (
+DRAWS: tuple[tuple[int, Callable[[RandomWorld], Command | None]], ...] = (
     (30, RandomWorld.pay),
     (14, RandomWorld.crash),
     (10, RandomWorld.lose_connection),
