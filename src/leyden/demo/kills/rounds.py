@@ -383,7 +383,7 @@ async def build(world: World, store_delay_ms: int) -> None:
         for name in ("alice", "bob", "carol"):
             group.create_task(processes.add_node(name, settings).start())
     alice, bob, carol = world.nodes
-    for node in (alice, bob):
+    for node in (alice, bob, carol):  # each keeps a reserve for its channels with anchors
         await processes.rpc("generatetoaddress", 1, (await node.api.new_address()).address)
     await world.mine(FUNDING_BLOCKS - 1)
     for one, other in ((alice, bob), (bob, carol), (carol, bob), (bob, alice)):
