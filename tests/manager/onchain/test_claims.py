@@ -2,6 +2,7 @@
 
 import pytest
 
+from leyden.base.errors import CommandRejected
 from leyden.bitcoin.tx import OutPoint
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.watched import WatchedKind
@@ -159,6 +160,31 @@ def test_what_mempools_forget_is_offered_again_once_a_block() -> None:
     assert stage.waiting(claim.claims[0].input.outpoint) is not None
     stage.claim("alice")
     assert sum(one.name == "alice" for one in stage.offers) == before + 2, "one again, and the new one"
+
+
+def test_claim_that_must_pay_more_without_coins_stays_out_and_that_is_told_once() -> None:
+    """An HTLC transaction with anchors: what the wallet could pay before is offered again meanwhile."""
+    stage = unmined("anchors", "local", claims=0)
+    stage.world.dislike("alice", dislikes=False)
+    stage.mine()
+    stage.world.dislike("alice", dislikes=True)
+    stage.claim("alice")
+    [claim] = stage.claims
+    before = claim.txid
+    assert before
+
+    def none(*_args: object) -> object:
+        raise CommandRejected("nothing left", code="insufficient_funds")
+
+    stage["alice"].runtime.wallet.fund_claim = none  # type: ignore[method-assign, assignment]
+    stage.world.set_fees(7_000, 253)
+    for _ in range(3):
+        stage.world.evict()
+        stage.mine()
+        waiting = stage.waiting(claim.claims[0].input.outpoint)
+        assert waiting is not None
+        assert waiting.txid() == before
+    assert len([one.text for one in stage["alice"].reports if "no coins" in one.text]) == 1
 
 
 def test_claim_that_costs_more_than_it_brings_waits_and_is_told_once() -> None:

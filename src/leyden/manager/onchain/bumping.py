@@ -48,7 +48,7 @@ def update(m: Manager, slot: Slot) -> None:
     if active is None:
         active = slot.anchor_claim = _active(slot, possible, index)
     if active.making is None and not _pay_more(m, slot, active, possible) and active.transaction:
-        _publish(m, slot, active)
+        publish(m, slot, active)
 
 
 def _settle(m: Manager, slot: Slot) -> None:
@@ -98,6 +98,7 @@ def _pay_more(m: Manager, slot: Slot, active: ActiveClaim, possible: PossibleCom
     """Make a child, or one that pays more; return False when what is out pays enough, or more is not worth it."""
     parent_weight = Transaction.parse(slot.own_commitment).weight()
     parent_fee_sat = possible.commitment.fee_sat
+    paid_per_kw = max(parent_fee_sat * 1000 // parent_weight, active.feerate_per_kw)
     inputs = [claim.input for claim in active.claims]
     own_weight = claim_weight(inputs, [])
     child_weight = active.weight or own_weight + COINS_WEIGHT
@@ -115,8 +116,8 @@ def _pay_more(m: Manager, slot: Slot, active: ActiveClaim, possible: PossibleCom
     )
     if active.refused:
         affordable = min(stake.budget_sat * 1000 // weight, m.config.feerate_max_per_kw)
-        wanted = max(wanted, min(active.feerate_per_kw * 5 // 4, affordable))
-    if wanted <= max(parent_fee_sat * 1000 // parent_weight, active.feerate_per_kw):
+        wanted = max(wanted, min(paid_per_kw * 5 // 4, affordable))
+    if wanted <= paid_per_kw:
         return False
     if active.transaction:
         # A replacement pays for its own way too (BIP 125).
@@ -164,9 +165,16 @@ def _stake(m: Manager, slot: Slot, possible: PossibleCommitment) -> _Stake:
 
 def on_funded(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transaction) -> None:
     """The wallet has added coins to the child: sign the anchor and publish both together."""
-    signing.ask(m, slot, active, transaction, lambda: _publish(m, slot, active))
+    signing.ask(m, slot, active, transaction, lambda: publish(m, slot, active))
 
 
-def _publish(m: Manager, slot: Slot, active: ActiveClaim) -> None:
+def on_alone_result(active: ActiveClaim, txid: bytes, accepted: bool) -> None:
+    """The chain service took a transaction, or did not; when it is the commitment, alone, a child must pay for it."""
+    if not active.transaction and active.claims[0].input.outpoint.txid == txid:
+        active.refused = not accepted
+
+
+def publish(m: Manager, slot: Slot, active: ActiveClaim) -> None:
+    """Offer commitment and child to the chain service."""
     active.sent_height = m.env.block_height
     m.actions.append(BroadcastPackage((slot.own_commitment, active.transaction), PACKAGE))

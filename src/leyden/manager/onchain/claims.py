@@ -307,6 +307,7 @@ def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat:
         return False  # an output of it was taken meanwhile
     slot, active = found
     version.fee_sat = fee_sat
+    active.without_coins = False
     if active is slot.anchor_claim:
         bumping.on_funded(m, slot, active, transaction)
     else:
@@ -315,19 +316,31 @@ def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat:
 
 
 def claim_not_funded(m: Manager, claim_id: bytes, reason: str) -> None:
-    """The wallet has no coins for a claim: it is tried again at each block."""
+    """The wallet has no coins for a claim: it is tried again at each block, and told once until there are some.
+
+    The version before is offered again meanwhile.
+    """
     found = _find(m, claim_id)
-    if found is None:
+    if found is None or found[1].making is None:
         return
     slot, active = found
     active.making = None
-    m.report("chain", "error", f"channel {slot.channel_id.hex()[:16]}: no coins for the {describe(active)}: {reason}")
+    if not active.without_coins:
+        active.without_coins = True
+        what = f"no coins for the {describe(active)}: {reason}"
+        m.report("chain", "error", f"channel {slot.channel_id.hex()[:16]}: {what}")
+    if active.transaction and active is slot.anchor_claim:
+        bumping.publish(m, slot, active)
+    elif active.transaction:
+        signing.publish(m, active)
 
 
 def on_broadcast_result(m: Manager, txid: bytes, accepted: bool, reason: str) -> None:
     """The chain service took a transaction, or did not: a claim that it refused pays more in the next block."""
     del reason
-    for _slot, active in _all(m):
+    for slot, active in _all(m):
         if active.txid == txid:
             active.refused = not accepted
+        elif active is slot.anchor_claim:
+            bumping.on_alone_result(active, txid, accepted)
     sweeping.on_broadcast_result(m, txid, accepted)
