@@ -3,12 +3,12 @@
 from typing import Any
 
 from leyden.channel.inputs import DecideHtlcs
-from leyden.monitor.balances import OnchainBalance, OnchainKind, onchain_balance
 from leyden.monitor.classify import classify
 from leyden.monitor.commitments import CommitmentSource, possible_commitments
 from leyden.transactions.fees import commitment_fee_sat
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 from tests.channel.pair import Pair, failure, fulfil, pending_add, ready_pair
+from tests.monitor.balances import OnchainBalance, OnchainKind, onchain_balance
 from tests.monitor.history import Witness
 
 STATIC = ChannelType(CommitmentFormat.STATIC_REMOTEKEY)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from leyden.bitcoin.tx import Transaction, TxIn, TxOut
 from leyden.channel.build import closing_parameters
 from leyden.channel.inputs import StartShutdown
-from leyden.monitor.balances import OnchainKind, onchain_balance, possible_balance
 from leyden.monitor.classify import SpendKind, classify
 from leyden.monitor.commitments import CommitmentSource, possible_commitments
 from leyden.monitor.recognise import OutputRole
@@ -19,6 +18,7 @@ from leyden.transactions.closing import build_closing
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 from tests.channel.pair import Pair, failure, fulfil, pending_add, ready_pair
 from tests.channel.play import fold_journal
+from tests.monitor.balances import OnchainKind, onchain_balance, possible_balance
 from tests.monitor.history import Witness, check_revoked, witnesses
 from tests.monitor.moves import Life, histories
 

@@ -13,7 +13,6 @@ from leyden.monitor.feerates import (
     claim_feerate_per_kw,
     cpfp_feerate_per_kw,
     fee_sat,
-    is_uneconomic,
     is_worth,
     replacement_fee_sat,
 )
@@ -228,14 +227,6 @@ def test_what_brings_less_than_dust_is_not_worth_it() -> None:
     """The bounds, to the sat."""
     assert is_worth(330 + 500, 500, 1_000)
     assert not is_worth(329 + 500, 500, 1_000)
-    assert is_uneconomic(127, 500, FLOOR)
-    assert not is_uneconomic(128, 500, FLOOR)
-
-
-@given(st.integers(0, 10_000), st.integers(100, 10_000), st.integers(253, 100_000))
-def test_what_is_uneconomic_is_never_worth_it(value_sat: int, weight: int, rate: int) -> None:
-    """A higher feerate makes nothing worth more."""
-    assert not (is_uneconomic(value_sat, weight, FLOOR) and is_worth(value_sat, weight, rate))
 
 
 def package(

@@ -13,13 +13,13 @@ from leyden.channel.states import Closed, ForceClosing, Normal, Stale
 from leyden.journal.records import PolicyChanged
 from leyden.manager import closes
 from leyden.manager import events as ev
-from leyden.monitor.balances import onchain_balance
 from leyden.monitor.classify import SpendKind
 from leyden.sim.node import Backup
 from leyden.sim.scenario import combinations
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.world import World
 from tests.manager.stage import Stage
+from tests.monitor.balances import onchain_balance
 from tests.sim import topologies
 
 MARKS = pytest.mark.parametrize("with_mark", [False, True], ids=["mark kept", "mark restored"])

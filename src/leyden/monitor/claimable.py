@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from leyden.bitcoin.tx import TxOut
 from leyden.channel.build import ChannelKeys, PointOf
 from leyden.channel.core import ChannelCore
 from leyden.monitor.classify import SpendKind
@@ -72,6 +73,37 @@ def claims_now(
     return found
 
 
+def _input(
+    core: ChannelCore,
+    output: WatchedOutput,
+    kind: ClaimKind,
+    *,
+    per_commitment: bytes,
+    sequence: int = SEQUENCE_REPLACEABLE,
+    locktime: int = 0,
+    preimage: bytes = b"",
+    paired_output: TxOut | None = None,
+    paired_signature: bytes = b"",
+    public_key: bytes = b"",
+) -> ClaimInput:
+    """Return a watched output as an input; fields as in `ClaimInput`."""
+    return ClaimInput(
+        kind=kind,
+        keys_id=core.opened.channel_keys_id,
+        outpoint=output.outpoint,
+        value_sat=output.value_sat,
+        witness_script=output.witness_script,
+        sequence=sequence,
+        locktime=locktime,
+        per_commitment=per_commitment,
+        preimage=preimage,
+        paired_output=paired_output,
+        paired_signature=paired_signature,
+        anchors=core.opened.anchors,
+        public_key=public_key,
+    )
+
+
 def _htlc_claim(
     core: ChannelCore, keys: ChannelKeys, view: ClosedView, output: WatchedOutput, height: int, terms: ClaimTerms
 ) -> OutputClaim | None:
@@ -110,19 +142,16 @@ def _holder(
     assert view.spend.possible is not None, "our own commitment"
     commitment = view.spend.possible.commitment
     built = commitment.htlc_transaction(htlc.position).transaction
-    return ClaimInput(
-        kind=ClaimKind.HOLDER_TIMEOUT if htlc.offered else ClaimKind.HOLDER_SUCCESS,
-        keys_id=core.opened.channel_keys_id,
-        outpoint=output.outpoint,
-        value_sat=output.value_sat,
-        witness_script=output.witness_script,
+    return _input(
+        core,
+        output,
+        ClaimKind.HOLDER_TIMEOUT if htlc.offered else ClaimKind.HOLDER_SUCCESS,
         sequence=built.inputs[0].sequence,
         locktime=built.locktime,
         per_commitment=commitment.keys.per_commitment_point,
         preimage=preimage,
         paired_output=built.outputs[0],
         paired_signature=core.local_htlc_signatures[64 * htlc.position : 64 * htlc.position + 64],
-        anchors=core.opened.anchors,
     )
 
 
@@ -131,19 +160,14 @@ def _counterparty(core: ChannelCore, view: ClosedView, output: WatchedOutput, pr
     assert view.spend.possible is not None, "known by its txid"
     htlc = output.htlc
     assert htlc is not None
-    return ClaimInput(
-        kind=ClaimKind.COUNTERPARTY_TIMEOUT if htlc.offered else ClaimKind.COUNTERPARTY_PREIMAGE,
-        keys_id=core.opened.channel_keys_id,
-        outpoint=output.outpoint,
-        value_sat=output.value_sat,
-        witness_script=output.witness_script,
+    return _input(
+        core,
+        output,
+        ClaimKind.COUNTERPARTY_TIMEOUT if htlc.offered else ClaimKind.COUNTERPARTY_PREIMAGE,
         sequence=1 if core.opened.anchors else SEQUENCE_REPLACEABLE,
         locktime=htlc.cltv_expiry if htlc.offered else 0,
         per_commitment=view.spend.possible.commitment.keys.per_commitment_point,
         preimage=preimage,
-        paired_output=None,
-        paired_signature=b"",
-        anchors=core.opened.anchors,
     )
 
 
@@ -162,19 +186,11 @@ def _penalty(core: ChannelCore, keys: ChannelKeys, view: ClosedView, output: Wat
         kind = ClaimKind.REVOKED_TO_LOCAL
     else:
         kind = ClaimKind.REVOKED_SECOND_STAGE
-    made = ClaimInput(
-        kind=kind,
-        keys_id=core.opened.channel_keys_id,
-        outpoint=output.outpoint,
-        value_sat=output.value_sat,
-        witness_script=output.witness_script,
-        sequence=SEQUENCE_REPLACEABLE,
-        locktime=0,
+    made = _input(
+        core,
+        output,
+        kind,
         per_commitment=revoked.per_commitment_secret,
-        preimage=b"",
-        paired_output=None,
-        paired_signature=b"",
-        anchors=core.opened.anchors,
         # An HTLC's revocation branch names the key by its hash.
         public_key=revoked.keys.revocation_public_key if output.kind is WatchedKind.REVOKED_HTLC else b"",
     )
@@ -206,19 +222,12 @@ def swept_now(core: ChannelCore, keys: ChannelKeys, view: ClosedView, own_points
 def _own(
     core: ChannelCore, output: WatchedOutput, kind: ClaimKind, delay: int, point: bytes, public_key: bytes
 ) -> OutputClaim:
-    made = ClaimInput(
-        kind=kind,
-        keys_id=core.opened.channel_keys_id,
-        outpoint=output.outpoint,
-        value_sat=output.value_sat,
-        witness_script=output.witness_script,
+    made = _input(
+        core,
+        output,
+        kind,
         sequence=delay or SEQUENCE_REPLACEABLE,
-        locktime=0,
         per_commitment=point,
-        preimage=b"",
-        paired_output=None,
-        paired_signature=b"",
-        anchors=core.opened.anchors,
         public_key=public_key,
     )
     return OutputClaim(made, None, output.height + delay, None, contested=False)

@@ -134,11 +134,6 @@ def is_worth(value_sat: int, weight: int, feerate_per_kw: int) -> bool:
     return value_sat - fee_sat(weight, feerate_per_kw) >= DUST_LIMIT_P2WSH_SAT
 
 
-def is_uneconomic(value_sat: int, weight: int, floor: int) -> bool:
-    """Return whether a claim can never bring anything: it costs its whole value at the lowest feerate that relays."""
-    return value_sat <= fee_sat(weight, floor)
-
-
 def _affordable(budget: int, weight: int) -> int:
     return budget * 1000 // weight
 

@@ -1,4 +1,4 @@
-"""What of a spend is ours, and when: figures for the user, in satoshi.
+"""What of a spend is ours, and when, in satoshi: worked out from the commitment alone, to compare the monitor with.
 
 An output appears once, with what has to happen before its money can move. Nothing here decides anything.
 
