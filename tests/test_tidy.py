@@ -157,7 +157,7 @@ def test_functions_are_short() -> None:
     """A function that does not fit on a screen hides its branches."""
     faults = [
         f"{place(path, node)} {node.name}: {length} lines"
-        for path in python_files("src", "tests", "tools", "examples", "benchmarks", "fuzz")
+        for path in python_files("src", "tests", "tools", "examples", "benchmarks", "fuzz", "interop")
         for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if (length := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
     ]  # fmt: skip
@@ -166,7 +166,7 @@ def test_functions_are_short() -> None:
 
 def test_files_are_short() -> None:
     """Past this size a file has two subjects."""
-    code = python_files("src", "tests", "tools", "examples", "benchmarks", "fuzz")
+    code = python_files("src", "tests", "tools", "examples", "benchmarks", "fuzz", "interop")
     long = {str(p.relative_to(ROOT)): n for p in code if (n := len(p.read_text().splitlines())) > FILE_LINES_MAX}
     assert sorted(long) == sorted(LONG_FILES), long
 
