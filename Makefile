@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-onchain test check fix bench profile explore models mutants lock clean
+.PHONY: help demo demo-onchain test check fix bench profile explore interop models mutants lock clean
 
 help:
 	@echo 'make demo     three real nodes and a chain: open, pay, crash, close, account (JSON=1 for a program)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make check    format, lint, types, layers, tidiness, tables of requirements and hazards'
 	@echo 'make fix      format and fix what can be fixed'
 	@echo 'make explore  every order and crash of the scenarios, random worlds, power cuts, 200 rounds of kill -9: up to 40 minutes'
+	@echo 'make interop  the same life with LND and LDK: builds them first, needs Go and Rust (PEER=lnd, ONLY=part of a name)'
 	@echo 'make models   try every schedule of the small models of the rules'
 	@echo 'make mutants  take out one guard after the other: each must be missed (ONLY=part of a name)'
 	@echo 'make bench    how fast and how big; make profile: where the time goes'
@@ -63,6 +64,9 @@ explore: $(VENV)/installed
 	$(BIN)/python -m leyden.sim power --images 20000
 	$(BIN)/python -m leyden.demo.kills --rounds 200 --delay-ms 0 50
 
+interop: $(VENV)/installed
+	$(BIN)/python -m interop $(if $(PEER),--peer $(PEER)) $(if $(ONLY),--only $(ONLY))
+
 models: $(VENV)/installed
 	$(BIN)/python -m models
 
@@ -84,4 +88,4 @@ lock: $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
-	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools interop -name __pycache__ -type d -prune -exec rm -rf {} +

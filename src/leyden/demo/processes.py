@@ -180,6 +180,11 @@ class Processes:
         return await self._rpc.call(method, *params)
 
     @property
+    def chain_port(self) -> int:
+        """Where the chain service listens on 127.0.0.1; 0 before it was started."""
+        return self._chain_port
+
+    @property
     def children(self) -> list[Child]:
         """Every process, the chain service first."""
         return [self.chain_child, *[node.child for node in self.nodes.values()]]
