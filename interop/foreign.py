@@ -8,7 +8,7 @@ outpoint `txid:index`. Every method may raise:
 * `PeerFailed`: the process is gone, does not answer, or answered nonsense.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
@@ -111,6 +111,14 @@ class ForeignPayment(msgspec.Struct, frozen=True):
     parts: int = 0
     failure: str = ""
     failure_hop: int | None = None
+
+
+class BulkPaid(msgspec.Struct, frozen=True):
+    """What paying many invoices took. latencies_ms: from the start of each payment to its end, in ascending order."""
+
+    seconds: float
+    failed: int
+    latencies_ms: list[float]
 
 
 class HtlcLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -303,6 +311,13 @@ class ForeignNode(Protocol):
 
     async def pay_unknown_hash(self, node_id: str, amount_msat: int, payment_hash: str) -> str:
         """Start to pay a direct peer for a hash that it never made an invoice for; return the hash."""
+        ...
+
+    async def pay_all(self, invoices: Sequence[str], in_flight: int) -> BulkPaid:
+        """Pay many invoices, so many of them under way at once, and wait until all have ended; for benchmarks.
+
+        It is measured as near to the node as can be: this program should cost nothing meanwhile.
+        """
         ...
 
     async def payment(self, payment_hash: str) -> ForeignPayment:

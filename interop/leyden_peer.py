@@ -1,13 +1,16 @@
 """Leyden in place of the foreign node: what fails here is wrong in the scenario, or Leyden disagrees with itself."""
 
+import asyncio
 import hashlib
 import secrets
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, final
 
 from interop.foreign import (
+    BulkPaid,
     CustomMessage,
     ForeignChannel,
     ForeignInfo,
@@ -243,6 +246,25 @@ class LeydenPeer:
         route = RouteRequest(channel_id=usable[0].channel_id, hops=[hop])
         payment = await self._node.api.send_to_route(payment_hash, secrets.token_hex(32), amount_msat, [route])
         return payment.payment_hash
+
+    async def pay_all(self, invoices: Sequence[str], in_flight: int) -> BulkPaid:
+        """See `ForeignNode`. The control API is in between: `benchmarks.payments` measures Leyden without it."""
+        todo = iter(invoices)
+        latencies_ms: list[float] = []
+        failed = 0
+
+        async def payer() -> None:
+            nonlocal failed
+            for invoice in todo:
+                begun = time.perf_counter()
+                payment = await self._node.api.pay(invoice)
+                ended = await self._node.api.wait_payment(payment.payment_id)
+                failed += ended.status != "succeeded"
+                latencies_ms.append((time.perf_counter() - begun) * 1000)
+
+        begun = time.perf_counter()
+        await asyncio.gather(*[payer() for _ in range(in_flight)])
+        return BulkPaid(time.perf_counter() - begun, failed, sorted(latencies_ms))
 
     async def payment(self, payment_hash: str) -> ForeignPayment:
         """See `ForeignNode`."""
