@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-onchain test check fix bench profile explore interop models mutants lock clean
+.PHONY: help demo demo-onchain test check fix bench bench-peers profile explore interop models mutants lock clean
 
 help:
 	@echo 'make demo     three real nodes and a chain: open, pay, crash, close, account (JSON=1 for a program)'
@@ -19,7 +19,7 @@ help:
 	@echo 'make interop  the same life with LND and LDK: builds them first, needs Go and Rust (PEER=lnd, ONLY=part of a name)'
 	@echo 'make models   try every schedule of the small models of the rules'
 	@echo 'make mutants  take out one guard after the other: each must be missed (ONLY=part of a name)'
-	@echo 'make bench    how fast and how big; make profile: where the time goes'
+	@echo 'make bench    how fast and how big; make profile: where the time goes; make bench-peers: beside LND and LDK'
 	@echo 'make lock     pin requirements/*.in again; make clean: remove what was made'
 
 # Two stamps: a changed lock makes the environment anew, a changed pyproject.toml only installs leyden again.
@@ -75,6 +75,9 @@ mutants: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks
+
+bench-peers: $(VENV)/installed
+	$(BIN)/python -m benchmarks.peers
 
 profile: $(VENV)/installed
 	$(BIN)/python -m benchmarks --profile

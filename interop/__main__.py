@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from interop import matrix, scenarios
+from interop.kinds import FOREIGN, KINDS, makers_of
 from interop.lane import Lane, Result
-from interop.leyden_peer import LeydenPeer
 from interop.scenario import Scenario, scenario
 from interop.world import PeerMaker
 
-KINDS: Final = ("lnd", "ldk", "leyden")
-FOREIGN: Final = ("lnd", "ldk")
 LOGS: Final = Path(__file__).parent / "out"
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
@@ -28,18 +26,9 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def makers_of(kinds: Sequence[str]) -> dict[str, PeerMaker]:
-    """Build what is not built yet; return how nodes of each kind are made."""
-    makers: dict[str, PeerMaker] = {}
-    for kind in kinds:
-        if kind == "leyden":
-            makers[kind] = lambda place: LeydenPeer(place.name, place.processes, place.options)
-    return makers
-
-
 async def run(kinds: Sequence[str], chosen: Sequence[Scenario]) -> list[Result]:
     """Build the peers, then run the scenarios with each of them, all peers side by side."""
-    makers = await makers_of(kinds)
+    makers = await makers_of(kinds, say)
     return [
         result
         for results in await asyncio.gather(*[_lane(kind, makers, chosen) for kind in kinds])

@@ -114,11 +114,19 @@ class ForeignPayment(msgspec.Struct, frozen=True):
 
 
 class BulkPaid(msgspec.Struct, frozen=True):
-    """What paying many invoices took. latencies_ms: from the start of each payment to its end, in ascending order."""
+    """What paying many invoices took. p50_ms, p99_ms: from the start of a payment to its end."""
 
     seconds: float
     failed: int
-    latencies_ms: list[float]
+    p50_ms: float
+    p99_ms: float
+
+    @staticmethod
+    def of(seconds: float, failed: int, latencies_ms: list[float]) -> "BulkPaid":
+        """Make it from the latency of each payment; there is at least one."""
+        latencies_ms.sort()
+        count = len(latencies_ms)
+        return BulkPaid(seconds, failed, latencies_ms[count // 2], latencies_ms[min(count - 1, count * 99 // 100)])
 
 
 class HtlcLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -264,7 +264,7 @@ class LeydenPeer:
 
         begun = time.perf_counter()
         await asyncio.gather(*[payer() for _ in range(in_flight)])
-        return BulkPaid(time.perf_counter() - begun, failed, sorted(latencies_ms))
+        return BulkPaid.of(time.perf_counter() - begun, failed, latencies_ms)
 
     async def payment(self, payment_hash: str) -> ForeignPayment:
         """See `ForeignNode`."""

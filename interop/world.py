@@ -36,13 +36,16 @@ FEERATE_PER_KW: Final = 1_250
 
 
 class PeerPlace(msgspec.Struct, frozen=True):
-    """Where a foreign node lives. folder: for its data and logs, not made yet. processes: of the world it is in."""
+    """Where a foreign node lives. folder: for its data and logs, not made yet. processes: of its world of scenarios.
+
+    processes is None in a benchmark, where Leyden is no foreign node.
+    """
 
     name: str
     folder: Path
     chain: ChainPlace
     options: ForeignOptions
-    processes: Processes
+    processes: Processes | None
 
 
 PeerMaker: TypeAlias = Callable[[PeerPlace], ForeignNode]
