@@ -108,7 +108,7 @@ def test_zero_conf_of_a_stranger_is_refused() -> None:
 
 
 def test_hook_refuses() -> None:
-    """The words of the acceptance hook reach the opener's user, and its coins are free again."""
+    """The words of the acceptance hook reach the opener's user and our own log, and the coins are free again."""
     seen: list[InboundOpen] = []
 
     def hook(request: InboundOpen) -> str:
@@ -120,6 +120,8 @@ def test_hook_refuses() -> None:
     ask(stage)
     stage.rest()
     assert refusals(stage) == ["the peer refused: no channels on Sundays"]
+    said = f"opening with {stage['alice'].node_id.hex()[:16]} refused: no channels on Sundays"
+    assert said in [one.text for one in stage["bob"].reports], "who refuses is asked why, and looks into its log"
     assert seen[0].counterparty_node_id == stage["alice"].node_id
     assert not stage.m("alice").peers[stage["bob"].node_id].openings
     assert stage["alice"].runtime.wallet.balance() == before

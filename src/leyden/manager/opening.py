@@ -326,7 +326,8 @@ def _born(m: Manager, opened: ChannelOpened) -> Slot:
 
 
 def _refuse(m: Manager, peer: Peer, channel_id: bytes, reason: str) -> None:
-    """Tell the peer why with `error`, which ends this opening only."""
+    """Tell the peer why with `error`, which ends this opening only, and the log."""
+    m.report("channel", "info", f"opening with {peer.node_id.hex()[:16]} refused: {reason}")
     data = reason[:REFUSAL_LENGTH_MAX].encode("ascii", "replace")
     m.outbox.send_free(peer.node_id, encode(ErrorMessage(channel_id, data)))
     pending = peer.openings.get(channel_id)
