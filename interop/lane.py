@@ -19,7 +19,7 @@ START_SECONDS: Final = 120.0
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One cell of the matrix. reason: why it is not `pass`; empty when it is."""
+    """One cell of the matrix. reason: why it is not `pass`; of a pass, what there is to say of it, mostly nothing."""
 
     scenario: str
     peer: str
@@ -70,6 +70,7 @@ class Lane:
     async def _outcome(self, scenario: Scenario) -> tuple[Outcome, str]:
         try:
             world = await self._started_world()
+            world.notes.clear()
             async with asyncio.timeout(scenario.seconds_max):
                 await scenario.run(world)
         except NotOffered as error:
@@ -82,7 +83,7 @@ class Lane:
             return "fail", f"it took more than {scenario.seconds_max} s"
         except Exception as error:  # noqa: BLE001 - a mistake in a scenario must not hide the results of the others
             return "fail", _sentence(error)
-        return "pass", ""
+        return "pass", "; ".join(world.notes)
 
     async def _started_world(self) -> World:
         if self._world is None:

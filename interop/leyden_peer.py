@@ -284,7 +284,7 @@ class LeydenPeer:
 
 def _settings(options: ForeignOptions) -> str:
     return (
-        f"[store]\ndelay_ms = {options.store_delay_ms}\n"
+        f"[channels]\nto_self_delay = 6\n[store]\ndelay_ms = {options.store_delay_ms}\n"
         f"[forwarding]\nfee_base_msat = {options.fee_base_msat}\n"
         f"fee_proportional_millionths = {options.fee_proportional_millionths}\n"
         f"cltv_expiry_delta = {options.cltv_expiry_delta}\n"

@@ -34,6 +34,10 @@ WAIT_SECONDS: Final = 30.0
 FEERATE_PER_KW: Final = 1_250
 """What the chain service estimates unless a scenario says otherwise: 5 sat/vB."""
 
+SCENARIO_MARK: Final = "# scenario\n"
+SETTINGS: Final = "[channels]\nto_self_delay = 6\n"
+"""Of our first node, unless a scenario says otherwise: nobody waits long for coins of forced closes."""
+
 
 class PeerPlace(msgspec.Struct, frozen=True):
     """Where a foreign node lives. folder: for its data and logs, not made yet. processes: of its world of scenarios.
@@ -69,6 +73,7 @@ class World:
         self.processes = processes
         self.kind = kind
         self.foreign: dict[str, ForeignNode] = {}
+        self.notes: list[str] = []
         self._makers = makers
 
     # --- nodes --------------------------------------------------------------------------------------------------------
@@ -79,7 +84,7 @@ class World:
         await self.set_feerate(FEERATE_PER_KW)
         await self.rpc("generatetoaddress", 1, MINER_ADDRESS)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.add_us("us"))
+            group.create_task(self.add_us("us", SCENARIO_MARK + SETTINGS))
             group.create_task(self.add_peer(self.kind, "peer"))
         await self.rpc("generatetoaddress", COINS, (await self.us.api.new_address()).address)
         await self.rpc("generatetoaddress", COINS, await self.peer.new_address())
@@ -123,10 +128,13 @@ class World:
         return ChainPlace(self.processes.chain_port, user, password)
 
     async def reconfigure(self, node: DemoNode, settings: str) -> None:
-        """Stop a node of ours by `kill -9` and start it with other lines at the end of its configuration."""
+        """Stop a node of ours by `kill -9` and start it with other lines at the end of its configuration.
+
+        settings: in place of `SETTINGS`; empty: those again.
+        """
         await node.child.kill()
         file = node.child.directory / "leyden.toml"
-        file.write_text(file.read_text().partition("# scenario\n")[0] + "# scenario\n" + settings)
+        file.write_text(file.read_text().partition(SCENARIO_MARK)[0] + SCENARIO_MARK + (settings or SETTINGS))
         await node.start()
 
     async def close(self) -> None:
@@ -141,6 +149,10 @@ class World:
         """The logs of everything that runs here."""
         ours = [child.log_path for child in self.processes.children]
         return [*ours, *[path for node in self.foreign.values() for path in node.log_paths]]
+
+    def note(self, text: str) -> None:
+        """Say something of a scenario that passes: how much of it was done, or what the peer said."""
+        self.notes.append(text)
 
     # --- the chain ----------------------------------------------------------------------------------------------------
 
