@@ -59,6 +59,7 @@ fix: $(VENV)/installed
 explore: $(VENV)/installed
 	$(BIN)/python -m models
 	$(BIN)/python -m leyden.sim explore --seconds 240
+	$(BIN)/python -m leyden.sim explore --onchain --seconds 5
 	$(BIN)/python -m leyden.sim random --seeds 0..20000
 	$(BIN)/python -m leyden.sim random --onchain --seeds 0..5000
 	$(BIN)/python -m leyden.sim power --images 20000

@@ -11,6 +11,7 @@ from leyden.sim.exploring import (
     explore_all,
     explore_file,
     finding_of_found,
+    not_exhausted,
     promises,
     row,
     tasks,
@@ -88,10 +89,13 @@ def test_table_has_a_row_for_each_and_says_what_is_not_complete(tmp_path: Path) 
     )
     assert row(task, result).split() == ["direct", "tiered", "1", "77", "360", "169", "10", "5", "24", "2.0", "185"]
     assert len(row(task, result)) == len(HEADER)
+    assert list(not_exhausted([result])) == []
     result.is_complete = False
     assert row(task, result).endswith("not complete")
+    assert list(not_exhausted([result, result])) == ["not complete, for lack of time: direct, direct"]
     result.violation = Found("money is gone", "direct", (), "store first", ())
     assert row(task, result).endswith("VIOLATED")
+    assert list(not_exhausted([result])) == [], "what is wrong was not for lack of time"
     sums = totals([result, result], 4.0)
     assert "2 scenarios, 0 complete: 154 worlds, 740 crashes" in sums
     assert "(185 a second and process); 2 violation(s)" in sums
@@ -101,6 +105,13 @@ def test_promises_name_their_scenarios() -> None:
     """In the order of the numbers."""
     script = parse_script(TEXT)
     assert list(promises([script, script], ["one", "two"])) == ["promise 2: one, two", "promise 10: one, two"]
+    assert list(promises([script] * 99, ["one"] * 99)) == ["promise 2: 99 scenarios", "promise 10: 99 scenarios"]
+
+
+def test_table_of_on_chain_stories_is_asked_for() -> None:
+    """A folder of its own."""
+    assert {path.parent.name for path in built_in()} == {"scenarios"}
+    assert {path.parent.name for path in built_in(onchain=True)} == {"onchain"}
 
 
 def test_what_was_found_becomes_a_scenario_or_is_told_as_it_is(tmp_path: Path) -> None:

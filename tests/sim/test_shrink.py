@@ -46,6 +46,17 @@ def test_steps_keep_the_order_that_matters() -> None:
     assert [timed.step for timed in small.commands] == [0, 10]
 
 
+def test_what_repairs_and_judges_stays() -> None:
+    """A closed channel that nobody mines for is unsettled, whatever else is wrong."""
+    text = TEXT + "@idle repair\n@rest fees 253 minimum=1\n@rest resolve\n@rest probe\n"
+    small = shrink(parse_script(text), needs)
+    assert format_script(small).splitlines()[-6:] == [
+        "@0 pay alice bob 5000 one",
+        "@0 crash bob",
+        *text.splitlines()[-4:],
+    ]
+
+
 def test_number_of_runs_is_bounded() -> None:
     """And what was found by then is returned."""
     runs: list[Script] = []
@@ -76,5 +87,5 @@ def test_real_fault_of_a_random_world_becomes_a_scenario_of_a_few_lines(monkeypa
     script = world.script()
     assert violation_of(script) is not None
     small = shrink(script, lambda one: isinstance(violation_of(one), Violation))
-    assert len(small.commands) <= 3
+    assert len(small.commands) <= 3 + len(world.end)
     assert isinstance(violation_of(small), Violation)

@@ -85,11 +85,14 @@ def explore(
     crashes: Annotated[int | None, typer.Option(min=1, help="Crashes, each in the recovery of the one before.")] = None,
     seconds: Annotated[float, typer.Option(help="Longest time for one scenario.")] = 600.0,
     promise: Annotated[str, typer.Option(help="Only what proves this promise (docs/assurance.md).")] = "",
+    onchain: Annotated[
+        bool, typer.Option("--onchain", help="The table of on-chain stories, when no file is named.")
+    ] = False,
     jobs: Jobs = 2,
     out: Out = Path("violations"),
 ) -> None:
     """Explore scenarios: every order, every crash, every combination of what a crash keeps; and check everything."""
-    paths = files or exploring.built_in()
+    paths = files or exploring.built_in(onchain=onchain)
     scripts = {path: read(str(path)) for path in paths}
     todo = exploring.tasks(
         [path for path in paths if not promise or promise in scripts[path].proves], tier, crashes, seconds
@@ -107,6 +110,8 @@ def explore(
             if result.violation is not None:
                 found.append(exploring.finding_of_found(scripts[task.path], result.violation))
     say(exploring.totals(results, time.perf_counter() - begun))
+    for line in exploring.not_exhausted(results):
+        say(line)
     for line in exploring.promises([scripts[task.path] for task in todo], [task.name for task in todo]):
         say(line)
     tell(found, out)

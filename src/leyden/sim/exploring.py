@@ -19,8 +19,9 @@ from leyden.sim.script import Script, load_script
 FOLDER = Path(leyden.sim.__file__).parent / "scenarios"
 """The scenarios that come with Leyden."""
 TELL_SECONDS = 0.5
+NAMES_MAX = 40
 HEADER = (
-    f"{'scenario':32}{'tier':>8}{'deep':>5}{'worlds':>8}{'crashes':>9}{'distinct':>9}{'in recovery':>12}"
+    f"{'scenario':40}{'tier':>8}{'deep':>5}{'worlds':>8}{'crashes':>9}{'distinct':>9}{'in recovery':>12}"
     f"{'distinct':>9}{'rest':>5}{'s':>7}{'/s':>6}"
 )
 """Of the table of `row`. deep: crashes in each other's recovery. rest: steps of the longest recovery."""
@@ -39,9 +40,9 @@ class Task(msgspec.Struct, frozen=True):
         return self.path.stem
 
 
-def built_in() -> list[Path]:
-    """Return the scenario files that come with Leyden."""
-    return sorted(FOLDER.glob("*.txt"))
+def built_in(*, onchain: bool = False) -> list[Path]:
+    """Return the scenario files that come with Leyden; or those of the table of on-chain stories."""
+    return sorted((FOLDER / "onchain" if onchain else FOLDER).glob("*.txt"))
 
 
 def tasks(paths: Sequence[Path], tier: Tier | None, crashes: int | None, seconds_max: float) -> list[Task]:
@@ -102,7 +103,7 @@ def row(task: Task, result: Result) -> str:
     if result.violation is not None:
         end = "  VIOLATED"
     return (
-        f"{task.name:32}{result.tier.value:>8}{result.crashes:>5}{result.base_worlds:>8}{result.combinations:>9}"
+        f"{task.name:40}{result.tier.value:>8}{result.crashes:>5}{result.base_worlds:>8}{result.combinations:>9}"
         f"{result.fresh:>9}{result.second_combinations:>12}{result.second_fresh:>9}{result.rest_steps_max:>5}"
         f"{result.seconds:>7.1f}{result.rate():>6}{end}"
     )
@@ -122,11 +123,19 @@ def totals(results: Sequence[Result], seconds: float) -> str:
     )
 
 
+def not_exhausted(results: Sequence[Result]) -> Iterator[str]:
+    """Yield a line that names what was not explored to its end because the time was up, if anything."""
+    names = sorted([one.scenario for one in results if not one.is_complete and one.violation is None])
+    if names:
+        yield f"not complete, for lack of time: {', '.join(names)}"
+
+
 def promises(scripts: Sequence[Script], names: Sequence[str]) -> Iterator[str]:
-    """Yield a line for each promise: the scenarios that stand for it."""
+    """Yield a line for each promise: the scenarios that stand for it, or how many when they are too many to read."""
     by_line: dict[str, list[str]] = {}
     for script, name in zip(scripts, names, strict=True):
         for line in script.proves:
             by_line.setdefault(line, []).append(name)
     for line in sorted(by_line, key=lambda line: (len(line), line)):
-        yield f"promise {line}: {', '.join(by_line[line])}"
+        found = by_line[line]
+        yield f"promise {line}: {', '.join(found) if len(found) <= NAMES_MAX else f'{len(found)} scenarios'}"
