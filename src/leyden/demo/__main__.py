@@ -73,12 +73,12 @@ async def tell(world: World, screen: Screen, report: Report) -> None:
 async def tell_onchain(world: World, screen: Screen, report: Report) -> None:
     """Run every step of what may happen on the chain."""
     await onchain_story.start_processes(world, screen)
-    await onchain_story.open_channels(world, screen)
+    opened = await onchain_story.open_channels(world, screen)
     held = await onchain_story.hold_payments(world, screen)
     await onchain_story.close_by_force(world, screen, held)
     await onchain_story.wait_for_timeouts(world, screen, held)
-    taken_msat = await cheat.cheat(world, screen)
-    report.onchain = await onchain_accounts.account(world, screen, taken_msat)
+    crime = await cheat.cheat(world, screen)
+    report.onchain = await onchain_accounts.account(world, screen, opened, crime)
     onchain_accounts.show(screen, report.onchain)
 
 

@@ -1,59 +1,90 @@
-"""The reckoning: what each node owns is what its payments leave it, less chain fees; and all of it is on the chain."""
+"""The reckoning: each node's balance is explained to the satoshi, and nothing in it is what is left over.
 
-from decimal import Decimal
-from typing import Any, Final, cast
+Payments, and what forwards earned, are the nodes' own words; fees, anchors and what was taken by justice are read from
+the chain (`ledger.py`); what each owns in the end is said by the node, and by the chain.
+"""
+
+from typing import Final
 
 import msgspec
 
+from leyden.bitcoin.tx import OutPoint, txid_from_hex
 from leyden.demo.accounts import own_words
 from leyden.demo.errors import DemoFailed
-from leyden.demo.onchain.story import NAMES, channel_between, mine_slowly, until_in_mempool
-from leyden.demo.screen import MSAT_PER_SAT, Screen, sat
+from leyden.demo.onchain.chain import read_blocks, wallets
+from leyden.demo.onchain.cheat import Crime
+from leyden.demo.onchain.ledger import Channel, Ledger, PaidFee, Taken
+from leyden.demo.onchain.story import NAMES, Opened, channel_between, mine_slowly, until_in_mempool
+from leyden.demo.screen import MSAT_PER_SAT, Screen
 from leyden.demo.world import World
-from leyden.transactions.fees import ANCHOR_VALUE_SAT
 
-_SAT_PER_BTC: Final = 100_000_000
-_FIRST_SUBSIDY_SAT: Final = 50 * _SAT_PER_BTC
-_HALVING_BLOCKS: Final = 150
 SETTLE_BLOCKS: Final = 115
 
 
 class OnchainAccount(msgspec.Struct):
-    """One node, in satoshi. payments_sat: received and earned, less sent and paid for. taken_sat: by justice."""
+    """One node, in satoshi. payments_sat: received, less sent, less given away with a channel. forwarding_sat: fees
+    earned, less fees paid for it. justice_sat: taken from a cheater, or lost by cheating. anchors_sat: got from
+    anchors, less put into them. *_fees_sat: of transactions that it has paid for. final_sat: its own word.
+    on_chain_sat: what blocks say that its wallet has.
+    """
 
-    put_in_sat: int
-    payments_sat: int
-    taken_sat: int
-    chain_fees_sat: int
-    final_sat: int
+    put_in_sat: int = 0
+    payments_sat: int = 0
+    forwarding_sat: int = 0
+    justice_sat: int = 0
+    anchors_sat: int = 0
+    open_fees_sat: int = 0
+    close_fees_sat: int = 0
+    claim_fees_sat: int = 0
+    final_sat: int = 0
+    on_chain_sat: int = 0
+
+    def expected_sat(self) -> int:
+        """Return what the node must have in the end."""
+        income_sat = self.payments_sat + self.forwarding_sat + self.justice_sat + self.anchors_sat
+        return self.put_in_sat + income_sat - self.open_fees_sat - self.close_fees_sat - self.claim_fees_sat
 
 
 class OnchainAccounts(msgspec.Struct):
-    """All of it. miners_sat: fees that blocks collected. left_sat: anchors that nobody wants."""
+    """All of it. miners_sat: fees that blocks collected. left_sat: anchors that nobody wants. fees: each transaction;
+    punished: outputs that were taken with the revocation key.
+    """
 
     nodes: dict[str, OnchainAccount]
     miners_sat: int
     left_sat: int
     is_exact: bool
+    fees: list[PaidFee] = []
+    punished: list[Taken] = []
 
 
-async def account(world: World, screen: Screen, taken_msat: int) -> OnchainAccounts:
-    """Add everything up. taken_msat: what mallory loses by cheating. Raises DemoFailed when a satoshi is missing."""
+async def account(world: World, screen: Screen, opened: list[Opened], crime: Crime) -> OnchainAccounts:
+    """Add everything up. Raises DemoFailed when a satoshi is missing, or too much."""
     with screen.step("Everything is resolved; account for every satoshi") as step:
         await world.node("alice").api.close(await channel_between(world, "alice", "bob"))
         await until_in_mempool(world, 1)
-        payments = {name: await _payments_msat(world, name) for name in NAMES}
+        payments = {name: await _payments(world, name) for name in NAMES}
+        payments["mallory"] = _sats("mallory", crime.mallorys_payments_msat), 0
         await mine_slowly(world, SETTLE_BLOCKS, 5)
         await _acknowledge_all(world)
         await mine_slowly(world, 2)
         await world.until(lambda: _is_resolved(world), "nothing is left to resolve")
-        miners_sat, left_sat = await _read_blocks(world)
-        nodes = {name: await _account_of(world, name, payments[name], taken_msat) for name in NAMES}
-        result = OnchainAccounts(nodes, miners_sat, left_sat, is_exact=False)
+        channels = [Channel(one.opener, one.other, _outpoint(one)) for one in opened]
+        ledger = Ledger(await read_blocks(world.processes.rpc), wallets(world.nodes), channels)
+        result = OnchainAccounts({}, ledger.miners_sat, ledger.left_sat, is_exact=False, fees=ledger.fees)
+        result.punished = [one for one in ledger.taken if one.by_revocation]
+        for name in NAMES:
+            result.nodes[name] = await _account_of(world, name, payments[name], ledger)
+        judge(result, ledger, crime)
         check(result)
         result.is_exact = True
-        step.say("no channel is left, nothing waits; what all own, miners got and anchors hold is what was put in")
+        step.say("no channel is left, nothing waits; each balance is what payments, fees, anchors and justice make it")
+        step.say(f"{len(ledger.fees)} transactions: who has paid for each is read from the chain")
         return result
+
+
+def _outpoint(opened: Opened) -> OutPoint:
+    return OutPoint(txid_from_hex(opened.funding_txid), opened.funding_output_index)
 
 
 async def _acknowledge_all(world: World) -> None:
@@ -71,88 +102,101 @@ async def _is_resolved(world: World) -> bool:
     return True
 
 
-async def _payments_msat(world: World, name: str) -> int:
-    """What a node's payments and forwards brought it; before events are acknowledged, which tell what was earned."""
+async def _payments(world: World, name: str) -> tuple[int, int]:
+    """What a node's payments brought it, and its forwards, in satoshi; before events are acknowledged."""
     said = await own_words(world, name)
-    earned_msat = said.received_msat + said.fees_earned_msat - said.sent_msat - said.fees_paid_msat
-    return earned_msat + world.gifts_msat.get(name, 0)
+    payments_msat = said.received_msat - said.sent_msat + world.gifts_msat.get(name, 0)
+    return _sats(name, payments_msat), _sats(name, said.fees_earned_msat - said.fees_paid_msat)
 
 
-async def _account_of(world: World, name: str, payments_msat: int, taken_msat: int) -> OnchainAccount:
+def _sats(name: str, amount_msat: int) -> int:
+    if amount_msat % MSAT_PER_SAT:
+        raise DemoFailed(f"{name}: fractions of a satoshi: {amount_msat} msat")
+    return amount_msat // MSAT_PER_SAT
+
+
+async def _account_of(world: World, name: str, payments: tuple[int, int], ledger: Ledger) -> OnchainAccount:
     said = await own_words(world, name)
-    taken = {"alice": taken_msat, "mallory": -taken_msat}.get(name, 0)
-    fees_msat = said.put_in_msat + payments_msat + taken - said.final_msat
-    parts = (said.put_in_msat, payments_msat, taken, fees_msat, said.final_msat)
-    if any(part % MSAT_PER_SAT for part in parts):
-        raise DemoFailed(f"{name}: fractions of a satoshi: {parts}")
-    return OnchainAccount(*[part // MSAT_PER_SAT for part in parts])
+    return OnchainAccount(
+        put_in_sat=_sats(name, said.put_in_msat),
+        payments_sat=payments[0],
+        forwarding_sat=payments[1],
+        anchors_sat=ledger.anchors_sat.get(name, 0),
+        open_fees_sat=ledger.fees_sat(name, "open"),
+        close_fees_sat=ledger.fees_sat(name, "close"),
+        claim_fees_sat=ledger.fees_sat(name, "claim"),
+        final_sat=_sats(name, said.final_msat),
+        on_chain_sat=ledger.owned_sat.get(name, 0),
+    )
 
 
-async def _read_blocks(world: World) -> tuple[int, int]:
-    """Return what miners collected above the subsidy, and what anchors hold that nobody has spent."""
-    collected = 0
-    anchors: dict[tuple[str, int], None] = {}
-    rpc = world.processes.rpc
-    for height in range(1, cast("int", await rpc("getblockcount")) + 1):
-        block = cast("dict[str, Any]", await rpc("getblock", await rpc("getblockhash", height), 2))
-        coinbase, *others = block["tx"]
-        collected += sum([_sat(output["value"]) for output in coinbase["vout"]])
-        collected -= _FIRST_SUBSIDY_SAT >> height // _HALVING_BLOCKS
-        for one in others:
-            for spent in one["vin"]:
-                anchors.pop((spent["txid"], spent["vout"]), None)
-            for output in one["vout"]:
-                if _sat(output["value"]) == ANCHOR_VALUE_SAT:
-                    anchors[(one["txid"], output["n"])] = None
-    return collected, len(anchors) * ANCHOR_VALUE_SAT
+def judge(accounts: OnchainAccounts, ledger: Ledger, crime: Crime) -> None:
+    """Write down what the victim took above what was due to it, and what the cheater has lost of its own.
 
-
-def _sat(btc: Decimal | int) -> int:
-    return int(Decimal(btc) * _SAT_PER_BTC)
+    The two are found apart: the one from the outputs that the victim took, the other from what the cheater had in the
+    channel, less the fees that it has paid out of it.
+    """
+    took_sat = sum([one.value_sat for one in ledger.taken if (one.channel, one.by) == (crime.channel, crime.victim)])
+    paid_sat = sum(
+        [
+            one.fee_sat
+            for one in ledger.fees
+            if (one.channel, one.payer) == (crime.channel, crime.cheater) and one.kind != "open" and not one.from_coins
+        ]
+    )
+    accounts.nodes[crime.victim].justice_sat += took_sat - _sats(crime.victim, crime.victims_due_msat)
+    accounts.nodes[crime.cheater].justice_sat -= _sats(crime.cheater, crime.cheaters_due_msat) - paid_sat
 
 
 def check(accounts: OnchainAccounts) -> None:
     """Raise DemoFailed, with every sum that is wrong, unless all agree to the satoshi."""
-    wrong = [
-        f"{name} paid {one.chain_fees_sat} sat of fees"
-        for name, one in accounts.nodes.items()
-        if one.chain_fees_sat < 0
-    ]
-    everybody = list(accounts.nodes.values())
-    fees_sat = sum([one.chain_fees_sat for one in everybody])
-    if fees_sat != accounts.miners_sat + accounts.left_sat:
-        wrong.append(
-            f"{fees_sat} sat of chain fees were paid, miners got {accounts.miners_sat} sat, "
-            f"anchors hold {accounts.left_sat} sat"
-        )
-    if sum([one.payments_sat for one in everybody]):
-        wrong.append("what was paid is not what was received")
-    there_sat = sum([one.final_sat for one in everybody]) + accounts.miners_sat + accounts.left_sat
-    put_in_sat = sum([one.put_in_sat for one in everybody])
-    if there_sat != put_in_sat:
-        wrong.append(f"{put_in_sat} sat were put in, {there_sat} are there")
+    wrong: list[str] = []
+    for name, one in accounts.nodes.items():
+        if one.final_sat != one.expected_sat():
+            wrong.append(f"{name} has {one.final_sat:,} sat and must have {one.expected_sat():,}")
+        if one.final_sat != one.on_chain_sat:
+            wrong.append(f"{name} says it has {one.final_sat:,} sat, the chain {one.on_chain_sat:,}")
+    total = sum_of(accounts)
+    fees_sat = total.open_fees_sat + total.close_fees_sat + total.claim_fees_sat
+    if fees_sat != accounts.miners_sat:
+        wrong.append(f"{fees_sat:,} sat of fees were paid, miners got {accounts.miners_sat:,}")
+    if total.anchors_sat != -accounts.left_sat:
+        wrong.append(f"{-total.anchors_sat:,} sat are missing in anchors, {accounts.left_sat:,} are left in them")
+    if total.payments_sat:
+        wrong.append(f"what was paid is not what was received: {total.payments_sat:,} sat")
+    if total.forwarding_sat:
+        wrong.append(f"what was paid for forwarding is not what was earned: {total.forwarding_sat:,} sat")
+    if total.justice_sat:
+        wrong.append(f"what was taken is not what was lost: {total.justice_sat:,} sat")
     if wrong:
         raise DemoFailed("the sums do not agree: " + "; ".join(wrong))
 
 
+def sum_of(accounts: OnchainAccounts) -> OnchainAccount:
+    """Return all nodes together."""
+    everybody = accounts.nodes.values()
+    return OnchainAccount(*[sum([getattr(one, field) for one in everybody]) for field in _FIELDS])
+
+
+_FIELDS: Final = OnchainAccount.__struct_fields__
 _ROWS: Final = (
-    ("put in", "put_in_sat"),
-    ("payments", "payments_sat"),
-    ("taken by justice", "taken_sat"),
-    ("chain fees", "chain_fees_sat"),
-    ("owns now", "final_sat"),
+    ("put in", "put_in_sat", 1),
+    ("payments", "payments_sat", 1),
+    ("forwarding fees", "forwarding_sat", 1),
+    ("justice", "justice_sat", 1),
+    ("anchors", "anchors_sat", 1),
+    ("fees: opening", "open_fees_sat", -1),
+    ("fees: closing", "close_fees_sat", -1),
+    ("fees: claiming", "claim_fees_sat", -1),
+    ("owns now", "final_sat", 1),
 )
 
 
 def show(screen: Screen, accounts: OnchainAccounts) -> None:
     """Show the final table."""
-    everybody = list(accounts.nodes.values())
-    rows: list[list[str]] = []
-    for label, field in _ROWS:
-        sign = -1 if field == "chain_fees_sat" else 1
-        amounts = [sign * getattr(one, field) for one in everybody]
-        rows.append([label, *[sat(amount * MSAT_PER_SAT) for amount in (*amounts, sum(amounts))]])
-    final_sat = sum([one.final_sat for one in everybody])
+    everybody = [*accounts.nodes.values(), sum_of(accounts)]
+    rows = [[label, *[f"{sign * getattr(one, field):,}" for one in everybody]] for label, field, sign in _ROWS]
+    final_sat = everybody[-1].final_sat
     screen.table(
         "Accounts, in satoshi",
         ["", *accounts.nodes, "all"],

@@ -3,6 +3,9 @@
 import shutil
 from typing import Final, cast
 
+import msgspec
+
+from leyden.demo.accounts import own_words
 from leyden.demo.errors import DemoFailed
 from leyden.demo.onchain.story import channel_between, mine_slowly, until_in_mempool
 from leyden.demo.screen import MSAT_PER_SAT, Screen, sat
@@ -12,8 +15,21 @@ PAID_MSAT: Final = 1_500_000_000
 AWAY_BLOCKS: Final = 3
 
 
-async def cheat(world: World, screen: Screen) -> int:
-    """See the module. Returns what mallory owned in the channel before she cheated, in msat: she loses it."""
+class Crime(msgspec.Struct, frozen=True):
+    """What the books need to know of it, as both said before. channel: as the ledger calls it. *_due_msat: what each
+    had in it. mallorys_payments_msat: what her payments had brought her by then; her old copy does not know them all.
+    """
+
+    channel: str
+    cheater: str
+    victim: str
+    cheaters_due_msat: int
+    victims_due_msat: int
+    mallorys_payments_msat: int
+
+
+async def cheat(world: World, screen: Screen) -> Crime:
+    """See the module."""
     with screen.step("mallory cheats with an old copy of her data, and is punished") as step:
         mallory, alice = world.node("mallory"), world.node("alice")
         directory = mallory.child.directory
@@ -24,7 +40,9 @@ async def cheat(world: World, screen: Screen) -> int:
         await mallory.start()
         await world.until_usable(4)
         await _pay_alice(world)
-        owned_msat = await _local_msat(world, channel)
+        owned_msat, due_msat = await _local_msat(world, "mallory", channel), await _local_msat(world, "alice", channel)
+        said = await own_words(world, "mallory")
+        payments_msat = said.received_msat - said.sent_msat + world.gifts_msat.get("mallory", 0)
         step.say(f"mallory pays alice {sat(PAID_MSAT)} sat; she is left with {sat(owned_msat)} sat")
         await alice.child.kill()
         await mallory.child.kill()
@@ -34,14 +52,12 @@ async def cheat(world: World, screen: Screen) -> int:
         await mallory.api.close(channel, force=True, without_peer=True)
         await until_in_mempool(world, 1)
         step.say("mallory publishes her old commitment while alice is away")
-        # Her old copy knows nothing of what she has paid.
-        world.gifts_msat["mallory"] = world.gifts_msat.get("mallory", 0) - PAID_MSAT
         await world.processes.rpc("generatetoaddress", AWAY_BLOCKS, MINER_ADDRESS)
         await alice.start()
         await until_in_mempool(world, 1)
         await mine_slowly(world, 12)
         step.say(f"alice is back after {AWAY_BLOCKS} blocks, knows it for revoked, and takes it whole")
-        return owned_msat
+        return Crime("mallory-alice", "mallory", "alice", owned_msat, due_msat, payments_msat)
 
 
 async def _pay_alice(world: World) -> None:
@@ -62,8 +78,8 @@ async def _pay_alice(world: World) -> None:
     await world.until_quiet()
 
 
-async def _local_msat(world: World, channel_id: str) -> int:
-    (found,) = [one for one in await world.node("mallory").api.channels() if one.channel_id == channel_id]
+async def _local_msat(world: World, name: str, channel_id: str) -> int:
+    (found,) = [one for one in await world.node(name).api.channels() if one.channel_id == channel_id]
     if found.local_msat + found.remote_msat != found.capacity_sat * MSAT_PER_SAT:
         raise DemoFailed("mallory's channel still has an HTLC")
     return found.local_msat

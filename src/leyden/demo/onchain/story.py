@@ -38,6 +38,17 @@ HELD: Final = (
 _SETTINGS: Final = f"\n[channels]\nto_self_delay = {TO_SELF_DELAY}\n\n[payments]\nauto_claim = false\n"
 
 
+class Opened(msgspec.Struct, frozen=True):
+    """A channel, and the output that funds it."""
+
+    opener: str
+    other: str
+    kind: str
+    channel_id: str
+    funding_txid: str
+    funding_output_index: int
+
+
 class HeldPayment(msgspec.Struct):
     """A payment that waits for its payee. set_id: what the payee claims it by."""
 
@@ -66,10 +77,10 @@ async def start_processes(world: World, screen: Screen) -> None:
         step.say(f"{', '.join(NAMES)}: {sat(SUBSIDY_SAT * MSAT_PER_SAT)} sat each")
 
 
-async def open_channels(world: World, screen: Screen) -> None:
+async def open_channels(world: World, screen: Screen) -> list[Opened]:
     """All channels, one of them without anchors."""
     with screen.step("Open three channels") as step:
-        txids: list[str] = []
+        channels: list[Opened] = []
         for opener, other, capacity_sat, pushed_sat, kind in CHANNELS:
             api, peer = world.node(opener).api, world.node(other)
             await api.connect(peer.node_id, "127.0.0.1", peer.port)
@@ -81,11 +92,13 @@ async def open_channels(world: World, screen: Screen) -> None:
             )
             world.gifts_msat[opener] = world.gifts_msat.get(opener, 0) - pushed_sat * MSAT_PER_SAT
             world.gifts_msat[other] = world.gifts_msat.get(other, 0) + pushed_sat * MSAT_PER_SAT
-            txids.append(opened.funding_txid)
+            funding = (opened.channel_id, opened.funding_txid, opened.funding_output_index)
+            channels.append(Opened(opener, other, kind, *funding))
             step.say(f"{opener}-{other}: {sat(capacity_sat * MSAT_PER_SAT)} sat, {kind}")
-        await world.wait_for_transactions(txids)
+        await world.wait_for_transactions([one.funding_txid for one in channels])
         await world.mine(CONFIRMATIONS)
         await world.until_usable(2 * len(CHANNELS))
+        return channels
 
 
 async def hold_payments(world: World, screen: Screen) -> list[HeldPayment]:
