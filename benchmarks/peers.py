@@ -263,7 +263,9 @@ class PairRun:
             return LeydenSide(await asyncio.to_thread(self._world.node, role, self._pair.delay_ms))
         user, _, password = self._world.cookie.read_text().partition(":")
         chain = ChainPlace(int(self._world.chain_url.rpartition(":")[2]), user, password)
-        options = ForeignOptions(store_delay_ms=self._pair.delay_ms, fee_base_msat=0, fee_proportional_millionths=0)
+        options = ForeignOptions(
+            store_delay_ms=self._pair.delay_ms, log_messages=False, fee_base_msat=0, fee_proportional_millionths=0
+        )
         folder = self._world.directory / role
         side = ForeignSide(self._makers[kind](PeerPlace(role, folder, chain, options, None)))
         self._foreign.append(side)

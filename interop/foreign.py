@@ -43,10 +43,12 @@ class ForeignOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a foreign node is started with.
 
     store_delay_ms: every write of channel state becomes durable this much later; raises NotOffered at the start when
-        the peer cannot do that. fee_base_msat, fee_proportional_millionths, cltv_expiry_delta: of what it forwards.
+        the peer cannot do that. log_messages: its log shows every message, which costs time. fee_base_msat,
+        fee_proportional_millionths, cltv_expiry_delta: of what it forwards.
     """
 
     store_delay_ms: int = 0
+    log_messages: bool = True
     fee_base_msat: int = 1000
     fee_proportional_millionths: int = 100
     cltv_expiry_delta: int = 72
