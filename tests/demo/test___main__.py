@@ -53,7 +53,11 @@ def test_the_worst_day_is_accounted_for_to_the_satoshi(folder: Path) -> None:
     assert demo.returncode == 0, out
     accounts = json.loads(out.splitlines()[-1])["onchain"]
     assert accounts["is_exact"]
-    assert accounts["nodes"]["alice"]["taken_sat"] == -accounts["nodes"]["mallory"]["taken_sat"] == 2_500_000
+    nodes = accounts["nodes"]
+    cheaters_fees_sat = nodes["mallory"]["close_fees_sat"] + nodes["mallory"]["claim_fees_sat"]
+    assert nodes["alice"]["justice_sat"] == -nodes["mallory"]["justice_sat"] == 500_000 - cheaters_fees_sat
+    kinds = ["offered_htlc", "received_htlc", "second_stage", "to_local"]
+    assert sorted([one["kind"] for one in accounts["punished"]]) == kinds
 
 
 def test_every_millisatoshi_is_accounted_for(folder: Path) -> None:

@@ -12,7 +12,7 @@ from leyden.bitcoin.tx import OutPoint, txid_from_hex
 from leyden.demo.accounts import own_words
 from leyden.demo.errors import DemoFailed
 from leyden.demo.onchain.chain import read_blocks, wallets
-from leyden.demo.onchain.cheat import Crime
+from leyden.demo.onchain.cheat import PUNISHED, Crime
 from leyden.demo.onchain.ledger import Channel, Ledger, PaidFee, Taken
 from leyden.demo.onchain.story import NAMES, Opened, channel_between, mine_slowly, until_in_mempool
 from leyden.demo.screen import MSAT_PER_SAT, Screen
@@ -79,6 +79,8 @@ async def account(world: World, screen: Screen, opened: list[Opened], crime: Cri
         check(result)
         result.is_exact = True
         step.say("no channel is left, nothing waits; each balance is what payments, fees, anchors and justice make it")
+        for one in result.punished:
+            step.say(f"alice took by the revocation key: {one.kind.replace('_', ' ')}, {one.value_sat:,} sat")
         step.say(f"{len(ledger.fees)} transactions: who has paid for each is read from the chain")
         return result
 
@@ -144,6 +146,9 @@ def judge(accounts: OnchainAccounts, ledger: Ledger, crime: Crime) -> None:
             if (one.channel, one.payer) == (crime.channel, crime.cheater) and one.kind != "open" and not one.from_coins
         ]
     )
+    punished = tuple(sorted([one.kind for one in accounts.punished]))
+    if punished != PUNISHED or any(one.by != crime.victim for one in accounts.punished):
+        raise DemoFailed(f"taken with the revocation key: {accounts.punished}, and not {PUNISHED} by {crime.victim}")
     accounts.nodes[crime.victim].justice_sat += took_sat - _sats(crime.victim, crime.victims_due_msat)
     accounts.nodes[crime.cheater].justice_sat -= _sats(crime.cheater, crime.cheaters_due_msat) - paid_sat
 

@@ -1,18 +1,41 @@
-"""Mallory puts back an old copy of her data directory and publishes what she had then. Alice takes all of it."""
+"""Mallory puts back an old copy of her data directory and publishes what she had then. Alice takes all of it.
+
+Her old state holds HTLCs both ways: one that she offered, and two that she received. She moves one of these on with its
+preimage before alice is back, so that alice must follow it to its second stage.
+"""
 
 import shutil
-from typing import Final, cast
+from pathlib import Path
+from typing import Any, Final, cast
 
 import msgspec
 
 from leyden.demo.accounts import own_words
 from leyden.demo.errors import DemoFailed
-from leyden.demo.onchain.story import channel_between, mine_slowly, until_in_mempool
+from leyden.demo.onchain.story import (
+    HeldPayment,
+    channel_between,
+    hold,
+    mine_slowly,
+    until_asked,
+    until_in_mempool,
+    until_paid,
+)
 from leyden.demo.screen import MSAT_PER_SAT, Screen, sat
 from leyden.demo.world import MINER_ADDRESS, World
 
-PAID_MSAT: Final = 1_500_000_000
-AWAY_BLOCKS: Final = 3
+HELD: Final = (
+    ("mallory", "alice", 1_500_000_000, True),
+    ("alice", "mallory", 300_000_000, False),
+    ("alice", "mallory", 200_000_000, False),
+)
+"""In flight when the copy is made: payer, payee, amount in msat, and how it ends in truth."""
+PAID_AFTER_MSAT: Final = 1_000_000_000
+PUNISHED: Final = ("offered_htlc", "received_htlc", "second_stage", "to_local")
+"""What alice must have taken with the revocation key, sorted."""
+SETTLED_BLOCKS: Final = 12
+_TO_A_KEY: Final = "0014"
+"""How the script of a to_remote without anchors begins: that output is no cheater's."""
 
 
 class Crime(msgspec.Struct, frozen=True):
@@ -32,50 +55,88 @@ async def cheat(world: World, screen: Screen) -> Crime:
     """See the module."""
     with screen.step("mallory cheats with an old copy of her data, and is punished") as step:
         mallory, alice = world.node("mallory"), world.node("alice")
-        directory = mallory.child.directory
-        channel = await channel_between(world, "mallory", "alice")
-        await mallory.child.kill()
-        copy = directory.with_name("mallory-before")
-        shutil.copytree(directory, copy, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
-        await mallory.start()
-        await world.until_usable(4)
-        await _pay_alice(world)
-        owned_msat, due_msat = await _local_msat(world, "mallory", channel), await _local_msat(world, "alice", channel)
+        channel_id = await channel_between(world, "mallory", "alice")
+        held = [
+            await hold(world, payer, payee, amount_msat, is_claimed=is_claimed)
+            for payer, payee, amount_msat, is_claimed in HELD
+        ]
+        copy = await _copy(world)
+        step.say(f"mallory copies her data while {len(held)} payments are in flight, one from her and two to her")
+        await _go_on(world, held)
+        due_msat = await _local_msat(world, "mallory", channel_id), await _local_msat(world, "alice", channel_id)
         said = await own_words(world, "mallory")
         payments_msat = said.received_msat - said.sent_msat + world.gifts_msat.get("mallory", 0)
-        step.say(f"mallory pays alice {sat(PAID_MSAT)} sat; she is left with {sat(owned_msat)} sat")
+        step.say(
+            f"they end, and she pays alice {sat(PAID_AFTER_MSAT)} sat more; she is left with {sat(due_msat[0])} sat"
+        )
         await alice.child.kill()
         await mallory.child.kill()
-        shutil.rmtree(directory)
-        shutil.copytree(copy, directory)
+        shutil.rmtree(mallory.child.directory)
+        shutil.copytree(copy, mallory.child.directory)
         await mallory.start()
-        await mallory.api.close(channel, force=True, without_peer=True)
-        await until_in_mempool(world, 1)
-        step.say("mallory publishes her old commitment while alice is away")
-        await world.processes.rpc("generatetoaddress", AWAY_BLOCKS, MINER_ADDRESS)
+        outputs = await _publish(world, channel_id, held[-1])
+        step.say("alice is away; mallory publishes her old commitment and moves an HTLC to its second stage")
         await alice.start()
-        await until_in_mempool(world, 1)
-        await mine_slowly(world, 12)
-        step.say(f"alice is back after {AWAY_BLOCKS} blocks, knows it for revoked, and takes it whole")
-        return Crime("mallory-alice", "mallory", "alice", owned_msat, due_msat, payments_msat)
+        await world.until(lambda: _all_taken(world, outputs), "alice takes every output")
+        await mine_slowly(world, SETTLED_BLOCKS)
+        step.say("alice is back after 3 blocks, knows it for revoked, and takes it whole, HTLCs and second stage too")
+        return Crime("mallory-alice", "mallory", "alice", *due_msat, payments_msat)
 
 
-async def _pay_alice(world: World) -> None:
-    invoice = await world.node("alice").api.create_invoice(PAID_MSAT, "before cheating")
-    payment = await world.node("mallory").api.pay(invoice.invoice)
+async def _copy(world: World) -> Path:
+    """Copy mallory's data while she is stopped, and start her again."""
+    mallory = world.node("mallory")
+    await mallory.child.kill()
+    copy = mallory.child.directory.with_name("mallory-before")
+    shutil.copytree(mallory.child.directory, copy, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
+    await mallory.start()
+    await world.until_usable(4)
+    return copy
 
-    async def shown() -> bool:
-        for event in await world.events("alice", "payment_claimable"):
-            if event.fields["payment_hash"] == payment.payment_hash:
-                await world.node("alice").api.claim_payment(cast("str", event.fields["set_id"]))
-                return True
-        return False
 
-    await world.until(shown, "alice is asked about mallory's payment")
-    ended = await world.node("mallory").api.wait_payment(payment.payment_id, 30)
-    if ended.status != "succeeded":
-        raise DemoFailed(f"mallory -> alice: {ended.status}")
+async def _go_on(world: World, held: list[HeldPayment]) -> None:
+    """What has been in flight ends, and mallory pays once more: the copy is of a state that is revoked."""
+    for one in held:
+        await until_asked(world, one)
+        api = world.node(one.payee).api
+        if one.is_claimed:
+            await api.claim_payment(one.set_id, one.preimage.hex())
+        else:
+            await api.fail_payment(one.set_id)
     await world.until_quiet()
+    more = await hold(world, "mallory", "alice", PAID_AFTER_MSAT, is_claimed=True)
+    await world.node("alice").api.claim_payment(more.set_id, more.preimage.hex())
+    await until_paid(world, [more])
+    await world.until_quiet()
+
+
+async def _publish(world: World, channel_id: str, received: HeldPayment) -> list[tuple[str, int]]:
+    """Let mallory publish her old commitment, and the second stage of one HTLC; return the outputs of both that are not
+    alice's anyhow.
+    """
+    rpc, api = world.processes.rpc, world.node("mallory").api
+    commitment = (await api.close(channel_id, force=True, without_peer=True)).closing_txid
+    await until_in_mempool(world, 1)
+    await rpc("generatetoaddress", 1, MINER_ADDRESS)
+    await until_asked(world, received)
+    await api.claim_payment(received.set_id, received.preimage.hex())
+    await until_in_mempool(world, 1)
+    (second_stage,) = cast("list[str]", await rpc("getrawmempool"))
+    outputs: list[tuple[str, int]] = []
+    for txid in (commitment, second_stage):
+        shown = cast("dict[str, Any]", await rpc("getrawtransaction", txid, True))
+        outputs += [
+            (shown["txid"], output["n"])
+            for output in shown["vout"]
+            if not output["scriptPubKey"]["hex"].startswith(_TO_A_KEY)
+        ]
+    await rpc("generatetoaddress", 2, MINER_ADDRESS)
+    return outputs
+
+
+async def _all_taken(world: World, outputs: list[tuple[str, int]]) -> bool:
+    """Whether each is spent, if only by a transaction that waits for a block."""
+    return not any([await world.processes.rpc("gettxout", *one) for one in outputs])
 
 
 async def _local_msat(world: World, name: str, channel_id: str) -> int:

@@ -1,8 +1,8 @@
 """The steps, in order, but for the cheating (`cheat.py`) and the reckoning (`accounts.py`).
 
-Bob closes his channel with carol while four payments are in it: one that alice pays over bob, and carol claims on the
-chain; one of bob that carol never answers; one of carol that bob claims on the chain; one of carol that bob never
-answers.
+Bob closes his channel with carol, and carol hers with alice, while payments are in them both ways. Of each kind one is
+claimed by its payee when the channel is closed, on the chain, and one is never answered. Alice pays carol over bob too:
+he reads the preimage from the chain.
 """
 
 import hashlib
@@ -19,13 +19,15 @@ from leyden.demo.world import MINER_ADDRESS, World
 NAMES: Final = ("alice", "bob", "carol", "mallory")
 TO_SELF_DELAY: Final = 12
 REORG_BLOCKS: Final = 10
-UNDONE_MIN: Final = 3
-"""The commitment, and a claim of each side."""
-EXPIRED_BLOCKS: Final = 130
+UNDONE_MIN: Final = 6
+"""Two commitments, and on each a claim of either side."""
+EXPIRED_BLOCKS_MAX: Final = 300
+"""Until every HTLC has expired and its refund is 100 blocks deep."""
 CHANNELS: Final = (
     ("alice", "bob", 10_000_000, 0, "anchors"),
     ("bob", "carol", 8_000_000, 3_000_000, "anchors"),
-    ("mallory", "alice", 4_000_000, 0, "static_remotekey"),
+    ("carol", "alice", 5_000_000, 600_000, "static_remotekey"),
+    ("mallory", "alice", 4_000_000, 1_000_000, "static_remotekey"),
 )
 """Opener, other side, capacity in satoshi, what the other side begins with, channel type."""
 HELD: Final = (
@@ -33,8 +35,16 @@ HELD: Final = (
     ("bob", "carol", 500_000_000, False),
     ("carol", "bob", 600_000_000, True),
     ("carol", "bob", 400_000_000, False),
+    ("alice", "carol", 250_000_000, True),
+    ("alice", "carol", 150_000_000, False),
+    ("carol", "alice", 350_000_000, True),
+    ("carol", "alice", 200_000_000, False),
 )
-"""Payer, payee, amount in msat, and whether the payee claims it once the channel is closed."""
+"""Payer, payee, amount in msat, and whether the payee claims it once the channel is closed. The first is more than
+alice has in her channel with carol, so it goes over bob.
+"""
+CLOSED: Final = (("bob", "carol"), ("carol", "alice"))
+"""Who closes by force, and with whom."""
 _SETTINGS: Final = f"\n[channels]\nto_self_delay = {TO_SELF_DELAY}\n\n[payments]\nauto_claim = false\n"
 
 
@@ -50,13 +60,14 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class HeldPayment(msgspec.Struct):
-    """A payment that waits for its payee. set_id: what the payee claims it by."""
+    """A payment that waits for its payee. is_claimed: whether it is to be. set_id: what the payee claims it by."""
 
     payer: str
     payee: str
     amount_msat: int
     is_claimed: bool
     preimage: bytes
+    payment_hash: str = ""
     payment_id: str = ""
     set_id: str = ""
 
@@ -78,8 +89,8 @@ async def start_processes(world: World, screen: Screen) -> None:
 
 
 async def open_channels(world: World, screen: Screen) -> list[Opened]:
-    """All channels, one of them without anchors."""
-    with screen.step("Open three channels") as step:
+    """All channels, two of them without anchors."""
+    with screen.step("Open four channels") as step:
         channels: list[Opened] = []
         for opener, other, capacity_sat, pushed_sat, kind in CHANNELS:
             api, peer = world.node(opener).api, world.node(other)
@@ -103,76 +114,91 @@ async def open_channels(world: World, screen: Screen) -> list[Opened]:
 
 async def hold_payments(world: World, screen: Screen) -> list[HeldPayment]:
     """Payments in flight both ways, which their payees let wait."""
-    with screen.step("Leave four payments in flight between bob and carol") as step:
+    with screen.step("Leave eight payments in flight, with anchors and without, both ways") as step:
         held: list[HeldPayment] = []
         for payer, payee, amount_msat, is_claimed in HELD:
-            preimage = secrets.token_bytes(32)
-            payment_hash = hashlib.sha256(preimage).hexdigest()
-            made = await world.node(payee).api.create_invoice(amount_msat, "held", payment_hash=payment_hash)
-            one = HeldPayment(payer, payee, amount_msat, is_claimed, preimage)
-            started = await world.node(payer).api.pay(made.invoice, deadline_seconds=3600)
-            one.payment_id = started.payment_id
-            await _until_shown(world, one, payment_hash)
-            held.append(one)
-            way = f"{payer} → bob → {payee}" if payer == "alice" else f"{payer} → {payee}"
+            held.append(await hold(world, payer, payee, amount_msat, is_claimed=is_claimed))
+            way = f"{payer} → bob → {payee}" if len(held) == 1 else f"{payer} → {payee}"
             step.say(f"{way}: {sat(amount_msat)} sat")
         return held
 
 
-async def _until_shown(world: World, one: HeldPayment, payment_hash: str) -> None:
+async def hold(world: World, payer: str, payee: str, amount_msat: int, *, is_claimed: bool) -> HeldPayment:
+    """Start a payment; return when its payee is asked about it."""
+    one = HeldPayment(payer, payee, amount_msat, is_claimed, secrets.token_bytes(32))
+    one.payment_hash = hashlib.sha256(one.preimage).hexdigest()
+    made = await world.node(payee).api.create_invoice(amount_msat, "held", payment_hash=one.payment_hash)
+    started = await world.node(payer).api.pay(made.invoice, deadline_seconds=3600)
+    one.payment_id = started.payment_id
+    await until_asked(world, one)
+    return one
+
+
+async def until_asked(world: World, one: HeldPayment) -> None:
+    """Wait until the payee is asked about a payment in this life."""
+
     async def shown() -> bool:
         for event in await world.events(one.payee, "payment_claimable"):
-            if event.fields["payment_hash"] == payment_hash:
+            if event.fields["payment_hash"] == one.payment_hash:
                 one.set_id = cast("str", event.fields["set_id"])
         return bool(one.set_id)
 
+    one.set_id = ""
     await world.until(shown, f"{one.payee} is asked about a payment of {one.payer}")
 
 
 async def close_by_force(world: World, screen: Screen, held: list[HeldPayment]) -> None:
-    """Both payees claim what they want on the chain; bob is killed on the way, and ten blocks are undone."""
-    with screen.step("bob closes by force; claims, kill -9, and ten blocks undone") as step:
-        channel = await channel_between(world, "bob", "carol")
-        await world.node("bob").api.close(channel, force=True)
-        await until_in_mempool(world, 1)
+    """Payees claim what they want on the chain; bob is killed on the way, and ten blocks are undone."""
+    with screen.step("bob and carol close by force; claims, kill -9, and ten blocks undone") as step:
+        for closer, other in CLOSED:
+            await world.node(closer).api.close(await channel_between(world, closer, other), force=True)
+        await until_in_mempool(world, len(CLOSED))
         await world.mine(1)
-        for one in held:
-            if one.is_claimed:
-                await world.node(one.payee).api.claim_payment(one.set_id, one.preimage.hex())
-        step.say("carol and bob claim one payment each, now that the channel is closed")
+        claimed = [one for one in held if one.is_claimed]
+        for one in claimed:
+            await world.node(one.payee).api.claim_payment(one.set_id, one.preimage.hex())
+        step.say("bob closes bob-carol (anchors), carol closes carol-alice (static_remotekey)")
+        step.say("now that both are closed, the payees claim one payment each way on either")
         await until_in_mempool(world, 1)
         away = await world.kill_and_restart("bob")
         step.say(f"kill -9 bob while claims wait for a block; back after {away:.1f} s")
-        await until_in_mempool(world, 2)
+        await until_in_mempool(world, len(claimed))
         await mine_slowly(world, 3)
-        await _until_paid(world, held)
+        await until_paid(world, claimed)
         step.say("alice has her proof: bob read carol's preimage from the chain and was paid for it")
-        await mine_slowly(world, REORG_BLOCKS - 4)  # the oldest of the blocks that are undone holds the commitment
+        await mine_slowly(world, REORG_BLOCKS - 4)  # the oldest of the blocks that are undone holds the commitments
         undone = await undo_blocks(world, REORG_BLOCKS)
         if undone < UNDONE_MIN:
-            raise DemoFailed(f"only {undone} transactions were undone: not the commitment and both claims")
+            raise DemoFailed(f"only {undone} transactions were undone: not both commitments and the claims on them")
         step.say(f"{REORG_BLOCKS} blocks replaced by {REORG_BLOCKS + 1} empty ones: {undone} transactions are undone")
         await mine_slowly(world, 5)
 
 
-async def _until_paid(world: World, held: list[HeldPayment]) -> None:
-    for one in held:
-        if one.is_claimed:
-            payment = await world.node(one.payer).api.wait_payment(one.payment_id, 30)
-            if payment.status != "succeeded":
-                raise DemoFailed(f"{one.payer} -> {one.payee}: {payment.status}")
+async def until_paid(world: World, claimed: list[HeldPayment]) -> None:
+    """Wait until payers know that these have succeeded. Raises DemoFailed when one has not."""
+    for one in claimed:
+        payment = await world.node(one.payer).api.wait_payment(one.payment_id, 30)
+        if payment.status != "succeeded":
+            raise DemoFailed(f"{one.payer} -> {one.payee}: {payment.status}")
 
 
 async def wait_for_timeouts(world: World, screen: Screen, held: list[HeldPayment]) -> None:
     """Nobody answered the others: after their expiry they come home, and what is ours after its delay."""
     with screen.step("What nobody answered comes home after its expiry") as step:
-        await mine_slowly(world, EXPIRED_BLOCKS, 5)
-        await mine_slowly(world, 115, 5)
+        begun = cast("int", await world.processes.rpc("getblockcount"))
+        while await _pending(world, held):
+            if cast("int", await world.processes.rpc("getblockcount")) > begun + EXPIRED_BLOCKS_MAX:
+                raise DemoFailed(f"payments have not ended after {EXPIRED_BLOCKS_MAX} blocks")
+            await mine_slowly(world, 5, 5)
         for one in held:
-            payment = await world.node(one.payer).api.wait_payment(one.payment_id, 30)
+            payment = await world.node(one.payer).api.payment(one.payment_id)
             if payment.status != ("succeeded" if one.is_claimed else "failed"):
                 raise DemoFailed(f"{one.payer} -> {one.payee}: {payment.status}: {payment.reason}")
         step.say("each payment ended, the same way at both ends; failures only when the chain is 100 blocks deep")
+
+
+async def _pending(world: World, held: list[HeldPayment]) -> bool:
+    return any([(await world.node(one.payer).api.payment(one.payment_id)).status == "pending" for one in held])
 
 
 async def channel_between(world: World, one: str, other: str) -> str:
