@@ -12,8 +12,9 @@ import msgspec
 from rich.console import Console
 
 from benchmarks import machine, report
+from benchmarks.blocks import blocks
 from benchmarks.goals import PARTS, ROWS
-from benchmarks.justice import blocks, justice
+from benchmarks.justice import justice
 from benchmarks.micro import micro
 from benchmarks.payments import Figures, delayed, direct, forwarded, store
 from benchmarks.profiling import IN_FLIGHT, profile, text_of

@@ -67,8 +67,10 @@ ROWS: tuple[Row, ...] = (
     Row("revoked_disk", "revoked", "store bytes of a revoked state beside its HTLCs", "B", 200, None, less=True),
     Row("revoked_memory", "revoked", "memory of a revoked state", "B", None, None, less=True),
     Row("revoked_lookup", "revoked", "483 HTLCs of one of 10,000 states, a million rows", "ms", None, None, less=True),
-    Row("justice", "justice", "block to penalties, 483 HTLCs, 10,000 revoked states", "s", 2, None, less=True),
-    Row("blocks", "blocks", "longest of 20 empty blocks with 1,000 open channels", "ms", 50, None, less=True),
+    Row("justice", "justice", "block to broadcast, 483 HTLCs, 10,000 revoked states", "s", 2, None, less=True),
+    Row("justice_busy", "justice", "block to broadcast, a million HTLCs in the penalty log", "s", 2, None, less=True),
+    Row("blocks", "blocks", "longest of 60 blocks, 1,000 open channels", "ms", 50, None, less=True),
+    Row("blocks_closed", "blocks", "longest of 60 blocks, 100 of 1,000 channels closed", "ms", 50, None, less=True),
     Row("rescan", "rescan", "start behind 1,000 blocks, 20 of 100 channels closed in them", "s", 20, None, less=True),
     Row("help", "help", "`leyden --help`", "s", 0.4, None, less=True),
 )  # fmt: skip

@@ -15,6 +15,7 @@ PROFILE_FILE = HERE / "profile.txt"
 README_FILE = HERE / "README.md"
 BEGIN, END = "<!-- made by `python -m benchmarks --write-readme`: begin {} -->", "<!-- end {} -->"
 SHARE_MIN_US = 2.0
+BLOCK_GOAL_MS = 50
 
 
 class Seen(msgspec.Struct):
@@ -35,9 +36,9 @@ def load() -> Seen:
 
 
 def merged(known: Seen, new: Seen) -> Seen:
-    """Return what is known with what was just seen in its place."""
+    """Return what is known with what was just seen in its place. The machine shown is the one of the payments."""
     return Seen(
-        new.machine or known.machine,
+        new.machine if new.machine and ("direct" in new.notes or not known.machine) else known.machine,
         {**known.figures, **new.figures},
         new.micro or known.micro,
         {**known.notes, **new.notes},
@@ -204,7 +205,53 @@ def _beside(figures: Mapping[str, Figure]) -> list[str]:
         lines.append(_about_start(start.details))
     if (store := figures.get("store_100k")) is not None:
         lines += _about_store(store.details)
+    return [*lines, *_on_chain(figures)]
+
+
+def _on_chain(figures: Mapping[str, Figure]) -> list[str]:
+    lines = []
+    disk, memory = figures.get("revoked_disk"), figures.get("revoked_memory")
+    if disk is not None and memory is not None:
+        lines.append(
+            f"- A revoked state costs {number(disk.value, 'B')} of disk and {number(memory.value, 'B')} of memory "
+            f"({disk.details['states']:,} states), and each HTLC that leaves with it "
+            f"{disk.details['row_bytes_per_htlc']} B of disk."
+        )
+    lines += [_about_justice(figures[name].details) for name in ("justice", "justice_busy") if name in figures]
+    lines += [_about_blocks(figures[name]) for name in ("blocks", "blocks_closed") if name in figures]
+    if (rescan := figures.get("rescan")) is not None:
+        lines.append(_about_rescan(rescan.details))
     return lines
+
+
+def _about_justice(details: dict[str, Any]) -> str:
+    runs = ", ".join([f"{one:.3f}" for one in details["runs"]])
+    return (
+        f"- Justice with {details['rows']:,} HTLCs in the penalty log ({details['log_mib']} MiB, read in "
+        f"{number(details['read_log_ms'], 'ms')}): {runs} s, {details['transactions']} transactions."
+    )
+
+
+def _about_blocks(figure: Figure) -> str:
+    details, slow = figure.details, [one for one in figure.details["runs_ms"] if one > BLOCK_GOAL_MS]
+    closed = ""
+    if details["closed"]:
+        closed = (
+            f", {details['closed']} of them closed with {details['htlcs']:,} HTLCs and {details['claims']} claims that "
+            f"no miner takes (up to {max(details['given_to_the_chain'])} transactions are published at each block)"
+        )
+    return (
+        f"- Blocks with {details['channels']:,} channels{closed}: median {number(details['median_ms'], 'ms')}, longest "
+        f"{number(figure.value, 'ms')}, {len(slow)} of {len(details['runs_ms'])} over {BLOCK_GOAL_MS} ms."
+    )
+
+
+def _about_rescan(details: dict[str, Any]) -> str:
+    return (
+        f"- {details['blocks']:,} missed blocks with {details['transactions']:,} transactions, {details['closed']} of "
+        f"{details['channels']} channels closed in them with {details['htlcs']} HTLCs: "
+        f"{number(details['load_s'], 's')} to load, {number(details['ms_per_block'], 'ms')} a block."
+    )
 
 
 def _about_channels(details: dict[str, Any]) -> str:

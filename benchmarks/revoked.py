@@ -17,24 +17,32 @@ from benchmarks.journals import PayerJournal
 from benchmarks.micro import best_us
 from benchmarks.payments import Figures
 from benchmarks.run import Run
-from leyden.base.ids import JournalId
+from leyden.base.ids import NODE_JOURNAL, ChannelId, channel_journal
+from leyden.bitcoin.networks import REGTEST
 from leyden.bitcoin.tx import Transaction
 from leyden.channel.build import channel_keys, remote_commitment
 from leyden.channel.snapshot import decode_core, encode_core
 from leyden.crypto.hashes import sha256
 from leyden.drivers.storage.sqlite import SqliteStore
+from leyden.journal.node_codec import encode_node_record
+from leyden.journal.node_records import NodeBorn
 from leyden.journal.penalty import ROW_LENGTH, encode_row, rows_of_commitment
 from leyden.monitor.revoked import revoked_commitment
+from leyden.node import files
 from leyden.ports.store import Append, Snapshot
 
-JOURNAL = JournalId("channel/revoked")
+JOURNAL = channel_journal(ChannelId(PayerJournal().core.opened.channel_id))
 SLOTS = 483
 RECORDS_A_SNAPSHOT = 1_000
 
 
 class Stored(msgspec.Struct):
-    """What a channel with many revoked states leaves. full: a commitment with all slots used, long revoked."""
+    """What a channel with many revoked states leaves in the store at `path`, which is closed.
 
+    full: a commitment with all slots used, long revoked. log: the penalty log.
+    """
+
+    path: Path
     journal: PayerJournal
     full: Transaction
     full_number: int
@@ -49,7 +57,8 @@ def revoked(run: Run) -> Figures:
     """A channel with many old states, on disk and in memory, and one of the states published."""
     run.settle()
     run.say(f"{run.scale.states:,} revoked states")
-    seen = asyncio.run(grow(run.scale.states))
+    with tempfile.TemporaryDirectory(prefix="leyden-bench-") as folder:
+        seen = asyncio.run(grow(Path(folder), run.scale.states))
     run.say("looking for one of them")
     seconds = max(run.scale.micro_seconds, 0.01)
     lookup = _lookups(seen, run.scale.states, seconds)
@@ -67,52 +76,58 @@ def revoked(run: Run) -> Figures:
     }
 
 
-async def grow(states: int) -> Stored:
-    """Let a channel pay one HTLC after the other, its snapshots in a real store; half-way once all slots at a time."""
-    with tempfile.TemporaryDirectory(prefix="leyden-bench-") as folder:
-        path = Path(folder) / "journals.sqlite"
-        store = SqliteStore(path)
-        epoch = await store.open()
-        journal = PayerJournal()
-        written = 0
+async def grow(folder: Path, states: int, others: int = 0) -> Stored:
+    """Let a channel pay one HTLC after the other, its snapshots in a real store; half-way once all slots at a time.
 
-        async def compact() -> bytes:
-            """Write what is new and replace it by a snapshot, as a node does; return the state."""
-            nonlocal written
-            core, records = journal.core, journal.records[written:]
-            durable: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-            state, rows = encode_core(core), b"".join(core.penalty_rows)
-            store.append(epoch, [Append(JOURNAL, written + 1, records)], lambda _appends, _failure: None)
-            store.snapshot(epoch, [Snapshot(JOURNAL, core.position, state, rows)], durable.set_result)
-            assert await durable is None
-            core.penalty_rows.clear()
-            written += len(records)
-            return state
+    others: rows of HTLCs that leave with each state beside its own, for a log as long as that of a busier channel.
+    """
+    path = folder / files.STORE_FILE
+    store = SqliteStore(path)
+    epoch = await store.open()
+    journal = PayerJournal()
+    written, covered = 0, 0
+    born = NodeBorn(REGTEST.chain_hash, journal.own.signer.node_id, 0, REGTEST.chain_hash)
+    store.append(epoch, [Append(NODE_JOURNAL, 1, [encode_node_record(born)])], lambda _appends, _failure: None)
 
-        first = await compact()
-        await store.reclaim()
-        size_before, full, number = _size(path), b"", 0
-        while journal.core.remote.number < states:
-            if not full and journal.core.remote.number >= states // 2:
-                ids = journal.offer(SLOTS)
-                core = journal.core
-                commitment = remote_commitment(channel_keys(core.opened), core.remote, core.remote_point)
-                full, number = commitment.transaction().serialize(), core.remote.number
-                journal.settle(ids)
-            journal.settle(journal.offer(1))
-            if len(journal.records) - written >= RECORDS_A_SNAPSHOT:
-                await compact()
-        last = await compact()
-        await asyncio.sleep(0.2)
-        await store.reclaim()
-        begun = time.perf_counter()
-        log = store.penalty_rows(JOURNAL)
-        read_ms = (time.perf_counter() - begun) * 1000
-        rest = _size(path) - size_before - len(log)
-        await store.close()
+    async def compact() -> bytes:
+        """Write what is new and replace it by a snapshot, as a node does; return the state."""
+        nonlocal written, covered
+        core, records = journal.core, journal.records[written:]
+        durable: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        state, rows = encode_core(core), [*core.penalty_rows]
+        if others:
+            rows = sorted([*rows, *_rows_of_others(range(covered, core.remote.number), others)], key=_last_number)
+        store.append(epoch, [Append(JOURNAL, written + 1, records)], lambda _appends, _failure: None)
+        store.snapshot(epoch, [Snapshot(JOURNAL, core.position, state, b"".join(rows))], durable.set_result)
+        assert await durable is None
+        core.penalty_rows.clear()
+        written, covered = written + len(records), core.remote.number
+        return state
+
+    first = await compact()
+    await store.reclaim()
+    size_before, full, number = _size(path), b"", 0
+    while journal.core.remote.number < states:
+        if not full and journal.core.remote.number >= states // 2:
+            ids = journal.offer(SLOTS)
+            core = journal.core
+            commitment = remote_commitment(channel_keys(core.opened), core.remote, core.remote_point)
+            full, number = commitment.transaction().serialize(), core.remote.number
+            journal.settle(ids)
+        journal.settle(journal.offer(1))
+        if len(journal.records) - written >= RECORDS_A_SNAPSHOT:
+            await compact()
+    last = await compact()
+    await asyncio.sleep(0.2)
+    await store.reclaim()
+    begun = time.perf_counter()
+    log = store.penalty_rows(JOURNAL)
+    read_ms = (time.perf_counter() - begun) * 1000
+    rest = _size(path) - size_before - len(log)
+    await store.close()
     memory = _memory(partial(decode_core, last)) - _memory(partial(decode_core, first))
     states = journal.core.remote.number
-    return Stored(journal, Transaction.parse(full), number, log, states, rest, round(read_ms, 2), memory)
+    return Stored(path, journal, Transaction.parse(full), number, log, states, rest, round(read_ms, 2), memory)
 
 
 def _size(path: Path) -> int:
@@ -156,14 +171,18 @@ def _whole(log: bytes, number: int) -> None:
 def _with_others(log: bytes, states: int, replaced: int) -> bytes:
     """Return the log with rows of other HTLCs between its own: `replaced` that leave after each state."""
     rows = [log[at : at + ROW_LENGTH] for at in range(0, len(log), ROW_LENGTH)]
+    together: list[bytes] = sorted([*rows, *_rows_of_others(range(states), replaced)], key=_last_number)
+    return b"".join(together)
+
+
+def _rows_of_others(states: range, replaced: int) -> list[bytes]:
+    """Return rows of a channel whose slots are all in use, `replaced` of them leaving with each state."""
     lived = SLOTS // replaced
-    others = [
+    return [
         encode_row(sha256(b"other %d %d" % (number, one)), 500, one % 2 == 0, max(number - lived, 0), number)
-        for number in range(states)
+        for number in states
         for one in range(replaced)
     ]
-    together: list[bytes] = sorted([*rows, *others], key=_last_number)
-    return b"".join(together)
 
 
 def _last_number(row: bytes) -> bytes:

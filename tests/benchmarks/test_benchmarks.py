@@ -10,8 +10,10 @@ import pytest
 
 from benchmarks import grown, report
 from benchmarks.__main__ import RUNS, chosen_parts
+from benchmarks.blocks import blocks
 from benchmarks.goals import PARTS, ROWS, Figure, compared
 from benchmarks.journals import PayerJournal
+from benchmarks.justice import justice
 from benchmarks.micro import micro
 from benchmarks.profiling import subsystem_of
 from benchmarks.run import Run
@@ -50,7 +52,9 @@ WANTED = [
     "revoked_memory",
     "revoked_lookup",
     "justice",
+    "justice_busy",
     "blocks",
+    "blocks_closed",
     "rescan",
     "help",
 ]
@@ -149,3 +153,15 @@ def test_subsystems_follow_from_the_file() -> None:
     assert subsystem_of("/x/src/leyden/drivers/net/tcp.py") == "drivers/net"
     assert subsystem_of("/usr/lib/python3.11/asyncio/events.py") == "asyncio"
     assert subsystem_of("/x/site-packages/cryptography/hazmat/x.py") == "Python's library"
+
+
+def test_what_is_measured_on_the_chain_happens() -> None:
+    """A penalty that never left, or channels without claims, would be the fastest of all."""
+    run = Run(TINY, lambda _what: None, 0.0)
+    seen = justice(run) | blocks(run)
+    assert seen["justice_busy"].details["rows"] > 100 * TINY.states
+    opened, closed = seen["blocks"].details, seen["blocks_closed"].details
+    assert (opened["channels"], opened["closed"], opened["claims"]) == (TINY.channels, 0, 0)
+    assert (closed["channels"], closed["closed"]) == (TINY.channels, 4)
+    assert closed["claims"] >= 4
+    assert all(count > 0 for count in closed["given_to_the_chain"])

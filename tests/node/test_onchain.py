@@ -1,6 +1,7 @@
 """The reserve of channels with anchors: missed in a sentence, until it is there."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from leyden.base.errors import CommandRejected
 from leyden.bitcoin.address import decode_address
 from leyden.bitcoin.networks import REGTEST
-from leyden.node.onchain import RESERVE_ALARM
+from leyden.node.onchain import RESERVE_ALARM, check_reserve_soon
 from leyden.wallet.wallet import ANCHOR_RESERVE_SAT
 from tests.node.pair import WAIT_SECONDS, pair
 
@@ -61,3 +62,24 @@ async def test_channel_that_leaves_no_room_for_its_reserve_is_refused(tmp_path: 
         with pytest.raises(CommandRejected, match="reserved for channels with anchors"):
             await both.alice.open_channel(node_id, 995_000)
         await both.alice.open_channel(node_id, 900_000)
+
+
+async def test_reserve_is_looked_at_once_for_all_that_a_turn_publishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block may make hundreds of claims; each look goes through all coins."""
+    async with pair(tmp_path) as both:
+        await both.fund()
+        await both.open()
+        core = both.bob.core
+        core.alarms.clear()
+        posted: list[Callable[[], None]] = []
+        monkeypatch.setattr(core.runtime.scheduler, "post", posted.append)
+        for _ in range(3):
+            check_reserve_soon(core)
+        assert len(posted) == 1
+        assert RESERVE_ALARM not in core.alarms
+        posted[0]()
+        assert RESERVE_ALARM in core.alarms
+        check_reserve_soon(core)
+        assert len(posted) == 2

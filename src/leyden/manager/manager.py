@@ -62,8 +62,9 @@ class Manager:
     claim_channels: claim_id -> channels of a claim that the user was told of and has not acknowledged.
     watched: outputs whose spend is looked for in every block: fundings, and what closed channels leave.
     watched_txids: channels by funding transaction. penalty_log: a journal's rows, from the store.
-    onchain_due: closed channels of which a preimage was decided in this pass. told_uneconomic: claims that cost more
-    than they bring, as the user was told. sweep, unswept_sat: what goes to the wallet, and what is not worth its fee.
+    claiming: channels that claims of this life are for, by id. onchain_due: closed channels of which a preimage was
+    decided in this pass. told_uneconomic: claims that cost more than they bring, as the user was told. sweep,
+    unswept_sat: what goes to the wallet, and what is not worth its fee.
     feerates: sat/kw by target in blocks, as estimated.
     unpublished: txid -> channels of a batch that was born in this life and is not all durable yet.
     ended_before: payments that had ended when the journals were folded, until the start has told of them.
@@ -122,6 +123,7 @@ class Manager:
         self.faults: list[str] = []
         self.unreadable: dict[bytes, str] = {}
         self.watched: dict[OutPoint, Slot] = {}
+        self.claiming: dict[bytes, Slot] = {}
         self.onchain_due: dict[bytes, Slot] = {}
         self.told_uneconomic: dict[bytes, None] = {}
         self.sweep: ActiveSweep | None = None

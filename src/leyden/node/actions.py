@@ -23,7 +23,7 @@ from leyden.manager.events import OpenRefused
 from leyden.manager.onchain import claims
 from leyden.node.claim_coins import fund_claim
 from leyden.node.core import NodeCore
-from leyden.node.onchain import check_reserve, count_anchor_channels
+from leyden.node.onchain import check_reserve_soon, count_anchor_channels
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _chain_log = logging.getLogger("leyden.chain")
@@ -77,7 +77,7 @@ def _broadcast(core: NodeCore, raws: tuple[bytes, ...], what: str) -> None:
     transactions = [Transaction.parse(raw) for raw in raws]
     for transaction in transactions:
         core.wallet.pending_transaction(transaction)
-    check_reserve(core)
+    check_reserve_soon(core)
     core.spawn(_publish(core, raws, transactions, what), f"broadcast of {what}")
 
 

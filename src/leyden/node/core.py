@@ -25,6 +25,7 @@ class NodeCore:
 
     chain_status: empty while the chain source works. is_synced: the chain was followed to its tip in this life.
     best_height, tip_height: of the block that was looked at last, and of the best one that the chain source knows of.
+    checks_reserve: the coins for anchors are looked at in a later turn.
     subscribers: queues of events, one for each iterator.
     """
 
@@ -51,6 +52,7 @@ class NodeCore:
         self.tip_height = 0
         self.best_hash = b""
         self.alarms: dict[str, str] = {}
+        self.checks_reserve = False
         self.unwanted_peers: dict[bytes, None] = {}
         self.subscribers: dict[object, tuple[deque[Event], asyncio.Event]] = {}
         self.payment_waiters: dict[bytes, list[asyncio.Future[None]]] = {}

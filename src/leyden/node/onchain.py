@@ -40,6 +40,18 @@ def check_reserve(core: NodeCore) -> None:
         core.alarms.pop(RESERVE_ALARM, None)
 
 
+def check_reserve_soon(core: NodeCore) -> None:
+    """The same, once for all that is published in this turn: one block may make hundreds of claims."""
+
+    def check() -> None:
+        core.checks_reserve = False
+        check_reserve(core)
+
+    if not core.checks_reserve:
+        core.checks_reserve = True
+        core.runtime.scheduler.post(check)
+
+
 async def new_address(core: NodeCore) -> AddressView:
     """Return a fresh address."""
     issued = core.wallet.new_address(AddressKind.P2WPKH)

@@ -44,13 +44,14 @@ def _secret_key(salt: bytes, ikm: bytes, info: bytes) -> bytes:
 class SeedDerivation:
     """The root secrets of a node; `repr` shows none of them."""
 
-    __slots__ = ("_channels_key", "_master", "_network", "inbound_key", "node_secret")
+    __slots__ = ("_channels_key", "_master", "_network", "_shutdown_script_pubkey", "inbound_key", "node_secret")
 
     def __init__(self, seed: bytes, network: Network) -> None:
         """Derive from `seed` (32 to 64 bytes). Raises ValueError for another length."""
         if not SEED_LENGTH_MIN <= len(seed) <= SEED_LENGTH_MAX:
             raise ValueError("a seed has 32 to 64 bytes")
         self._network = network
+        self._shutdown_script_pubkey = b""
         self._master = ExtendedPrivateKey.from_seed(seed)
         self._channels_key = hkdf_sha256(_SEED_SALT, seed, b"channels", 32)
         self.node_secret = _secret_key(_SEED_SALT, seed, b"node key")
@@ -87,5 +88,7 @@ class SeedDerivation:
 
     def shutdown_script_pubkey(self) -> bytes:
         """Return P2WPKH of the first receiving key of BIP 84 account 1: any wallet with the seed finds it."""
-        key = self.wallet_account(BIP84_PURPOSE, _SHUTDOWN_ACCOUNT).derive(0).derive(0)
-        return p2wpkh_of_key(key.public_key())
+        if not self._shutdown_script_pubkey:
+            key = self.wallet_account(BIP84_PURPOSE, _SHUTDOWN_ACCOUNT).derive(0).derive(0)
+            self._shutdown_script_pubkey = p2wpkh_of_key(key.public_key())
+        return self._shutdown_script_pubkey

@@ -90,7 +90,7 @@ class PendingTransactions:
 
     def is_spent(self, outpoint: OutPoint) -> bool:
         """Tell whether a transaction on its way spends an output."""
-        return bool(self.spenders(outpoint))
+        return outpoint in self._spenders and bool(self.spenders(outpoint))
 
     def descendants(self, txid: bytes) -> list[bytes]:
         """Return the txids on their way that spend from `txid`, at any distance."""

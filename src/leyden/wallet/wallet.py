@@ -293,7 +293,14 @@ class Wallet:
     def _free(self) -> tuple[list[Coin], list[Coin]]:
         """Return the coins that may be spent now: confirmed ones, and own change on its way."""
         locked, certain = self._locked(), self._pending.certain()
-        confirmed = [c for c in self._confirmed() if self._is_mature(c) and c.outpoint not in locked]
+        confirmed = [
+            coin
+            for outpoint, coin in self.state.coins.items()
+            if not coin.spent_height
+            and outpoint not in locked
+            and self._is_mature(coin)
+            and not self._pending.is_spent(outpoint)
+        ]
         own = [
             coin
             for coin in self._pending.coins(self.state.coins)

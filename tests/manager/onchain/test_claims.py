@@ -4,6 +4,7 @@ import pytest
 
 from leyden.base.errors import CommandRejected
 from leyden.bitcoin.tx import OutPoint
+from leyden.manager.onchain import claims as onchain_claims
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.watched import WatchedKind
 from leyden.sim.consensus import Consensus
@@ -233,3 +234,15 @@ def test_batch_of_which_the_peer_takes_one_is_made_again_of_the_rest() -> None:
     stage.world.dislike("alice", dislikes=False)
     stage.mine()
     assert sum(stage.took(one) for one in stage.htlcs(offered=True)) == 2
+
+
+def test_answers_are_looked_for_where_claims_are(consensus: Consensus) -> None:
+    """A thousand channels without claims must not be gone through for every transaction that is published."""
+    stage = ended("static_remotekey", "alice", "revoked", consensus)
+    m = stage.m("alice")
+    assert stage.claims
+    assert list(m.claiming) == [stage.channel_id]
+    stage.mine(2)
+    assert not stage.claims
+    onchain_claims.on_broadcast_result(m, bytes(32), accepted=True, reason="")
+    assert not m.claiming

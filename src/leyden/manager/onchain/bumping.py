@@ -47,6 +47,7 @@ def update(m: Manager, slot: Slot) -> None:
     active = slot.anchor_claim
     if active is None:
         active = slot.anchor_claim = _active(slot, possible, index)
+        m.claiming[slot.channel_id] = slot
     if active.making is None and not _pay_more(m, slot, active, possible) and active.transaction:
         publish(m, slot, active)
 

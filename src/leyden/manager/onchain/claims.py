@@ -94,6 +94,8 @@ def _is_held_back(m: Manager, htlc: InboundHtlc) -> bool:
 
 def _must_split(m: Manager, active: ActiveClaim, fresh: list[OutputClaim]) -> bool:
     """Return whether a claim may not stay together so near to its deadline, and its parts can pay for its place."""
+    if len(fresh) == 1:
+        return False
     groups = group_claims(fresh, m.env.block_height, LIMITS)
     return len(groups) > 1 and (not _is_out(active) or _heir(m, active, groups) is not None)
 
@@ -156,6 +158,7 @@ def _begin(m: Manager, slot: Slot, group: tuple[OutputClaim, ...], older: Active
     """older: a larger claim that is in mempools, and whose place this one takes."""
     active = _made_of(group)
     slot.onchain_claims.append(active)
+    m.claiming[slot.channel_id] = slot
     if active.fixed:
         _make_fixed(m, slot, active)
     else:
@@ -287,7 +290,9 @@ def _find(m: Manager, claim_id: bytes) -> tuple[Slot, ActiveClaim] | None:
 
 
 def _all(m: Manager) -> Iterator[tuple[Slot, ActiveClaim]]:
-    for slot in m.channels.values():
+    for channel_id, slot in list(m.claiming.items()):
+        if not slot.onchain_claims and slot.anchor_claim is None:
+            del m.claiming[channel_id]
         for active in slot.onchain_claims:
             yield slot, active
         if slot.anchor_claim is not None:
