@@ -97,6 +97,19 @@ class ForeignChannel(msgspec.Struct, frozen=True):
     short_channel_id: int
 
 
+class ForeignHtlc(msgspec.Struct, frozen=True):
+    """An HTLC that is pending in a channel of the foreign node.
+
+    is_incoming: it was offered to the foreign node. amount_msat: rounded down to the node's `msat_step`. cltv_expiry: a
+    block height.
+    """
+
+    payment_hash: str
+    amount_msat: int
+    cltv_expiry: int
+    is_incoming: bool
+
+
 class ForeignPayment(msgspec.Struct, frozen=True):
     """A payment that the foreign node makes.
 
@@ -262,6 +275,10 @@ class ForeignNode(Protocol):
         """Return its channels that are not closed on chain, pending ones too."""
         ...
 
+    async def htlcs(self, funding_outpoint: str) -> tuple[ForeignHtlc, ...]:
+        """Return the HTLCs that are pending in an open channel."""
+        ...
+
     async def refusals(self) -> tuple[str, ...]:
         """Return the words of errors and warnings that peers sent in this life, the oldest first."""
         ...
@@ -319,8 +336,19 @@ class ForeignNode(Protocol):
         """Start a payment without an invoice; return the payment hash."""
         ...
 
-    async def pay_unknown_hash(self, node_id: str, amount_msat: int, payment_hash: str) -> str:
-        """Start to pay a direct peer for a hash that it never made an invoice for; return the hash."""
+    async def pay_unknown_hash(
+        self,
+        node_id: str,
+        amount_msat: int,
+        payment_hash: str,
+        *,
+        payment_secret: str | None = None,
+        final_cltv_expiry_delta: int | None = None,
+    ) -> str:
+        """Start to pay a direct peer for a hash that it may never have made an invoice for; return the hash.
+
+        payment_secret: None is a random one. final_cltv_expiry_delta: None is a usual one.
+        """
         ...
 
     async def pay_all(self, invoices: Sequence[str], in_flight: int) -> BulkPaid:
@@ -340,4 +368,11 @@ class ForeignNode(Protocol):
 
     async def received_msat(self, payment_hash: str) -> int:
         """Return what it has claimed for a hash, 0 when nothing."""
+        ...
+
+    async def received_records(self, payment_hash: str) -> Mapping[int, bytes]:
+        """Return the custom records (type 65536 and above) of a payment that it has claimed; none when there are none.
+
+        What carries a keysend's preimage is not among them.
+        """
         ...

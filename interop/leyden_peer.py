@@ -7,12 +7,13 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, final
+from typing import Final, cast, final
 
 from interop.foreign import (
     BulkPaid,
     CustomMessage,
     ForeignChannel,
+    ForeignHtlc,
     ForeignInfo,
     ForeignOptions,
     ForeignPayment,
@@ -153,6 +154,10 @@ class LeydenPeer:
         """See `ForeignNode`."""
         return tuple(_channel(one) for one in await self._node.api.channels() if one.closing_txid is None)
 
+    async def htlcs(self, funding_outpoint: str) -> tuple[ForeignHtlc, ...]:
+        """See `ForeignNode`."""
+        raise NotOffered("the control API counts the pending HTLCs of an open channel and does not list them")
+
     async def refusals(self) -> tuple[str, ...]:
         """See `ForeignNode`."""
         log = self._node.child.log_path.read_text(errors="replace")
@@ -233,7 +238,15 @@ class LeydenPeer:
         records = {kind: value.hex() for kind, value in (custom_records or {}).items()}
         return (await self._node.api.keysend(node_id, amount_msat, records)).payment_hash
 
-    async def pay_unknown_hash(self, node_id: str, amount_msat: int, payment_hash: str) -> str:
+    async def pay_unknown_hash(
+        self,
+        node_id: str,
+        amount_msat: int,
+        payment_hash: str,
+        *,
+        payment_secret: str | None = None,
+        final_cltv_expiry_delta: int | None = None,
+    ) -> str:
         """See `ForeignNode`."""
         usable = [one for one in await self._node.api.channels() if one.node_id == node_id and one.is_usable]
         height = (await self._node.api.info()).block_height
@@ -241,10 +254,11 @@ class LeydenPeer:
             node_id=node_id,
             short_channel_id=usable[0].alias or usable[0].short_channel_id or "",
             amount_msat=amount_msat,
-            cltv_expiry=height + FINAL_CLTV_EXPIRY_DELTA,
+            cltv_expiry=height + (final_cltv_expiry_delta or FINAL_CLTV_EXPIRY_DELTA),
         )
         route = RouteRequest(channel_id=usable[0].channel_id, hops=[hop])
-        payment = await self._node.api.send_to_route(payment_hash, secrets.token_hex(32), amount_msat, [route])
+        secret = payment_secret or secrets.token_hex(32)
+        payment = await self._node.api.send_to_route(payment_hash, secret, amount_msat, [route])
         return payment.payment_hash
 
     async def pay_all(self, invoices: Sequence[str], in_flight: int) -> BulkPaid:
@@ -280,6 +294,15 @@ class LeydenPeer:
         inbound = [one for one in await self._node.api.payments() if one.direction == "inbound"]
         done = [one for one in inbound if one.payment_hash == payment_hash and one.status == "succeeded"]
         return sum(one.amount_msat for one in done)
+
+    async def received_records(self, payment_hash: str) -> Mapping[int, bytes]:
+        """See `ForeignNode`. Events that nobody acknowledges stay."""
+        records: dict[int, bytes] = {}
+        for event in await self._node.api.events():
+            if event.type == "payment_claimed" and event.fields["payment_hash"] == payment_hash:
+                shown = cast("dict[str, str]", event.fields["custom_records"])
+                records |= {int(kind): bytes.fromhex(value) for kind, value in shown.items()}
+        return records
 
 
 def _settings(options: ForeignOptions) -> str:
@@ -326,7 +349,7 @@ def _payment(payment: PaymentView) -> ForeignPayment:
         fee_msat=payment.fee_msat,
         parts=payment.parts,
         failure=payment.failure_name or payment.reason or "",
-        failure_hop=payment.failing_hop,
+        failure_hop=None if payment.failing_hop is None else payment.failing_hop + 1,
     )
 
 
