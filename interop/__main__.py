@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     options = parser.parse_args(arguments)
     only: str = options.only
-    chosen = [one for one in scenario.scenarios if only in one.key]
+    chosen = sorted([one for one in scenario.scenarios if only in one.key], key=lambda one: one.subject)
     if options.list:
         for one in chosen:
             sys.stdout.write(f"{one.key:40} {one.title}\n")

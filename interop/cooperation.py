@@ -4,7 +4,7 @@ from typing import Final
 
 from interop.ledger import Coins, Output, coins_of, outputs_of
 from interop.scenario import check
-from interop.world import CONFIRMATIONS, SAT, Pair, World
+from interop.world import CONFIRMATIONS, SAT, Pair, World, outpoint_of
 from leyden.node.views import ChannelView
 
 FEE_SAT_MAX: Final = 20_000
@@ -85,3 +85,13 @@ async def closing_txid(world: World, pair: Pair) -> str:
 
     await world.until(published, "the transaction that closes the channel is in the mempool")
     return found[0]
+
+
+async def close_all(world: World) -> None:
+    """Close every channel of our first node with the first foreign one, so that the next one is their only one."""
+    peer_id = (await world.peer.info()).node_id
+    await world.connect(world.us, world.peer)
+    for one in await world.us.api.channels():
+        if one.node_id == peer_id and one.state == "normal":
+            pair = await world.until_usable(world.us, world.peer, outpoint_of(one))
+            await close_together(world, pair, by_us=True)
