@@ -1,5 +1,6 @@
 """What the chain itself says of money: outputs of transactions, and what of both wallets went to miners."""
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, cast
 
@@ -50,32 +51,34 @@ async def outputs_of(world: World, txid: str) -> list[Output]:
 class Reading(msgspec.Struct):
     """What blocks say.
 
-    miners_sat: fees that they collected. anchors_sat: in anchors that nobody has spent. fees_sat: by txid.
+    miners_sat: fees that they collected. fees_sat: by txid. anchors_sat: in anchors made there, less those spent there.
+    anchors_spent_sat: what was in anchors, by the txid that spends them.
     """
 
     miners_sat: int = 0
     anchors_sat: int = 0
     fees_sat: dict[str, int] = {}
+    anchors_spent_sat: dict[str, int] = {}
 
 
 async def read_blocks(world: World, above_height: int) -> Reading:
     """Read the blocks above a height."""
     reading = Reading()
-    anchors: dict[tuple[str, int], None] = {}
     for height in range(above_height + 1, await world.height() + 1):
-        block = cast("dict[str, Any]", await world.rpc("getblock", await world.rpc("getblockhash", height), 2))
+        block = cast("dict[str, Any]", await world.rpc("getblock", await world.rpc("getblockhash", height), 3))
         coinbase, *others = block["tx"]
         reading.miners_sat += sum(_sat(output["value"]) for output in coinbase["vout"])
         reading.miners_sat -= _FIRST_SUBSIDY_SAT >> height // _HALVING_BLOCKS
         for one in others:
             reading.fees_sat[one["txid"]] = _sat(one["fee"])
-            for spent in one["vin"]:
-                anchors.pop((spent["txid"], spent["vout"]), None)
-            for output in one["vout"]:
-                if _sat(output["value"]) == ANCHOR_VALUE_SAT:
-                    anchors[(one["txid"], output["n"])] = None
-    reading.anchors_sat = len(anchors) * ANCHOR_VALUE_SAT
+            spent_sat = _anchors_sat([spent["prevout"] for spent in one["vin"]])
+            reading.anchors_spent_sat[one["txid"]] = spent_sat
+            reading.anchors_sat += _anchors_sat(one["vout"]) - spent_sat
     return reading
+
+
+def _anchors_sat(outputs: Sequence[Mapping[str, Any]]) -> int:
+    return len([one for one in outputs if _sat(one["value"]) == ANCHOR_VALUE_SAT]) * ANCHOR_VALUE_SAT
 
 
 def _sat(btc: Decimal | int) -> int:

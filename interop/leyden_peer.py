@@ -178,7 +178,10 @@ class LeydenPeer:
 
     async def pending_sweeps(self) -> int:
         """See `ForeignNode`."""
-        return len((await self._node.api.sweeps()).outputs)
+        balance = await self._node.api.balance()
+        undecided = (balance.in_flight_outbound_msat > 0) + (balance.in_flight_inbound_msat > 0)
+        sweeps = (await self._node.api.sweeps()).outputs
+        return undecided + len([one for one in sweeps if one.state not in ("swept", "uneconomic")])
 
     async def set_forwarding(
         self, funding_outpoint: str, fee_base_msat: int, fee_proportional_millionths: int, cltv_expiry_delta: int
