@@ -14,6 +14,7 @@ from leyden.base.ids import NODE_JOURNAL, ChannelId, channel_journal
 from leyden.channel.build import channel_keys
 from leyden.channel.core import ChannelCore, new_core
 from leyden.channel.fold import fold
+from leyden.channel.htlc import OutboundHtlc
 from leyden.channel.session import Session
 from leyden.channel.snapshot import decode_core
 from leyden.channel.states import AwaitingReady, ChannelState, state_of
@@ -160,6 +161,8 @@ def load(
     m.ended_before = {
         payment_id: None for payment_id, payment in m.node.ledger.payments.items() if payment.sent or payment.failed
     }
+    # The blocks that were missed may end payments: by then it is known what their parts cost.
+    _restore_parts(m)
     if m.node.best is not None:
         m.set_env(block_height=m.node.best.height)
     return m
@@ -226,6 +229,27 @@ def check_lost_journals(m: Manager) -> None:
                 )
 
 
+def _restore_parts(m: Manager) -> None:
+    """Whoever holds a part of a payment of ours that has not ended, or tells how it ended, names its payment."""
+    for slot in m.channels.values():
+        core = slot.state.core
+        for htlc_id, htlc in core.outbound.items():
+            source = htlc.add.source
+            if source is not None and not source.forwarded and not _is_handled(core, htlc_id, htlc):
+                _restore_part(m, slot, source.origin, source.index, htlc.add.amount_msat, htlc.add.fee_msat)
+        for outcome in core.outcomes.values():
+            if not outcome.source.forwarded:
+                source = outcome.source
+                _restore_part(m, slot, source.origin, source.index, outcome.amount_msat, outcome.fee_msat)
+
+
+def _is_handled(core: ChannelCore, htlc_id: int, htlc: OutboundHtlc) -> bool:
+    """Decided, and handled durably; it only waits to leave both commitments, or for the archive."""
+    fulfilled = htlc.removal is not None and htlc.removal.preimage
+    by_chain = htlc_id in core.onchain_preimages or htlc_id in core.onchain_failed
+    return bool(fulfilled or by_chain) and htlc_id not in core.outcomes
+
+
 def _index(m: Manager) -> None:
     """Whoever names an HTLC as source owns it."""
     for slot in m.channels.values():
@@ -233,21 +257,11 @@ def _index(m: Manager) -> None:
         for htlc_id, htlc in core.outbound.items():
             source = htlc.add.source
             assert source is not None
-            fulfilled = htlc.removal is not None and htlc.removal.preimage
-            by_chain = htlc_id in core.onchain_preimages or htlc_id in core.onchain_failed
-            if (fulfilled or by_chain) and htlc_id not in core.outcomes:
-                continue  # decided, and handled durably; it only waits to leave both commitments, or for the archive
-            if source.forwarded:
+            if source.forwarded and not _is_handled(core, htlc_id, htlc):
                 _own(m, (source.origin, source.index), slot)
-            else:
-                _restore_part(m, slot, source.origin, source.index, htlc.add.amount_msat, htlc.add.fee_msat)
         for outcome in core.outcomes.values():
-            if outcome.source.forwarded:
-                if outcome.htlc_id not in core.outbound:
-                    _own(m, (outcome.source.origin, outcome.source.index), slot)
-            else:
-                source = outcome.source
-                _restore_part(m, slot, source.origin, source.index, outcome.amount_msat, outcome.fee_msat)
+            if outcome.source.forwarded and outcome.htlc_id not in core.outbound:
+                _own(m, (outcome.source.origin, outcome.source.index), slot)
 
 
 def _leave_what_may_be_owned(m: Manager) -> None:

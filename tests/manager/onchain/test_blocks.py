@@ -296,6 +296,21 @@ def test_blocks_missed_while_down_are_taken_in_in_order() -> None:
         scenes.finish(one)
 
 
+def test_payment_that_missed_blocks_have_ended_is_told_with_its_fee() -> None:
+    """Its parts are known before the first block is taken in."""
+    stage = scenes.forwarded()
+    stage.world.crash("alice")
+    scenes.close(stage, "bob", "alice")
+    scenes.claim(stage)
+    stage.mine().mine().mine()
+    stage["alice"].start()
+    stage.act()
+    (sent,) = stage.told("alice", ev.PaymentSent)
+    (earned,) = stage.told("bob", ev.PaymentForwarded)
+    assert sent.fee_msat == earned.fee_msat > 0
+    scenes.finish(stage)
+
+
 def test_journal_ahead_of_the_best_block_skips_what_it_knows() -> None:
     """`node` did not keep its best block: the same blocks again write nothing."""
     stage = claimed_on_chain()
