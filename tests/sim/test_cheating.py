@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leyden.sim import user
-from leyden.sim.cheating import NoSuchState, latest_number, old_commitment
+from leyden.sim.cheating import NoSuchState, old_commitment
 from leyden.sim.consensus import Consensus
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.world import World
@@ -55,12 +55,3 @@ def test_states_that_are_not_kept_are_refused() -> None:
     with pytest.raises(NoSuchState, match=f"has kept its commitments {latest} to {latest}"):
         old_commitment(alice, channel_id, 0)
     assert old_commitment(alice, channel_id, latest).inputs
-
-
-def test_latest_number_is_that_of_the_state_in_memory() -> None:
-    """Publishing that one cheats nobody."""
-    world, channel_id = paid()
-    for node in world.nodes.values():
-        assert latest_number(node, channel_id) == node.manager.channels[channel_id].state.core.local.number
-    with pytest.raises(NoSuchState):
-        latest_number(world.nodes["alice"], bytes(32))

@@ -139,6 +139,8 @@ CHANGES: dict[str, Callable[[Begun], object]] = {
     "messages do not arrive": lambda at: at.world.stall("alice", "bob", 0),
     "blocks are seen quickly": lambda at: setattr(at.world, "quick_height", 1),
     "somebody cheats": lambda at: at.world.cheats.update({bytes(32): ("bob",)}),
+    "an operator has published": lambda at: at.world.operated.update({bytes(32): "bob"}),
+    "dust is nobody's": lambda at: at.world.dust.update({("bob", bytes(32)): {bytes(32): 1}}),
     "a look into the mempool": lambda at: bob(at).seen_in_pool.update({bytes(32): None}),
     "a node is down": lambda at: at.world.crash("bob"),
     "an act of users is left": lambda at: at.world.acts.append(Act("pay", (), lambda: None, IN_TURN)),

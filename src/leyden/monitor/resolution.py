@@ -164,13 +164,16 @@ def _is_over(htlc: OutboundHtlc, view: ClosedView, height: int, depths: Depths) 
 
 
 def is_worthless(output: WatchedOutput, height: int) -> bool:
-    """Return whether nobody will ever spend an output: it costs what it holds even at the lowest feerate that relays,
-    and 100 blocks have passed since it could be had. Then its HTLC is over, as one without an output would be.
+    """Return whether nobody will ever spend an output: it is uneconomic, and 100 blocks have passed since it could be
+    had. Then its HTLC is over, as one without an output would be.
     """
     free = output.height if output.htlc is None else max(output.height, output.htlc.cltv_expiry)
-    return height >= free + IRREVOCABLE_BLOCKS and not is_worth(
-        output.value_sat, _LONE_CLAIM_WEIGHT, _FEERATE_FLOOR_PER_KW
-    )
+    return height >= free + IRREVOCABLE_BLOCKS and is_uneconomic(output)
+
+
+def is_uneconomic(output: WatchedOutput) -> bool:
+    """Return whether an output, claimed alone, costs what it holds even at the lowest feerate that relays."""
+    return not is_worth(output.value_sat, _LONE_CLAIM_WEIGHT, _FEERATE_FLOOR_PER_KW)
 
 
 def _outputs_of(htlc: OutboundHtlc, view: ClosedView) -> list[WatchedOutput]:

@@ -1,8 +1,9 @@
 """Random worlds whose channels end on the chain: forced and cooperative closes, cheating operators, reorganisations,
 fees that rise, mempools that forget, miners that leave out what a node publishes; beside crashes and slow stores.
 
-Amounts are no dust: what a trimmed HTLC loses depends on who closes, and no oracle can say who should have it. Delays
-are short, and every wallet has a coin that pays for claims. One node of a world may cheat.
+Some amounts are dust, which no commitment has an output of, and some have one that hardly pays for its claim. Delays
+are short, and every wallet has a coin that pays for claims. The operator of one node of a world may publish any
+commitment of its own, revoked or not yet.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from leyden.sim.commands import AT_REST, WHEN_IDLE, Command, Timed
 from leyden.sim.random_world import BASES, DRAWS, Drawn, RandomWorld
 from leyden.sim.script import NodeLine, Script
 
-AMOUNTS_MSAT = (5_000_000, 90_000_000, 300_000_000)
+AMOUNTS_MSAT = (2_000, 340_000, 400_000, 900_000, 5_000_000, 90_000_000, 300_000_000)
 FEERATES_PER_KW = (500, 2_500, 20_000)
 REORG_BLOCKS_MAX = 20
 SETTINGS = (("to_self_delay", "8"), ("coins", "400000"))
@@ -56,7 +57,7 @@ class ChainWorld(RandomWorld):
         return CHAIN_DRAWS
 
     def amount_msat(self) -> int:
-        """Draw an amount that has an output."""
+        """Draw an amount, dust among them."""
         return AMOUNTS_MSAT[self.draws.below(len(AMOUNTS_MSAT))] + self.draws.below(1000)
 
     def close(self) -> Command | None:
@@ -68,13 +69,13 @@ class ChainWorld(RandomWorld):
             return None
         channel_id = channels[self.draws.below(len(channels))]
         label = self.director.labels.of_channel(channel_id)
-        number = node.manager.channels[channel_id].state.core.local.number
         kind = self.draws.below(6)
         if kind == 0:
             return cmd.Close(name, label)
-        if kind == 1 and name == self.cheater and number > 1:
-            # The secret of the one before the latest may not have left yet.
-            return cmd.Cheat(name, label, self.draws.below(number - 1))
+        if kind == 1 and name == self.cheater:
+            return cmd.Cheat(
+                name, label, self.draws.below(1 + node.manager.channels[channel_id].state.core.local.number)
+            )
         return cmd.ForceClose(name, label)
 
     def reorganise(self) -> Command | None:

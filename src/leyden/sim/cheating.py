@@ -39,11 +39,6 @@ def old_commitment(node: SimNode, channel_id: bytes, commitment_number: int) -> 
     raise NoSuchState(f"{node.name} has kept its commitments {min(numbers)} to {max(numbers)} of that channel")
 
 
-def latest_number(node: SimNode, channel_id: bytes) -> int:
-    """Return the number of the latest commitment that is durable. Raises: NoSuchState."""
-    return fold_channel(_stored(node, channel_id)).local.number
-
-
 def _stored(node: SimNode, channel_id: bytes) -> StoredJournal:
     journal = channel_journal(ChannelId(channel_id))
     stored = next((one for one in node.disk.journals() if one.journal == journal), None)

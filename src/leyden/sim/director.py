@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from leyden.base.errors import CommandRejected, StorageBroken, StorageFailed, StorageFenced, StorageUnavailable
-from leyden.base.ids import ChannelId, channel_journal
 from leyden.channel.inputs import ForceClose
 from leyden.channel.states import Normal
 from leyden.crypto.hashes import sha256
@@ -15,7 +14,7 @@ from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.sim import commands as cmd
 from leyden.sim import settlement, user
-from leyden.sim.cheating import latest_number, old_commitment
+from leyden.sim.cheating import old_commitment
 from leyden.sim.commands import Command, Timed
 from leyden.sim.handler import Prompt
 from leyden.sim.labels import Labels
@@ -235,7 +234,7 @@ class Director:
         self.world.reorganise(command.depth, without=command.without)
 
     def cheat(self, command: cmd.Cheat) -> None:
-        """See `Cheat`; the channel may be closed from now on. What is not revoked cheats nobody."""
+        """See `Cheat`; the channel may be closed from now on. Whether it cheats somebody is seen when it is mined."""
         world, node = self.world, self.world.nodes[command.node]
         channel_id = self.labels.channel(command.channel)
         transaction = old_commitment(node, channel_id, command.number)
@@ -243,14 +242,8 @@ class Director:
         result = world.broadcast(transaction, f"commitment {command.number}, by its operator", node.name)
         if not result.accepted:
             raise Impossible(result.reject_reason)
+        world.operated[transaction.txid()] = node.name
         world.closes_asked.setdefault(channel_id, False)
-        if command.number == latest_number(node, channel_id):
-            return
-        journal = channel_journal(ChannelId(channel_id))
-        having = [
-            other for other in world.nodes.values() if journal in [kept.journal for kept in other.disk.journals()]
-        ]
-        world.cheats[channel_id] = (node.name, *[other.name for other in having if other is not node])
 
     def may_close(self, command: cmd.MayClose) -> None:
         """See `MayClose`."""

@@ -16,6 +16,7 @@ from leyden.manager.config import ManagerConfig
 from leyden.manager.state import ClaimableStatus
 from leyden.payments.outbound import OutboundPayment
 from leyden.ports.chain import BroadcastResult
+from leyden.sim import confirmed
 from leyden.sim.commands import IN_TURN, WHEN_IDLE
 from leyden.sim.life import SimClock
 from leyden.sim.network import SimConnection, connect
@@ -96,8 +97,10 @@ class World:
     validate: sees each transaction before the mempool does.
     acts: what users will do, in order. closes_asked: channels (channel_id) that somebody asked to close; True when the
     call has returned, so that they must. quiet_seconds: how far the clock has moved since something happened.
-    restored: nodes that were started from an old copy. cheats: by channel_id, who published an old commitment of its
-    own, and then whoever else has the channel: all of them are right to be alarmed.
+    restored: nodes that were started from an old copy. operated: by txid, whose operator published that commitment.
+    cheats: by channel_id, whose operator published one that a block held when it was revoked, and then the other end:
+    both are right to be alarmed. dust: by node and channel_id, of the commitment that closed it, see
+    `confirmed.dust_msat`.
     feerate_per_kw: what nodes are told when they start; 0 when they stay with their own.
     quick_height: up to here nodes see blocks without a stop between them.
     stalled: how many messages still arrive at a node from another one, where not all do.
@@ -120,7 +123,9 @@ class World:
         self.acts: deque[Act] = deque()
         self.closes_asked: dict[bytes, bool] = {}
         self.restored: dict[str, None] = {}
+        self.operated: dict[bytes, str] = {}
         self.cheats: dict[bytes, tuple[str, ...]] = {}
+        self.dust: dict[tuple[str, bytes], dict[bytes, int]] = {}
         self.feerate_per_kw = 0
         self.quick_height = 0
         self.stalled: dict[tuple[str, str], int] = {}
@@ -296,6 +301,21 @@ class World:
         while node.best != self.chain.tip and node.best.height < self.quick_height:
             self.settle()
             node.see_block()
+        self._note_commitments(node)
+
+    def _note_commitments(self, node: SimNode) -> None:
+        """Note what a node has seen closing its channels; a reorganisation may bring another commitment."""
+        for slot in node.manager.channels.values():
+            key = (node.name, slot.channel_id)
+            found = confirmed.dust_msat(slot)
+            if found:
+                self.dust[key] = found
+            else:
+                self.dust.pop(key, None)
+            operator = self.operated.get(confirmed.revoked_txid(slot))
+            if operator is not None:
+                ends = (node.name, self.node_of(slot.peer).name)
+                self.cheats[slot.channel_id] = (operator, *[name for name in ends if name != operator])
 
     def reads(self) -> list[Action]:
         """Return where several messages wait that may also arrive one by one; `enabled` does not list these."""
@@ -419,6 +439,15 @@ class World:
         self.disliked.pop(name, None)
         for txid in [txid for txid, whose in self.left_out.items() if whose == name]:
             del self.left_out[txid]
+
+    def dust_msat(self, payment_hash: bytes) -> int:
+        """Return what HTLCs of a hash are worth together that nobody takes of the commitments that have closed their
+        channels; both ends of a channel know the same ones, if they know any.
+        """
+        by_channel: dict[bytes, int] = {}
+        for (_name, channel_id), dust in self.dust.items():
+            by_channel[channel_id] = max(by_channel.get(channel_id, 0), dust.get(payment_hash, 0))
+        return sum(by_channel.values())
 
     def tick(self, seconds: int = 1) -> None:
         """Move the clock; every node's timers run each second."""
