@@ -58,6 +58,10 @@ def test_the_worst_day_is_accounted_for_to_the_satoshi(folder: Path) -> None:
     assert nodes["alice"]["justice_sat"] == -nodes["mallory"]["justice_sat"] == 500_000 - cheaters_fees_sat
     kinds = ["offered_htlc", "received_htlc", "second_stage", "to_local"]
     assert sorted([one["kind"] for one in accounts["punished"]]) == kinds
+    assert sum([one["fee_sat"] for one in accounts["fees"]]) == accounts["miners_sat"]
+    told = accounts["events"]
+    assert [told[name]["channel_closed"] for name in ("alice", "bob", "carol", "mallory")] == [3, 2, 2, 1]
+    assert told["bob"]["payment_forwarded"] == 1
 
 
 def test_every_millisatoshi_is_accounted_for(folder: Path) -> None:

@@ -20,6 +20,7 @@ from leyden.demo.onchain import accounts as onchain_accounts
 from leyden.demo.onchain import cheat
 from leyden.demo.onchain import story as onchain_story
 from leyden.demo.onchain.accounts import OnchainAccounts
+from leyden.demo.onchain.events import Heard
 from leyden.demo.processes import Processes
 from leyden.demo.screen import Screen, StepDone
 from leyden.demo.world import World
@@ -72,13 +73,15 @@ async def tell(world: World, screen: Screen, report: Report) -> None:
 
 async def tell_onchain(world: World, screen: Screen, report: Report) -> None:
     """Run every step of what may happen on the chain."""
+    heard = Heard(world, onchain_story.NAMES)
     await onchain_story.start_processes(world, screen)
     opened = await onchain_story.open_channels(world, screen)
     held = await onchain_story.hold_payments(world, screen)
-    await onchain_story.close_by_force(world, screen, held)
+    await heard.listen_to_all()
+    await onchain_story.close_by_force(world, screen, held, heard.restart)
     await onchain_story.wait_for_timeouts(world, screen, held)
-    crime = await cheat.cheat(world, screen)
-    report.onchain = await onchain_accounts.account(world, screen, opened, crime)
+    crime = await cheat.cheat(world, screen, heard)
+    report.onchain = await onchain_accounts.account(world, screen, heard, opened, held, crime)
     onchain_accounts.show(screen, report.onchain)
 
 

@@ -1,9 +1,10 @@
 """The reckoning: each node's balance is explained to the satoshi, and nothing in it is what is left over.
 
-Payments, and what forwards earned, are the nodes' own words; fees, anchors and what was taken by justice are read from
-the chain (`ledger.py`); what each owns in the end is said by the node, and by the chain.
+Payments, and what forwards earned, are what the nodes told in their events; fees, anchors and what was taken by justice
+are read from the chain (`ledger.py`); what each owns in the end is said by the node, and by the chain.
 """
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -12,13 +13,16 @@ from leyden.bitcoin.tx import OutPoint, txid_from_hex
 from leyden.demo.accounts import own_words
 from leyden.demo.errors import DemoFailed
 from leyden.demo.onchain.chain import read_blocks, wallets
-from leyden.demo.onchain.cheat import PUNISHED, Crime
-from leyden.demo.onchain.ledger import Channel, Ledger, PaidFee, Taken
-from leyden.demo.onchain.story import NAMES, Opened, channel_between, mine_slowly, until_in_mempool
-from leyden.demo.screen import MSAT_PER_SAT, Screen
+from leyden.demo.onchain.cheat import LOST, PUNISHED, Crime
+from leyden.demo.onchain.events import Heard, check_amounts, check_told, of_channels, of_outputs, of_payment
+from leyden.demo.onchain.ledger import Channel, Ledger, OutputKind, PaidFee, Taken
+from leyden.demo.onchain.story import NAMES, HeldPayment, Opened, channel_between, mine_slowly, until_in_mempool
+from leyden.demo.screen import MSAT_PER_SAT, Screen, Step
 from leyden.demo.world import World
 
 SETTLE_BLOCKS: Final = 115
+SETTLE_MORE: Final = 30
+"""Times two blocks, at most."""
 
 
 class OnchainAccount(msgspec.Struct):
@@ -47,7 +51,7 @@ class OnchainAccount(msgspec.Struct):
 
 class OnchainAccounts(msgspec.Struct):
     """All of it. miners_sat: fees that blocks collected. left_sat: anchors that nobody wants. fees: each transaction;
-    punished: outputs that were taken with the revocation key.
+    punished: outputs that were taken with the revocation key. events: by node and type, how many were told.
     """
 
     nodes: dict[str, OnchainAccount]
@@ -56,44 +60,70 @@ class OnchainAccounts(msgspec.Struct):
     is_exact: bool
     fees: list[PaidFee] = []
     punished: list[Taken] = []
+    events: dict[str, dict[str, int]] = {}
 
 
-async def account(world: World, screen: Screen, opened: list[Opened], crime: Crime) -> OnchainAccounts:
-    """Add everything up. Raises DemoFailed when a satoshi is missing, or too much."""
-    with screen.step("Everything is resolved; account for every satoshi") as step:
+async def account(
+    world: World, screen: Screen, heard: Heard, opened: list[Opened], held: list[HeldPayment], crime: Crime
+) -> OnchainAccounts:
+    """Add everything up. Raises DemoFailed when a satoshi or an event is missing, or too much."""
+    with screen.step("Everything is resolved; account for every satoshi and every event") as step:
         await world.node("alice").api.close(await channel_between(world, "alice", "bob"))
         await until_in_mempool(world, 1)
-        payments = {name: await _payments(world, name) for name in NAMES}
-        payments["mallory"] = _sats("mallory", crime.mallorys_payments_msat), 0
+        step.now(f"{SETTLE_BLOCKS} blocks, until nothing can be undone")
         await mine_slowly(world, SETTLE_BLOCKS, 5)
-        await _acknowledge_all(world)
-        await mine_slowly(world, 2)
-        await world.until(lambda: _is_resolved(world), "nothing is left to resolve")
+        async with asyncio.TaskGroup() as group:
+            for name in NAMES:
+                group.create_task(heard.restart(name))
+        await _until_resolved(world, heard)
         channels = [Channel(one.opener, one.other, _outpoint(one)) for one in opened]
         ledger = Ledger(await read_blocks(world.processes.rpc), wallets(world.nodes), channels)
         result = OnchainAccounts({}, ledger.miners_sat, ledger.left_sat, is_exact=False, fees=ledger.fees)
         result.punished = [one for one in ledger.taken if one.by_revocation]
+        _check_events(heard, ledger, opened, held, crime)
+        result.events = {name: history.counts() for name, history in heard.histories.items()}
         for name in NAMES:
-            result.nodes[name] = await _account_of(world, name, payments[name], ledger)
+            result.nodes[name] = await _account_of(world, name, heard, ledger)
         judge(result, ledger, crime)
         check(result)
         result.is_exact = True
-        step.say("no channel is left, nothing waits; each balance is what payments, fees, anchors and justice make it")
-        for one in result.punished:
-            step.say(f"alice took by the revocation key: {one.kind.replace('_', ' ')}, {one.value_sat:,} sat")
-        step.say(f"{len(ledger.fees)} transactions: who has paid for each is read from the chain")
+        _say(step, result, heard)
         return result
+
+
+def _check_events(heard: Heard, ledger: Ledger, opened: list[Opened], held: list[HeldPayment], crime: Crime) -> None:
+    forwards = [("bob", "payment_forwarded", opened[0].channel_id)]
+    payments = [fact for one in held for fact in of_payment(one)]
+    check_told(
+        heard.histories.values(), [*of_channels(opened), *payments, *forwards, *crime.facts, *of_outputs(ledger.taken)]
+    )
+    for history in heard.histories.values():
+        check_amounts(history, ledger.taken)
+
+
+def _say(step: Step, accounts: OnchainAccounts, heard: Heard) -> None:
+    histories = heard.histories.values()
+    told, again = sum([len(one.told) for one in histories]), sum([one.told_again for one in histories])
+    step.say("kill -9 for all four: what nobody has acknowledged is told again")
+    step.say(f"{told} events: each that is due once, no other; {again} told again after a kill")
+    step.say(f"{len(accounts.fees)} transactions; who paid for each is read from the chain")
+    for one in accounts.punished:
+        step.say(f"alice took {_WORDS[one.kind]}: {one.value_sat:,} sat")
+    step.say("no channel is left; payments, fees and justice explain each balance")
 
 
 def _outpoint(opened: Opened) -> OutPoint:
     return OutPoint(txid_from_hex(opened.funding_txid), opened.funding_output_index)
 
 
-async def _acknowledge_all(world: World) -> None:
-    """A channel stays while its user has not heard of it."""
-    for node in world.nodes:
-        for event in await node.api.events():
-            await node.api.acknowledge_event(event.event_id)
+async def _until_resolved(world: World, heard: Heard) -> None:
+    """Mine until no channel is left; each stays while its user has not acknowledged all that it tells."""
+    for _ in range(SETTLE_MORE):
+        await heard.listen_to_all(acknowledge_all=True)
+        if await _is_resolved(world):
+            return
+        await mine_slowly(world, 2)
+    raise DemoFailed(f"{SETTLE_BLOCKS + 2 * SETTLE_MORE} blocks later there is still something to resolve")
 
 
 async def _is_resolved(world: World) -> bool:
@@ -104,25 +134,20 @@ async def _is_resolved(world: World) -> bool:
     return True
 
 
-async def _payments(world: World, name: str) -> tuple[int, int]:
-    """What a node's payments brought it, and its forwards, in satoshi; before events are acknowledged."""
-    said = await own_words(world, name)
-    payments_msat = said.received_msat - said.sent_msat + world.gifts_msat.get(name, 0)
-    return _sats(name, payments_msat), _sats(name, said.fees_earned_msat - said.fees_paid_msat)
-
-
 def _sats(name: str, amount_msat: int) -> int:
     if amount_msat % MSAT_PER_SAT:
         raise DemoFailed(f"{name}: fractions of a satoshi: {amount_msat} msat")
     return amount_msat // MSAT_PER_SAT
 
 
-async def _account_of(world: World, name: str, payments: tuple[int, int], ledger: Ledger) -> OnchainAccount:
+async def _account_of(world: World, name: str, heard: Heard, ledger: Ledger) -> OnchainAccount:
+    # What mallory has paid is what she was told of it, not what her old copy believes.
+    told = heard.histories[LOST if name == "mallory" else name]
     said = await own_words(world, name)
     return OnchainAccount(
         put_in_sat=_sats(name, said.put_in_msat),
-        payments_sat=payments[0],
-        forwarding_sat=payments[1],
+        payments_sat=_sats(name, told.payments_msat() + world.gifts_msat.get(name, 0)),
+        forwarding_sat=_sats(name, told.forwarding_msat()),
         anchors_sat=ledger.anchors_sat.get(name, 0),
         open_fees_sat=ledger.fees_sat(name, "open"),
         close_fees_sat=ledger.fees_sat(name, "close"),
@@ -183,6 +208,12 @@ def sum_of(accounts: OnchainAccounts) -> OnchainAccount:
     return OnchainAccount(*[sum([getattr(one, field) for one in everybody]) for field in _FIELDS])
 
 
+_WORDS: Final[dict[OutputKind, str]] = {
+    "to_local": "mallory's balance",
+    "offered_htlc": "an HTLC that mallory offered",
+    "received_htlc": "an HTLC that mallory received",
+    "second_stage": "an HTLC that mallory had moved on",
+}
 _FIELDS: Final = OnchainAccount.__struct_fields__
 _ROWS: Final = (
     ("put in", "put_in_sat", 1),
@@ -198,14 +229,14 @@ _ROWS: Final = (
 
 
 def show(screen: Screen, accounts: OnchainAccounts) -> None:
-    """Show the final table."""
-    everybody = [*accounts.nodes.values(), sum_of(accounts)]
-    rows = [[label, *[f"{sign * getattr(one, field):,}" for one in everybody]] for label, field, sign in _ROWS]
-    final_sat = everybody[-1].final_sat
+    """Show the final table; without its last column where that does not fit."""
+    total = sum_of(accounts)
+    shown = {**accounts.nodes, "all": total} if screen.is_wide else accounts.nodes
+    rows = [[label, *[f"{sign * getattr(one, field):,}" for one in shown.values()]] for label, field, sign in _ROWS]
     screen.table(
         "Accounts, in satoshi",
-        ["", *accounts.nodes, "all"],
+        ["", *shown],
         rows,
-        f"{final_sat:,} owned + {accounts.miners_sat:,} to miners + {accounts.left_sat:,} in anchors"
-        f" = {final_sat + accounts.miners_sat + accounts.left_sat:,} put in",
+        f"{total.final_sat:,} owned + {accounts.miners_sat:,} to miners + {accounts.left_sat:,} in anchors"
+        f" = {total.final_sat + accounts.miners_sat + accounts.left_sat:,} put in",
     )

@@ -10,8 +10,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from leyden.demo.accounts import own_words
 from leyden.demo.errors import DemoFailed
+from leyden.demo.onchain.events import QUESTION, Fact, Heard, History, of_payment
 from leyden.demo.onchain.story import (
     HeldPayment,
     channel_between,
@@ -33,6 +33,8 @@ HELD: Final = (
 PAID_AFTER_MSAT: Final = 1_000_000_000
 PUNISHED: Final = ("offered_htlc", "received_htlc", "second_stage", "to_local")
 """What alice must have taken with the revocation key, sorted."""
+LOST: Final = "mallory, as it was"
+"""Whose history ends when the old copy is put back."""
 SETTLED_BLOCKS: Final = 12
 _TO_A_KEY: Final = "0014"
 """How the script of a to_remote without anchors begins: that output is no cheater's."""
@@ -40,7 +42,7 @@ _TO_A_KEY: Final = "0014"
 
 class Crime(msgspec.Struct, frozen=True):
     """What the books need to know of it, as both said before. channel: as the ledger calls it. *_due_msat: what each
-    had in it. mallorys_payments_msat: what her payments had brought her by then; her old copy does not know them all.
+    had in it. facts: what the nodes must tell because of it.
     """
 
     channel: str
@@ -48,53 +50,64 @@ class Crime(msgspec.Struct, frozen=True):
     victim: str
     cheaters_due_msat: int
     victims_due_msat: int
-    mallorys_payments_msat: int
+    facts: list[Fact]
 
 
-async def cheat(world: World, screen: Screen) -> Crime:
+async def cheat(world: World, screen: Screen, heard: Heard) -> Crime:
     """See the module."""
     with screen.step("mallory cheats with an old copy of her data, and is punished") as step:
-        mallory, alice = world.node("mallory"), world.node("alice")
+        directory = world.node("mallory").child.directory
         channel_id = await channel_between(world, "mallory", "alice")
         held = [
             await hold(world, payer, payee, amount_msat, is_claimed=is_claimed)
             for payer, payee, amount_msat, is_claimed in HELD
         ]
-        copy = await _copy(world)
-        step.say(f"mallory copies her data while {len(held)} payments are in flight, one from her and two to her")
-        await _go_on(world, held)
+        await heard.listen_to_all()
+        copy, known = await _copy(world, heard)
+        step.say("mallory copies her data with 3 payments in flight, one hers, two to her")
+        more = await _go_on(world, heard, held)
         due_msat = await _local_msat(world, "mallory", channel_id), await _local_msat(world, "alice", channel_id)
-        said = await own_words(world, "mallory")
-        payments_msat = said.received_msat - said.sent_msat + world.gifts_msat.get("mallory", 0)
-        step.say(
-            f"they end, and she pays alice {sat(PAID_AFTER_MSAT)} sat more; she is left with {sat(due_msat[0])} sat"
-        )
-        await alice.child.kill()
-        await mallory.child.kill()
-        shutil.rmtree(mallory.child.directory)
-        shutil.copytree(copy, mallory.child.directory)
-        await mallory.start()
+        step.say(f"they end; she pays alice {sat(PAID_AFTER_MSAT)} sat more and has {sat(due_msat[0])} sat left")
+        await heard.kill("alice")
+        await heard.kill("mallory")
+        shutil.rmtree(directory)
+        shutil.copytree(copy, directory)
+        heard.put_back(known, LOST)
+        await heard.start("mallory")
         outputs = await _publish(world, channel_id, held[-1])
-        step.say("alice is away; mallory publishes her old commitment and moves an HTLC to its second stage")
-        await alice.start()
+        step.say("alice is away: mallory publishes that state, and moves an HTLC on")
+        await heard.start("alice")
         await world.until(lambda: _all_taken(world, outputs), "alice takes every output")
         await mine_slowly(world, SETTLED_BLOCKS)
-        step.say("alice is back after 3 blocks, knows it for revoked, and takes it whole, HTLCs and second stage too")
-        return Crime("mallory-alice", "mallory", "alice", *due_msat, payments_msat)
+        step.say("alice is back 3 blocks later, knows it for revoked, and takes it whole")
+        return Crime("mallory-alice", "mallory", "alice", *due_msat, _facts(channel_id, held, more))
 
 
-async def _copy(world: World) -> Path:
-    """Copy mallory's data while she is stopped, and start her again."""
+def _facts(channel_id: str, held: list[HeldPayment], more: HeldPayment) -> list[Fact]:
+    """What both must tell. Mallory's payments ended in a life that is lost; her old copy sees them end otherwise."""
+    facts = [fact for one in (*held, more) for fact in of_payment(one)]
+    facts = [(LOST if name == "mallory" else name, kind, subject) for name, kind, subject in facts]
+    offered, *received = held
+    facts.append((LOST, "channel_ready", channel_id))
+    facts += [("mallory", QUESTION, one.payment_hash) for one in received]
+    facts.append(("mallory", "payment_failed", offered.payment_hash))
+    facts.append(("mallory", "payment_claimed", received[-1].payment_hash))
+    return facts
+
+
+async def _copy(world: World, heard: Heard) -> tuple[Path, History]:
+    """Copy mallory's data while she is stopped, with what has been told by then, and start her again."""
     mallory = world.node("mallory")
-    await mallory.child.kill()
+    await heard.kill("mallory")
     copy = mallory.child.directory.with_name("mallory-before")
     shutil.copytree(mallory.child.directory, copy, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
-    await mallory.start()
+    known = heard.histories["mallory"].copy()
+    await heard.start("mallory")
     await world.until_usable(4)
-    return copy
+    return copy, known
 
 
-async def _go_on(world: World, held: list[HeldPayment]) -> None:
+async def _go_on(world: World, heard: Heard, held: list[HeldPayment]) -> HeldPayment:
     """What has been in flight ends, and mallory pays once more: the copy is of a state that is revoked."""
     for one in held:
         await until_asked(world, one)
@@ -105,9 +118,11 @@ async def _go_on(world: World, held: list[HeldPayment]) -> None:
             await api.fail_payment(one.set_id)
     await world.until_quiet()
     more = await hold(world, "mallory", "alice", PAID_AFTER_MSAT, is_claimed=True)
+    await heard.listen("alice")
     await world.node("alice").api.claim_payment(more.set_id, more.preimage.hex())
     await until_paid(world, [more])
     await world.until_quiet()
+    return more
 
 
 async def _publish(world: World, channel_id: str, received: HeldPayment) -> list[tuple[str, int]]:

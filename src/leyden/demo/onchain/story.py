@@ -7,7 +7,9 @@ he reads the preimage from the chain.
 
 import hashlib
 import secrets
-from typing import Final, cast
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -46,6 +48,8 @@ alice has in her channel with carol, so it goes over bob.
 CLOSED: Final = (("bob", "carol"), ("carol", "alice"))
 """Who closes by force, and with whom."""
 _SETTINGS: Final = f"\n[channels]\nto_self_delay = {TO_SELF_DELAY}\n\n[payments]\nauto_claim = false\n"
+
+Restart: TypeAlias = Callable[[str], Awaitable[None]]
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -147,8 +151,11 @@ async def until_asked(world: World, one: HeldPayment) -> None:
     await world.until(shown, f"{one.payee} is asked about a payment of {one.payer}")
 
 
-async def close_by_force(world: World, screen: Screen, held: list[HeldPayment]) -> None:
-    """Payees claim what they want on the chain; bob is killed on the way, and ten blocks are undone."""
+async def close_by_force(world: World, screen: Screen, held: list[HeldPayment], restart: Restart) -> None:
+    """Payees claim what they want on the chain; bob is killed on the way, and ten blocks are undone.
+
+    restart: kills a node and starts it again.
+    """
     with screen.step("bob and carol close by force; claims, kill -9, and ten blocks undone") as step:
         for closer, other in CLOSED:
             await world.node(closer).api.close(await channel_between(world, closer, other), force=True)
@@ -157,15 +164,16 @@ async def close_by_force(world: World, screen: Screen, held: list[HeldPayment]) 
         claimed = [one for one in held if one.is_claimed]
         for one in claimed:
             await world.node(one.payee).api.claim_payment(one.set_id, one.preimage.hex())
-        step.say("bob closes bob-carol (anchors), carol closes carol-alice (static_remotekey)")
-        step.say("now that both are closed, the payees claim one payment each way on either")
+        step.say("bob closes bob-carol (anchors), carol carol-alice (static_remotekey)")
+        step.say("then one payment each way is claimed on either, on the chain")
         await until_in_mempool(world, 1)
-        away = await world.kill_and_restart("bob")
-        step.say(f"kill -9 bob while claims wait for a block; back after {away:.1f} s")
+        begun = time.perf_counter()
+        await restart("bob")
+        step.say(f"kill -9 bob while claims wait for a block; back after {time.perf_counter() - begun:.1f} s")
         await until_in_mempool(world, len(claimed))
         await mine_slowly(world, 3)
         await until_paid(world, claimed)
-        step.say("alice has her proof: bob read carol's preimage from the chain and was paid for it")
+        step.say("alice has her proof: bob read carol's preimage from the chain")
         await mine_slowly(world, REORG_BLOCKS - 4)  # the oldest of the blocks that are undone holds the commitments
         undone = await undo_blocks(world, REORG_BLOCKS)
         if undone < UNDONE_MIN:
@@ -186,19 +194,22 @@ async def wait_for_timeouts(world: World, screen: Screen, held: list[HeldPayment
     """Nobody answered the others: after their expiry they come home, and what is ours after its delay."""
     with screen.step("What nobody answered comes home after its expiry") as step:
         begun = cast("int", await world.processes.rpc("getblockcount"))
-        while await _pending(world, held):
-            if cast("int", await world.processes.rpc("getblockcount")) > begun + EXPIRED_BLOCKS_MAX:
+        while pending := await _pending(world, held):
+            height = cast("int", await world.processes.rpc("getblockcount"))
+            step.now(f"block {height}, {pending} payments are still open")
+            if height > begun + EXPIRED_BLOCKS_MAX:
                 raise DemoFailed(f"payments have not ended after {EXPIRED_BLOCKS_MAX} blocks")
             await mine_slowly(world, 5, 5)
         for one in held:
             payment = await world.node(one.payer).api.payment(one.payment_id)
             if payment.status != ("succeeded" if one.is_claimed else "failed"):
                 raise DemoFailed(f"{one.payer} -> {one.payee}: {payment.status}: {payment.reason}")
-        step.say("each payment ended, the same way at both ends; failures only when the chain is 100 blocks deep")
+        step.say("each ended the same way at both ends; failures are told 100 blocks deep")
 
 
-async def _pending(world: World, held: list[HeldPayment]) -> bool:
-    return any([(await world.node(one.payer).api.payment(one.payment_id)).status == "pending" for one in held])
+async def _pending(world: World, held: list[HeldPayment]) -> int:
+    payments = [await world.node(one.payer).api.payment(one.payment_id) for one in held]
+    return len([one for one in payments if one.status == "pending"])
 
 
 async def channel_between(world: World, one: str, other: str) -> str:
