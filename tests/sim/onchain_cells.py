@@ -1,19 +1,17 @@
 """The table of on-chain stories: who closed, which commitment, direction of the HTLC, when its
 preimage was known, what was reorganised.
 
-Each cell is a scenario file in `sim/scenarios/onchain`; crashes at every step of it are what the explorer adds.
-`python -m tests.sim.onchain_cells` writes the files anew.
+Each cell is a scenario file in `sim/scenarios/onchain`; crashes at every step of it are what the explorer adds. Beside
+the table stand stories of outputs that are small or missing (`onchain_small`) and of cooperative closes
+(`onchain_mutual`). `python -m tests.sim.onchain_table` writes the files anew.
 """
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-import leyden.sim
 from leyden.monitor.classify import SpendKind
 
-FOLDER = Path(leyden.sim.__file__).parent / "scenarios" / "onchain"
 WAYS = {
     "ours": "we publish our latest commitment",
     "theirs": "the peer publishes its current commitment",
@@ -47,6 +45,22 @@ REORGANISED = {
     "reorg-close": "The block of the commitment is undone, and mined again.",
     "reorg-claim": "The blocks of the commitment and of what follows are undone, and mined again.",
 }
+
+
+class Amounts(NamedTuple):
+    """What is at stake. push_msat: what the opener of each channel gives away. our_setting, their_setting: of the node
+    whose story it is, and of its peer. commands: what happens when the commitment is mined. about: comments.
+    """
+
+    amount_msat: int = 50_000_000
+    push_msat: int = 500_000_000
+    our_setting: str = ""
+    their_setting: str = ""
+    commands: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+
+
+PLAIN = Amounts()
 
 
 class Cell(NamedTuple):
@@ -96,12 +110,18 @@ class Cell(NamedTuple):
             "unknown": (SpendKind.REMOTE_UNKNOWN,),
         }[self.way]
 
-    def text(self) -> str:
+    @property
+    def holds_htlc(self) -> bool:
+        """Whether an output of the commitment is watched as an HTLC's."""
+        return self.way != "unknown"
+
+    def text(self, amounts: Amounts = PLAIN) -> str:
         """Return its scenario."""
         about = REORGANISED[self.reorganised]
         lines = [
             f"# {WAYS[self.way].capitalize()}; an HTLC is {self.direction}.",
             f"# {PREIMAGES[self.direction][self.preimage].capitalize()}." + (f" {about}" if about else ""),
+            *amounts.about,
             "",
             "proves 9",
             "explore fixed",
@@ -109,21 +129,23 @@ class Cell(NamedTuple):
         ]
         names = ("alice", "bob", "carol") if self.direction == "forwarded" else ("alice", "bob")
         kind = " static" if self.reorganised == "reorg-close" or (self.reorganised and self.way == "both") else ""
-        lines += [f"node {name} to_self_delay=6 coins=100000" for name in names]
+        more = {self.us: amounts.our_setting, self.peer: amounts.their_setting}
+        lines += [f"node {name} to_self_delay=6 coins=100000{more.get(name, '')}" for name in names]
         pairs = itertools.pairwise(names)
-        lines += [f"channel {one} {other} 1000000 500000000{kind}" for one, other in pairs]
-        return "\n".join([*lines, "", *self._commands()]) + "\n"
+        lines += [f"channel {one} {other} 1000000 {amounts.push_msat}{kind}" for one, other in pairs]
+        return "\n".join([*lines, "", *self._commands(amounts)]) + "\n"
 
-    def _commands(self) -> Iterator[str]:
+    def _commands(self, amounts: Amounts) -> Iterator[str]:
         secret = "unknown" if self.preimage == "never" else "known"
         yield f"app {self.payee} wait"
-        yield f"pay alice {self.payee} 50000000 one deadline=5 hash={secret}"
+        yield f"pay alice {self.payee} {amounts.amount_msat} one deadline=5 hash={secret}"
         yield from self._before()
         yield from self._close()
         yield "@rest mine 1"
         if self.reorganised == "reorg-close":
             yield "@rest reorg 1 without=true"
             yield "@rest mine 1"
+        yield from amounts.commands
         yield from self._after()
         yield "@rest mine 1"
         if self.reorganised == "reorg-claim":
@@ -192,14 +214,3 @@ def cells() -> Iterator[Cell]:
             for preimage in preimages:
                 for reorganised in REORGANISED:
                     yield Cell(way, direction, preimage, reorganised)
-
-
-def write() -> None:
-    """Write every file."""
-    FOLDER.mkdir(exist_ok=True)
-    for cell in cells():
-        (FOLDER / f"{cell.name}.txt").write_text(cell.text())
-
-
-if __name__ == "__main__":
-    write()

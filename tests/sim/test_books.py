@@ -3,7 +3,9 @@
 from leyden.channel.inputs import ForceClose
 from leyden.sim import user
 from leyden.sim.books import Books, balance_msat, chain_msat
+from leyden.sim.play import Play
 from leyden.sim.schedules import Fair, run_to_rest
+from leyden.sim.script import parse_script
 from tests.sim import topologies
 from tests.sim.scenarios import pay
 
@@ -65,3 +67,13 @@ def test_force_closed_channel_is_counted_by_what_its_commitment_pays() -> None:
     assert owned["bob"] == before["bob"]
     assert 660_000 < before["alice"] - owned["alice"] < 5_000_000
     assert sum(owned.values()) == chain_msat(world)
+
+
+def test_end_that_a_closing_transaction_does_not_pay_may_have_lost_what_is_no_output() -> None:
+    """And nothing more, whatever the other one pays for the close."""
+    text = "node alice\nnode bob\nchannel alice bob 1000000 200000\nclose bob alice-bob\n@rest mine 1\n"
+    play = Play(parse_script(text))
+    play.carry_out(play.script.commands)
+    fees_msat, bob = play.books.fees_msat(play.world), play.world.nodes["bob"]
+    assert play.books.opened["bob"] - balance_msat(bob) == 200_000
+    assert fees_msat["bob"] == 354_000 < fees_msat["alice"]

@@ -12,7 +12,7 @@ from leyden.monitor.watched import WatchedKind, WatchedOutput
 from leyden.sim.node import SimNode
 from leyden.sim.user import Order
 from leyden.sim.world import MINER_SCRIPT, World
-from leyden.transactions.fees import ANCHOR_VALUE_SAT
+from leyden.transactions.fees import ANCHOR_VALUE_SAT, DUST_LIMIT_UNKNOWN_WITNESS_SAT
 
 
 def balance_msat(node: SimNode) -> int:
@@ -93,8 +93,13 @@ class _Fees:
             self._ends[txid] = ends or tuple(self._world.nodes)
         if counts:
             fee_msat = (_worth_sat(spent) - _worth_sat(tx.outputs)) * 1000
-            for name in owners or self._ends[txid]:
+            payers = owners or self._ends[txid]
+            for name in payers:
                 self.by_node[name] += fee_msat
+            if any(one.prevout in self._funding for one in tx.inputs):
+                # An end that a closing transaction does not pay had less than an output may hold.
+                for name in [name for name in ends if name not in payers]:
+                    self.by_node[name] += min(fee_msat, DUST_LIMIT_UNKNOWN_WITNESS_SAT * 1000)
 
     def _owners(self, outputs: Sequence[TxOut]) -> tuple[str, ...]:
         scripts = dict.fromkeys([output.script_pubkey for output in outputs])
