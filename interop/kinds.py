@@ -1,9 +1,13 @@
 """Which peers there are, and how nodes of each are made."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Final
 
+from interop.builds import built
 from interop.leyden_peer import LeydenPeer
+from interop.lnd import LndNode
 from interop.world import PeerMaker, PeerPlace
 
 FOREIGN: Final = ("lnd", "ldk")
@@ -14,11 +18,15 @@ async def makers_of(kinds: Sequence[str], say: Callable[[str], None]) -> dict[st
     """Build what is not built yet; return how nodes of each kind are made. say: takes lines of progress."""
     makers: dict[str, PeerMaker] = {}
     for kind in kinds:
-        if kind == "leyden":
-            makers[kind] = _leyden
-        else:
-            say(f"{kind}: there is no driver yet")
+        makers[kind] = _leyden if kind == "leyden" else partial(_MAKERS[kind], await built(kind, say))
     return makers
+
+
+def _lnd(program: Path, place: PeerPlace) -> LndNode:
+    return LndNode(place.name, place.folder, place.chain, place.options, program)
+
+
+_MAKERS: Final = {"lnd": _lnd}
 
 
 def _leyden(place: PeerPlace) -> LeydenPeer:

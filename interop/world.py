@@ -1,6 +1,7 @@
 """The nodes and the chain that a scenario plays with, and how to wait for them."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from interop.foreign import (
     OpenRequest,
 )
 from interop.scenario import ScenarioFailed, check
-from leyden.base.errors import DriverError
+from leyden.base.errors import CommandRejected, DriverError
 from leyden.demo.processes import COOKIE_FILE, DemoNode, Processes
 from leyden.node.views import ChannelTypeName, ChannelView, PaymentView
 
@@ -222,20 +223,29 @@ class World:
     # --- peers and channels -------------------------------------------------------------------------------------------
 
     async def connect(self, us: DemoNode, peer: ForeignNode) -> None:
-        """Connect one of ours to a foreign node, and wait until both say so."""
-        node_id = (await peer.info()).node_id
-        await us.api.connect(node_id, "127.0.0.1", peer.port)
-        await self.until_connected(us, peer)
+        """Connect one of ours to a foreign node, and wait until both say so.
 
-    async def until_connected(self, us: DemoNode, peer: ForeignNode) -> None:
-        """Wait until both sides say that they are connected."""
+        A peer that still has our last connection ends the new one at once: then it is tried again.
+        """
         node_id = (await peer.info()).node_id
 
         async def connected() -> bool:
-            there = any(one.is_connected and one.node_id == node_id for one in await us.api.peers())
-            return there and us.node_id in await peer.peers()
+            with contextlib.suppress(CommandRejected):
+                await us.api.connect(node_id, "127.0.0.1", peer.port)
+            return await self.are_connected(us, peer)
 
-        await self.until(connected, f"{us.name} and {peer.name} are connected")
+        await self.until(connected, f"{us.name} has connected to {peer.name}")
+
+    @staticmethod
+    async def are_connected(us: DemoNode, peer: ForeignNode) -> bool:
+        """Whether both sides say that they are connected."""
+        node_id = (await peer.info()).node_id
+        there = any(one.is_connected and one.node_id == node_id for one in await us.api.peers())
+        return there and us.node_id in await peer.peers()
+
+    async def until_connected(self, us: DemoNode, peer: ForeignNode) -> None:
+        """Wait until both sides say that they are connected."""
+        await self.until(lambda: self.are_connected(us, peer), f"{us.name} and {peer.name} are connected")
 
     async def open(
         self,

@@ -12,6 +12,7 @@ from leyden.wire.features import Feature, FeatureVector
 from leyden.wire.messages import (
     AnnouncementSignatures,
     ChannelReestablish,
+    ChannelUpdate,
     ErrorMessage,
     Init,
     Ping,
@@ -306,6 +307,21 @@ def test_channel_update_of_the_peer_is_kept_when_it_says_something_new() -> None
     assert is_connected(stage)
     hear(stage, [forged])
     assert slot.tail.position == position
+
+
+def test_first_channel_update_of_the_peer_is_answered_with_ours() -> None:
+    """LND drops one that comes before it has taken the channel into its graph: its own tells that it has by now."""
+    stage = Stage(topologies.direct())
+    slot = stage.slot("alice", "bob")
+    raw = effects.channel_update(stage.m("bob"), stage.slot("bob", "alice"))
+    slot.state.core.peer_policy = None
+    before = len(said(stage))
+    hear(stage, [raw])
+    [answer] = said(stage)[before:]
+    assert isinstance(answer, ChannelUpdate)
+    assert answer == decode(effects.channel_update(stage.m("alice"), slot))
+    hear(stage, [raw])
+    assert len(said(stage)) == before + 1
 
 
 def test_nothing_is_heard_of_a_peer_that_is_gone() -> None:

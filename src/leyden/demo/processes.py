@@ -170,7 +170,7 @@ class Processes:
     def add_node(self, name: str, settings: str = "") -> DemoNode:
         """Make the data directory of a node; it is not started yet. settings: more lines of its configuration."""
         folder = self.folder / name
-        node = DemoNode(name, folder, _free_port(), self._chain_port, self.chain_child.directory, settings)
+        node = DemoNode(name, folder, free_port(), self._chain_port, self.chain_child.directory, settings)
         self.nodes[name] = node
         return node
 
@@ -223,7 +223,7 @@ def _temporary_folder() -> Path:
     return folder
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port of this computer that nobody uses now."""
     for _ in range(100):
         port = random.choice(_PORTS)

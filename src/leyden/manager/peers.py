@@ -12,6 +12,7 @@ from leyden.journal.records import FundingAbandoned, PeerPolicy
 from leyden.manager import batches, onions, opening, peer_storage, watchtowers
 from leyden.manager.actions import Disconnect
 from leyden.manager.config import CloseCause
+from leyden.manager.effects import channel_update
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
 from leyden.wire.features import Context, Feature, FeatureVector
@@ -327,6 +328,10 @@ def _on_channel_update(m: Manager, peer: Peer, message: ChannelUpdate) -> None:
         message.timestamp,
         bool(message.channel_flags & 2),
     )
+    if known is None:
+        # Ours may have come before the peer had the channel in its graph, and LND forgets such a one: its invoices
+        # would not name us. Its own shows that it has the channel by now. Once in a channel's life: no echo.
+        m.outbox.send(slot.peer, channel_update(m, slot), slot.tail)
     if known is None or _differs(known, policy):
         m.learn(slot, policy)
 

@@ -1,0 +1,203 @@
+"""What LND pays and is paid."""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, final
+
+from interop.foreign import BulkPaid, ForeignPayment, HtlcLimits, PaymentStatus, PeerFailed, PeerRefused
+from interop.lnd_rest import Json, LndRest, base64_of
+
+KEYSEND_PREIMAGE: Final = 5_482_373_484
+FEE_LIMIT_MSAT: Final = 1_000_000_000
+TIMEOUT_SECONDS: Final = 60
+MAX_PARTS: Final = 16
+INVOICE_CLTV_EXPIRY_DELTA: Final = 40
+FEATURE_VAR_ONION: Final = 9
+FEATURE_PAYMENT_SECRET: Final = 15
+_STATUSES: Final[dict[str, PaymentStatus]] = {"SUCCEEDED": "succeeded", "FAILED": "failed"}
+_OWN_REASONS: Final = {
+    "FAILURE_REASON_NO_ROUTE": "no_route",
+    "FAILURE_REASON_INSUFFICIENT_BALANCE": "insufficient_balance",
+    "FAILURE_REASON_TIMEOUT": "timeout",
+    "FAILURE_REASON_CANCELED": "canceled",
+    "FAILURE_REASON_INCORRECT_PAYMENT_DETAILS": "incorrect_or_unknown_payment_details",
+    "FAILURE_REASON_ERROR": "error",
+}
+
+
+@final
+class LndPayments:
+    """Payments of one node. A payment is a stream of its own while it lasts."""
+
+    def __init__(self, rest: LndRest) -> None:
+        self._rest = rest
+        self._tasks: dict[str, asyncio.Task[Json]] = {}
+
+    async def close(self) -> None:
+        """Forget the streams; LND itself goes on with its payments."""
+        tasks, self._tasks = list(self._tasks.values()), {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- being paid ---------------------------------------------------------------------------------------------------
+
+    async def create_invoice(
+        self, amount_msat: int | None, description: str, expiry_seconds: int, payment_hash: str | None
+    ) -> str:
+        """See `ForeignNode`."""
+        body: Json = {
+            "memo": description,
+            "value_msat": str(amount_msat or 0),
+            "expiry": str(expiry_seconds),
+            "cltv_expiry": str(INVOICE_CLTV_EXPIRY_DELTA),
+            "private": True,
+        }
+        if payment_hash is None:
+            return str((await self._rest.post("/v1/invoices", body))["payment_request"])
+        body["hash"] = base64_of(payment_hash)
+        return str((await self._rest.post("/v2/invoices/hodl", body))["payment_request"])
+
+    async def held(self, payment_hash: str) -> bool:
+        """See `ForeignNode`."""
+        return bool((await self._rest.get(f"/v1/invoice/{payment_hash}"))["state"] == "ACCEPTED")
+
+    async def received_msat(self, payment_hash: str) -> int:
+        """See `ForeignNode`."""
+        try:
+            invoice = await self._rest.get(f"/v1/invoice/{payment_hash}")
+        except PeerRefused:
+            return 0  # keysend makes its invoice when it arrives
+        return int(invoice["amt_paid_msat"]) if invoice["state"] == "SETTLED" else 0
+
+    # --- paying -------------------------------------------------------------------------------------------------------
+
+    async def pay(self, invoice: str, amount_msat: int | None, wanted: tuple[HtlcLimits, list[str]]) -> str:
+        """See `ForeignNode`. wanted: the limits, with LND's ids of the channels that may be used."""
+        limits, channel_ids = wanted
+        body: Json = {
+            "payment_request": invoice,
+            "timeout_seconds": limits.timeout_seconds,
+            "fee_limit_msat": str(FEE_LIMIT_MSAT if limits.fee_limit_msat is None else limits.fee_limit_msat),
+            "max_parts": limits.max_parts or MAX_PARTS,
+        }
+        if amount_msat is not None:
+            body["amt_msat"] = str(amount_msat)
+        if channel_ids:
+            body["outgoing_chan_ids"] = channel_ids
+        if limits.final_cltv_expiry_delta is not None:
+            body["final_cltv_delta"] = limits.final_cltv_expiry_delta
+        return await self._begin(body)
+
+    async def keysend(self, node_id: str, amount_msat: int, custom_records: Mapping[int, bytes]) -> str:
+        """See `ForeignNode`."""
+        preimage = secrets.token_bytes(32)
+        records = {str(kind): base64_of(value.hex()) for kind, value in custom_records.items()}
+        body = _spontaneous(node_id, amount_msat, hashlib.sha256(preimage).hexdigest())
+        body["dest_custom_records"] = {**records, str(KEYSEND_PREIMAGE): base64_of(preimage.hex())}
+        body["dest_features"] = [FEATURE_VAR_ONION]
+        return await self._begin(body)
+
+    async def pay_hash(self, node_id: str, amount_msat: int, payment_hash: str) -> str:
+        """See `ForeignNode.pay_unknown_hash`."""
+        body = _spontaneous(node_id, amount_msat, payment_hash)
+        body["payment_addr"] = base64_of(secrets.token_hex(32))
+        body["dest_features"] = [FEATURE_VAR_ONION, FEATURE_PAYMENT_SECRET]
+        return await self._begin(body)
+
+    async def _begin(self, body: Json) -> str:
+        """Start a payment; return its hash as soon as LND has taken it on."""
+        known: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._follow(body, known))
+        try:
+            await asyncio.wait((asyncio.ensure_future(known), task), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not known.done():
+            task.result()  # raises what LND said
+            raise PeerFailed("lnd has ended a payment without a word")
+        self._tasks[known.result()] = task
+        return known.result()
+
+    async def _follow(self, body: Json, known: asyncio.Future[str]) -> Json:
+        last: Json = {}
+        async with self._rest.stream("POST", "/v2/router/send", body) as results:
+            async for last in results:
+                if not known.done():
+                    known.set_result(str(last["payment_hash"]))
+                if last["status"] in _STATUSES:
+                    break
+        return last
+
+    async def pay_all(self, invoices: Sequence[str], in_flight: int) -> BulkPaid:
+        """See `ForeignNode`."""
+        todo = iter(invoices)
+        latencies_ms: list[float] = []
+        failed = 0
+
+        async def payer() -> None:
+            nonlocal failed
+            for invoice in todo:
+                body: Json = {
+                    "payment_request": invoice,
+                    "timeout_seconds": TIMEOUT_SECONDS,
+                    "fee_limit_msat": str(FEE_LIMIT_MSAT),
+                    "no_inflight_updates": True,
+                }
+                begun = time.perf_counter()
+                last = await self._follow(body, asyncio.get_running_loop().create_future())
+                failed += last.get("status") != "SUCCEEDED"
+                latencies_ms.append((time.perf_counter() - begun) * 1000)
+
+        begun = time.perf_counter()
+        await asyncio.gather(*[payer() for _ in range(in_flight)])
+        return BulkPaid.of(time.perf_counter() - begun, failed, latencies_ms)
+
+    async def payment(self, payment_hash: str) -> ForeignPayment:
+        """See `ForeignNode`."""
+        for one in await self.payments():
+            if one.payment_hash == payment_hash:
+                return one
+        raise PeerRefused(f"lnd knows no payment {payment_hash}")
+
+    async def payments(self) -> tuple[ForeignPayment, ...]:
+        """See `ForeignNode`."""
+        answer = await self._rest.get("/v1/payments", include_incomplete=True, max_payments=100_000)
+        return tuple(payment_of(one) for one in answer["payments"])
+
+
+def _spontaneous(node_id: str, amount_msat: int, payment_hash: str) -> Json:
+    return {
+        "dest": base64_of(node_id),
+        "amt_msat": str(amount_msat),
+        "payment_hash": base64_of(payment_hash),
+        "final_cltv_delta": INVOICE_CLTV_EXPIRY_DELTA,
+        "timeout_seconds": TIMEOUT_SECONDS,
+        "fee_limit_msat": str(FEE_LIMIT_MSAT),
+    }
+
+
+def payment_of(payment: Json) -> ForeignPayment:
+    """Return a payment as LND lists it. Its failure is the last HTLC's, when one of them has come back with one."""
+    status = _STATUSES.get(payment["status"], "pending")
+    failure, hop = "", None
+    if status == "failed":
+        failure = _OWN_REASONS.get(payment["failure_reason"], payment["failure_reason"].lower())
+        for attempt in payment["htlcs"]:
+            found = attempt.get("failure")
+            if found:
+                failure, hop = str(found["code"]).lower(), int(found["failure_source_index"])
+    return ForeignPayment(
+        payment_hash=payment["payment_hash"],
+        status=status,
+        preimage=payment["payment_preimage"] if status == "succeeded" else "",
+        amount_msat=int(payment["value_msat"]),
+        fee_msat=int(payment["fee_msat"]),
+        parts=sum(1 for one in payment["htlcs"] if one["status"] == "SUCCEEDED"),
+        failure=failure,
+        failure_hop=hop,
+    )
