@@ -19,7 +19,7 @@ CLOSE = ("fees 9000 minimum=2700", "force-close alice alice-bob", "rest")
 def some_claim(feerate_per_kw: int = 1_000) -> FundClaim:
     """A claim that no channel asked for."""
     tx = Transaction(2, (TxIn(OutPoint(b"\x07" * 32, 0), b"", 0),), (), 0)
-    return FundClaim(b"c" * 32, tx, (TxOut(330, b"\x00\x20" + bytes(32)),), 320, feerate_per_kw, 0, 0)
+    return FundClaim(b"c" * 32, tx, (TxOut(330, b"\x00\x20" + bytes(32)),), 320, feerate_per_kw, 10**6, 0, 0)
 
 
 def test_commitment_gets_in_with_a_child_that_consensus_takes(tmp_path: Path) -> None:

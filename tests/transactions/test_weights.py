@@ -146,7 +146,7 @@ def funded(inputs: list[ClaimInput], outputs: list[TxOut], parent: tuple[int, in
     spent = tuple([TxOut(*spent_output(one)) for one in inputs])
     weight = claim_weight(inputs, [output.script_pubkey for output in outputs])
     template = ClaimTemplate(build_claim(inputs, outputs), spent, weight, *parent)
-    draft = fund(template, [COINS], ClaimTerms(20_000, 0, CHANGE_PATH, CHANGE_SCRIPT))
+    draft = fund(template, [COINS], ClaimTerms(20_000, 0, 10**8, CHANGE_PATH, CHANGE_SCRIPT))
     assert isinstance(draft, ClaimDraft)
     return draft
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from leyden.base.errors import CommandRejected
 from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
-from leyden.transactions.fees import ANCHOR_VALUE_SAT, dust_limit_for_script_sat
+from leyden.transactions.fees import ANCHOR_VALUE_SAT, dust_limit_for_script_sat, whole_vbytes
 from leyden.wallet.building import sign_coins
 from leyden.wallet.claims import MAX_CLAIM_COINS, ClaimDraft, ClaimTemplate, ClaimTerms, fund
 from leyden.wallet.keys import RECEIVE_P2TR, RECEIVE_P2WPKH
@@ -38,9 +38,9 @@ def template_of(
     return ClaimTemplate(tx, tuple([TxOut(value, ELSEWHERE) for value in values]), weight, *parent)
 
 
-def terms_of(feerate_per_kw: int, rivals_fee_sat: int = 0) -> ClaimTerms:
+def terms_of(feerate_per_kw: int, rivals_fee_sat: int = 0, fee_max_sat: int = COIN) -> ClaimTerms:
     """Terms with the first change key."""
-    return ClaimTerms(feerate_per_kw, rivals_fee_sat, CHANGE_PATH, CHANGE_SCRIPT)
+    return ClaimTerms(feerate_per_kw, rivals_fee_sat, fee_max_sat, CHANGE_PATH, CHANGE_SCRIPT)
 
 
 COINS = st.lists(st.tuples(st.integers(300, 10**6), st.booleans()), max_size=6)
@@ -68,7 +68,29 @@ def test_parent_is_paid_for() -> None:
     draft = fund(template, [[coin(1, 100_000)]], terms_of(10_000))
     assert isinstance(draft, ClaimDraft)
     weight = template.weight + CHANGE_WEIGHT + 271
-    assert draft.fee_sat == (weight + 1_124) * 10 - 284
+    assert draft.fee_sat == (whole_vbytes(weight) + 1_124) * 10 - 284
+
+
+def test_each_transaction_is_counted_in_whole_vbytes() -> None:
+    """As mempools do: one sat/vB less by a rounding and the package is refused."""
+    for parent_weight in range(1_124, 1_128):
+        template = template_of([OutPoint(b"\xfe" * 32, 0)], [ANCHOR_VALUE_SAT], [], (parent_weight, 284))
+        draft = fund(template, [[coin(1, 100_000)]], terms_of(12_500))
+        assert isinstance(draft, ClaimDraft)
+        vsize = -(-(template.weight + CHANGE_WEIGHT + 271) // 4) + -(-parent_weight // 4)
+        assert draft.fee_sat == 50 * vsize - 284
+
+
+def test_fee_is_no_more_than_it_may_be_and_what_cannot_be_relayed_for_that_is_not_made() -> None:
+    """The feerate gives way; what a replacement must pay cannot."""
+    template = template_of([OutPoint(b"\xfe" * 32, 0)], [ANCHOR_VALUE_SAT], [], (1_124, 284))
+    vsize = -(-(template.weight + CHANGE_WEIGHT + 271) // 4)
+    draft = fund(template, [[coin(1, 100_000)]], terms_of(10_000, 3_000, 3_000 + vsize))
+    assert isinstance(draft, ClaimDraft)
+    assert draft.fee_sat == 3_000 + vsize
+    with pytest.raises(CommandRejected, match=f"cost {3_000 + vsize} sat .* may cost {2_999 + vsize} sat") as refused:
+        fund(template, [[coin(1, 100_000)]], terms_of(10_000, 3_000, 2_999 + vsize))
+    assert refused.value.code == "fee_too_high"
 
 
 def test_child_of_a_rich_parent_pays_for_itself() -> None:
@@ -94,7 +116,8 @@ def test_the_fee_is_reached_and_no_more_than_dust_above(
     foreign, paid = len(template.spent), len(template.transaction.outputs)
 
     def needed_sat(weight: int) -> int:
-        together = fee_sat(weight + template.parent_weight, feerate_per_kw) - template.parent_fee_sat
+        vsize = -(-weight // 4) + -(-template.parent_weight // 4)
+        together = -(-4 * vsize * feerate_per_kw // 1000) - template.parent_fee_sat
         return max(together, rivals_fee_sat - (-weight // 4))
 
     surplus_sat = sum(o.value_sat for o in template.spent) - sum(o.value_sat for o in template.transaction.outputs)
@@ -163,7 +186,7 @@ def claim(
 ) -> tuple[ClaimDraft, Transaction]:
     """Fund, sign and give the wallet a claim without outputs."""
     template = template_of(prevouts, [ANCHOR_VALUE_SAT] * len(prevouts), [])
-    draft = world.wallet.fund_claim(owner, template, feerate_per_kw)
+    draft = world.wallet.fund_claim(owner, template, feerate_per_kw, COIN)
     return draft, with_witnesses(world.wallet.sign(draft), len(prevouts))
 
 
@@ -301,10 +324,10 @@ def test_what_is_missing_is_said(world: WalletWorld) -> None:
     """The sentence is all that a user has when a deadline nears."""
     template = template_of([OutPoint(b"\xfe" * 32, 0)], [ANCHOR_VALUE_SAT], [], (1124, 0))
     with pytest.raises(CommandRejected, match=r"\d+ sat more than the coins .*0 sat in the wallet.*send") as refused:
-        world.wallet.fund_claim(OWNER, template, 10_000)
+        world.wallet.fund_claim(OWNER, template, 10_000, COIN)
     assert refused.value.code == "insufficient_funds"
     with pytest.raises(CommandRejected) as refused:
-        world.wallet.fund_claim(OWNER, template, 10**6)
+        world.wallet.fund_claim(OWNER, template, 10**6, COIN)
     assert refused.value.code == "feerate_too_high"
 
 

@@ -34,7 +34,7 @@ def test_known_weights(script: bytes, weight: int) -> None:
 
 def test_fees_are_rounded_up_and_never_below_one_sat_per_vbyte() -> None:
     """Rounded down, a fee at the minimum does not relay."""
-    assert fee_sat(438, 1_000) == 438
+    assert fee_sat(438, 1_000) == fee_sat(440, 1_000) == 440
     assert fee_sat(439, 253) == 112
     assert fee_sat(437, 250) == 110
     assert fee_sat(437, 0) == 110

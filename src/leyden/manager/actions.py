@@ -33,7 +33,8 @@ class FundClaim(msgspec.Struct, frozen=True, gc=False):
 
     claim_id: 32 bytes that name it, again for a version that pays more. transaction: unsigned, without the coins.
     spent: what its inputs spend, in order. weight: of the transaction as it is, signed, the coins not counted.
-    feerate_per_kw: that transaction and parent together must reach. parent_weight, parent_fee_sat: of an unconfirmed
+    feerate_per_kw: that transaction and parent together must reach, unless the transaction's own fee would be above
+    fee_max_sat. parent_weight, parent_fee_sat: of an unconfirmed
     transaction that it also pays for; 0 when there is none.
     """
 
@@ -42,6 +43,7 @@ class FundClaim(msgspec.Struct, frozen=True, gc=False):
     spent: tuple[TxOut, ...]
     weight: int
     feerate_per_kw: int
+    fee_max_sat: int
     parent_weight: int
     parent_fee_sat: int
 

@@ -9,7 +9,7 @@ Spec: BOLT 5, "Generation of HTLC Transactions" and "Penalty Transactions Weight
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from leyden.transactions.fees import DUST_LIMIT_P2WSH_SAT
+from leyden.transactions.fees import DUST_LIMIT_P2WSH_SAT, whole_vbytes
 
 Estimate: TypeAlias = Callable[[int], int | None]
 """Blocks in which to confirm (1..144) to a feerate. Its answers may be missing or absurd: they are bounded here."""
@@ -32,8 +32,8 @@ _PATIENCE_DAYS = 7
 
 
 def fee_sat(weight: int, feerate_per_kw: int) -> int:
-    """Return the fee in satoshi, rounded up, so that the transaction has at least this feerate."""
-    return -(-weight * feerate_per_kw // 1000)
+    """Return the fee in satoshi, rounded up, so that the transaction has at least this feerate for every mempool."""
+    return -(-whole_vbytes(weight) * feerate_per_kw // 1000)
 
 
 def budget_sat(value_sat: int, height: int, deadline_height: int | None, *, penalty: bool = False) -> int:
@@ -124,9 +124,8 @@ def replacement_fee_sat(old_fee_sat: int, new_weight: int, wanted_feerate: int, 
 
     Spec: BIP 125, rules 3 and 4; Bitcoin Core's mempool policy for the feerate.
     """
-    old_size, new_size = -(-old_weight // 4), -(-new_weight // 4)
-    replaced_sat = max(old_fee_sat, -(-old_fee_sat * new_size // old_size))
-    return max(fee_sat(new_weight, wanted_feerate), replaced_sat + fee_sat(4 * new_size, INCREMENTAL_RELAY_PER_KW))
+    replaced_sat = max(old_fee_sat, -(-old_fee_sat * whole_vbytes(new_weight) // whole_vbytes(old_weight)))
+    return max(fee_sat(new_weight, wanted_feerate), replaced_sat + fee_sat(new_weight, INCREMENTAL_RELAY_PER_KW))
 
 
 def is_worth(value_sat: int, weight: int, feerate_per_kw: int) -> bool:
@@ -135,7 +134,7 @@ def is_worth(value_sat: int, weight: int, feerate_per_kw: int) -> bool:
 
 
 def _affordable(budget: int, weight: int) -> int:
-    return budget * 1000 // weight
+    return budget * 1000 // whole_vbytes(weight)
 
 
 def _blocks_left(height: int, deadline_height: int) -> int:

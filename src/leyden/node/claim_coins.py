@@ -14,7 +14,7 @@ def fund_claim(runtime: Runtime, action: FundClaim) -> None:
         action.transaction, action.spent, action.weight, action.parent_weight, action.parent_fee_sat
     )
     try:
-        draft = wallet.fund_claim(claim_id, template, action.feerate_per_kw)
+        draft = wallet.fund_claim(claim_id, template, action.feerate_per_kw, action.fee_max_sat)
         transaction = wallet.sign(draft)
     except CommandRejected as error:
         reason = error.what

@@ -70,8 +70,11 @@ class OnchainWallet(Protocol):
         """Choose and lock coins for a transaction with these outputs. Raises CommandRejected (`insufficient_funds`)."""
         ...
 
-    def fund_claim(self, owner: bytes, template: ClaimTemplate, feerate_per_kw: int) -> ClaimDraft:
-        """Choose and lock coins for the fee of a claim. Raises CommandRejected (`insufficient_funds`)."""
+    def fund_claim(self, owner: bytes, template: ClaimTemplate, feerate_per_kw: int, fee_max_sat: int) -> ClaimDraft:
+        """Choose and lock coins for the fee of a claim.
+
+        Raises CommandRejected (`insufficient_funds`, `fee_too_high`).
+        """
         ...
 
     def release(self, owner: bytes) -> None:

@@ -7,6 +7,7 @@ max_dust_htlc_exposure_msat".
 import msgspec
 
 from leyden.bitcoin.script import ScriptType, classify
+from leyden.bitcoin.tx import WITNESS_SCALE_FACTOR
 from leyden.transactions.types import CommitmentHtlc
 
 COMMITMENT_WEIGHT = 724
@@ -39,6 +40,11 @@ _DUST_LIMITS_SAT = {
     ScriptType.UNKNOWN_WITNESS: DUST_LIMIT_UNKNOWN_WITNESS_SAT,
     ScriptType.NULL_DATA: 0,
 }
+
+
+def whole_vbytes(weight: int) -> int:
+    """Return the weight of a transaction as mempools count it: that of its virtual size, rounded up (BIP 141)."""
+    return WITNESS_SCALE_FACTOR * -(-weight // WITNESS_SCALE_FACTOR)
 
 
 def dust_limit_for_script_sat(script_pubkey: bytes) -> int:

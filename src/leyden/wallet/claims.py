@@ -9,11 +9,18 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from leyden.base.errors import CommandRejected
 from leyden.bitcoin.tx import WITNESS_SCALE_FACTOR, Transaction, TxIn, TxOut, compact_size
 from leyden.journal.wallet_records import KeyPath
-from leyden.transactions.fees import dust_limit_for_script_sat
+from leyden.transactions.fees import dust_limit_for_script_sat, whole_vbytes
 from leyden.wallet.state import Coin
-from leyden.wallet.weights import INPUT_WEIGHT_P2WPKH, fee_sat, input_fee_sat, input_weight, output_weight
+from leyden.wallet.weights import (
+    INPUT_WEIGHT_P2WPKH,
+    fee_sat,
+    input_fee_sat,
+    input_weight,
+    output_weight,
+)
 
 MAX_CLAIM_COINS = 50
 """A claim is to stay small; whoever has only smaller coins than that is told to send a larger one."""
@@ -38,12 +45,15 @@ class ClaimTemplate(msgspec.Struct, frozen=True):
 class ClaimTerms(msgspec.Struct, frozen=True):
     """How to pay for it.
 
+    feerate_per_kw: of it and its parent together, by virtual size; less when that is above fee_max_sat.
     rivals_fee_sat: what the transactions pay that it replaces; it pays more (BIP 125). 0 when it replaces none.
+    fee_max_sat: what it may pay.
     change_path, change_script: the key that a remainder goes to, and its script.
     """
 
     feerate_per_kw: int
     rivals_fee_sat: int
+    fee_max_sat: int
     change_path: KeyPath
     change_script: bytes
 
@@ -70,6 +80,9 @@ def fund(template: ClaimTemplate, coins: Sequence[Sequence[Coin]], terms: ClaimT
 
     Args:
         coins: groups of coins that may be spent, each used only when those before it do not suffice.
+
+    Raises:
+        CommandRejected: what it must pay to be relayed, or to replace others, is above `fee_max_sat` (`fee_too_high`).
     """
     chosen: list[Coin] = []
     draft = _with(template, chosen, terms)
@@ -79,7 +92,7 @@ def fund(template: ClaimTemplate, coins: Sequence[Sequence[Coin]], terms: ClaimT
             worth.sort(key=lambda coin: (coin.value_sat, coin.txid, coin.vout))
             draft = _with_group(template, chosen, worth, terms, draft)
     # Whatever is sent to make up for it costs an input.
-    return draft + -(-INPUT_WEIGHT_P2WPKH * terms.feerate_per_kw // 1000) if isinstance(draft, int) else draft
+    return draft + fee_sat(INPUT_WEIGHT_P2WPKH, terms.feerate_per_kw) if isinstance(draft, int) else draft
 
 
 def _with_group(
@@ -133,10 +146,15 @@ def _fee_sat(template: ClaimTemplate, chosen: Sequence[Coin], terms: ClaimTerms,
     weight = template.weight + WITNESS_SCALE_FACTOR * grown + sum(input_weight(coin) for coin in chosen)
     if with_change:
         weight += output_weight(terms.change_script)
-    together_sat = fee_sat(weight + template.parent_weight, terms.feerate_per_kw) - template.parent_fee_sat
+    # Mempools round the size of each transaction up by itself.
+    whole = whole_vbytes(weight) + whole_vbytes(template.parent_weight)
+    together_sat = fee_sat(whole, terms.feerate_per_kw) - template.parent_fee_sat
     # Alone it must relay; and a replacement adds what relaying itself costs to the fees of those that it replaces.
-    alone_sat = fee_sat(weight, 0)
-    return max(together_sat, terms.rivals_fee_sat + alone_sat)
+    least_sat = terms.rivals_fee_sat + fee_sat(weight, 0)
+    if least_sat > terms.fee_max_sat:
+        what = f"it would cost {least_sat} sat to be relayed, and may cost {terms.fee_max_sat} sat"
+        raise CommandRejected(what, code="fee_too_high")
+    return max(min(together_sat, terms.fee_max_sat), least_sat)
 
 
 def _assemble(

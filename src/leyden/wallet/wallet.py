@@ -333,7 +333,7 @@ class Wallet:
         self._locks[owner] = _lock_of(draft)
         return draft
 
-    def fund_claim(self, owner: bytes, template: ClaimTemplate, feerate_per_kw: int) -> ClaimDraft:
+    def fund_claim(self, owner: bytes, template: ClaimTemplate, feerate_per_kw: int, fee_max_sat: int) -> ClaimDraft:
         """Choose coins for the fee of a claim and lock them for `owner` (32 bytes, chosen by the caller).
 
         Coins in blocks come first, those of the reserve for anchors too: this is what it is for. What the template's
@@ -346,10 +346,11 @@ class Wallet:
 
         Args:
             feerate_per_kw: what claim and parent pay together, at least; the claim alone pays enough to relay.
+            fee_max_sat: what the claim may pay. A feerate that would cost more is not reached.
 
         Raises:
-            CommandRejected: the feerate is out of range (codes of `checks`), or the coins do not reach
-                (`insufficient_funds`).
+            CommandRejected: the feerate is out of range (codes of `checks`), the coins do not reach
+                (`insufficient_funds`), or what replaces the older versions costs too much (`fee_too_high`).
         """
         self.release(owner)
         check_feerate(feerate_per_kw)
@@ -359,6 +360,7 @@ class Wallet:
         terms = ClaimTerms(
             feerate_per_kw,
             sum(entry.fee_sat for entry in rivals),
+            fee_max_sat,
             change_path,
             self._keyring.script_pubkey(change_path),
         )

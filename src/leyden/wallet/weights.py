@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from leyden.bitcoin.bip32 import BIP86_PURPOSE
 from leyden.bitcoin.tx import WITNESS_SCALE_FACTOR, TxOut, compact_size
+from leyden.transactions.fees import whole_vbytes
 from leyden.wallet.state import Coin
 
 INPUT_WEIGHT_P2WPKH = 271
@@ -41,9 +42,9 @@ def transaction_weight(coins: Sequence[Coin], outputs: Sequence[TxOut]) -> int:
 
 
 def fee_sat(weight: int, feerate_per_kw: int) -> int:
-    """Return the fee for a weight, rounded up, and at least 1 sat for each vbyte, which every mempool asks for."""
-    vsize = -(-weight // WITNESS_SCALE_FACTOR)
-    return max(-(-weight * feerate_per_kw // 1000), vsize)
+    """Return the fee for a weight: by whole vbytes, as mempools count, and at least 1 sat for each of them."""
+    whole = whole_vbytes(weight)
+    return max(-(-whole * feerate_per_kw // 1000), whole // WITNESS_SCALE_FACTOR)
 
 
 def input_fee_sat(coin: Coin, feerate_per_kw: int) -> int:

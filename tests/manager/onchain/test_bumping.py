@@ -153,6 +153,7 @@ def test_channel_without_anchors_never_asks(us: str) -> None:
 def test_commitment_without_our_anchor_never_asks() -> None:
     """BOLT 3: an anchor of ours is there when we have an output, or HTLCs; a fresh channel's accepter has neither."""
     stage = Stage(one_sided())
+    stage.world.dislike("alice", dislikes=True)
     stage.world.set_fees(5_000, 5_000)
     slot = scenes.close(stage, "bob", "alice")
     stage.mine(3)
@@ -213,6 +214,7 @@ def test_refused_child_pays_a_quarter_more_in_each_block_up_to_the_budget() -> N
     """How much the mempool wants it does not say."""
     stage = closed(fees=3_000)
     stage.world.chain.set_mempool_feerate(1_000_000)
+    stage.mine()
     rates = [child(stage).feerate_per_kw]
     for _ in range(6):
         stage.mine()
@@ -357,6 +359,7 @@ def test_same_child_again_when_a_reorganisation_takes_the_commitment_away(also_c
     active, txid = child(stage), child(stage).txid
     spender = stage.waiting(active.claims[0].input.outpoint)
     assert spender is not None
+    stage.world.set_fees(253, 253)  # no block asks for more
     scenes.confirm(stage, *([parent(stage), spender] if also_child else [parent(stage)]))
     stage.mine()
     assert stage.view.spend.txid == parent(stage).txid()

@@ -107,7 +107,7 @@ def test_sweep_that_waits_long_pays_more_now_and_then() -> None:
         stage.mine()
     sweep = sweep_of(stage)
     estimate = stage.m("alice").env.feerate_per_kw
-    assert sweep.fee_sat * 1000 <= 2 * estimate * waiting(stage).weight()
+    assert sweep.fee_sat * 1000 <= 2 * estimate * 4 * waiting(stage).vsize()
     assert sweep.feerate_per_kw > estimate
     like(stage)
     scenes.finish(stage)

@@ -20,6 +20,7 @@ from leyden.monitor.commitments import PossibleCommitment, local_possible
 from leyden.transactions.claim_inputs import SEQUENCE_REPLACEABLE, ClaimInput, ClaimKind
 from leyden.transactions.claims import build_claim, claim_weight
 from leyden.transactions.commitment import OutputKind
+from leyden.transactions.fees import whole_vbytes
 
 PACKAGE = "force-close, paid for by its anchor"
 STAGE_BLOCKS = 6
@@ -99,11 +100,11 @@ def _pay_more(m: Manager, slot: Slot, active: ActiveClaim, possible: PossibleCom
     """Make a child, or one that pays more; return False when what is out pays enough, or more is not worth it."""
     parent_weight = Transaction.parse(slot.own_commitment).weight()
     parent_fee_sat = possible.commitment.fee_sat
-    paid_per_kw = max(parent_fee_sat * 1000 // parent_weight, active.feerate_per_kw)
+    paid_per_kw = max(parent_fee_sat * 1000 // whole_vbytes(parent_weight), active.feerate_per_kw)
     inputs = [claim.input for claim in active.claims]
     own_weight = claim_weight(inputs, [])
     child_weight = active.weight or own_weight + COINS_WEIGHT
-    weight = parent_weight + child_weight
+    weight = whole_vbytes(parent_weight) + whole_vbytes(child_weight)
     stake = _stake(m, slot, possible)
     wanted = feerates.cpfp_feerate_per_kw(
         stake.by_deadline,
@@ -130,7 +131,10 @@ def _pay_more(m: Manager, slot: Slot, active: ActiveClaim, possible: PossibleCom
     active.making = Version(wanted, 0)
     spent = tuple([TxOut(one.value_sat, p2wsh_of_script(one.witness_script)) for one in inputs])
     template = build_claim(inputs, [])
-    m.actions.append(FundClaim(active.claim_id, template, spent, own_weight, wanted, parent_weight, parent_fee_sat))
+    fee_max_sat = max(stake.budget_sat, feerates.fee_sat(weight, wanted)) - parent_fee_sat
+    m.actions.append(
+        FundClaim(active.claim_id, template, spent, own_weight, wanted, fee_max_sat, parent_weight, parent_fee_sat)
+    )
     return True
 
 

@@ -25,7 +25,7 @@ from leyden.monitor.closed import ClosedView
 from leyden.monitor.packages import PackageLimits, group_claims
 from leyden.transactions.claim_inputs import ClaimKind
 from leyden.transactions.claims import HOLDER_KINDS, build_claim, claim_weight
-from leyden.transactions.fees import MIN_DUST_LIMIT_SAT
+from leyden.transactions.fees import DUST_LIMIT_P2WSH_SAT, MIN_DUST_LIMIT_SAT, whole_vbytes
 
 LIMITS = PackageLimits()
 REVOKED = (
@@ -178,7 +178,7 @@ def _refresh(m: Manager, slot: Slot, active: ActiveClaim) -> None:
         wanted = wanted_feerate(m, active, weight, m.env.block_height)
         if active.refused:
             # The chain service asks for more; how much it does not say.
-            affordable = min(_budget_sat(m, active) * 1000 // weight, m.config.feerate_max_per_kw)
+            affordable = min(_budget_sat(m, active) * 1000 // whole_vbytes(weight), m.config.feerate_max_per_kw)
             wanted = max(wanted, min(active.feerate_per_kw * 5 // 4, affordable))
         made = wanted > active.feerate_per_kw and _make(m, slot, active, wanted, active if active.transaction else None)
     if active.transaction and not made and active.sent_height != m.env.block_height:
@@ -224,7 +224,7 @@ def wanted_feerate(m: Manager, active: ActiveClaim, weight: int, height: int) ->
         penalty=is_penalty(active),
     )
     # Near its deadline a budget may leave less than an output can hold: what is left then is better than nothing.
-    affordable = (active.value_sat - MIN_DUST_LIMIT_SAT) * 1000 // weight
+    affordable = (active.value_sat - MIN_DUST_LIMIT_SAT) * 1000 // whole_vbytes(weight)
     return min(wanted, max(affordable, fees.feerate_for(m, 1)))
 
 
@@ -238,7 +238,7 @@ def _make(m: Manager, slot: Slot, active: ActiveClaim, feerate_per_kw: int, olde
         fee_sat = feerates.replacement_fee_sat(older.fee_sat, weight, feerate_per_kw, old_weight=older.weight)
         if fee_sat > _budget_sat(m, active):
             return False  # the older version stays: what is left to win is not worth more
-        feerate_per_kw = max(feerate_per_kw, -(-fee_sat * 1000 // weight))
+        feerate_per_kw = max(feerate_per_kw, -(-fee_sat * 1000 // whole_vbytes(weight)))
     if not feerates.is_worth(active.value_sat, weight, feerate_per_kw):
         _leave(m, slot, active, feerate_per_kw)
         return False
@@ -279,7 +279,11 @@ def _ask_for_coins(m: Manager, active: ActiveClaim, feerate_per_kw: int) -> None
     spent = [TxOut(claim.input.value_sat, p2wsh_of_script(claim.input.witness_script)) for claim in active.claims]
     template = _unsigned(active, _paired(active))
     weight = _own_weight(m, active)
-    m.actions.append(FundClaim(active.claim_id, template, tuple(spent), weight, feerate_per_kw, 0, 0))
+    fee_max_sat = _budget_sat(m, active)
+    if feerates.fee_sat(active.weight or _first_weight(m, active), feerate_per_kw) > fee_max_sat:
+        # The budget is below what relays; it goes out while it brings anything.
+        fee_max_sat = active.value_sat - DUST_LIMIT_P2WSH_SAT
+    m.actions.append(FundClaim(active.claim_id, template, tuple(spent), weight, feerate_per_kw, fee_max_sat, 0, 0))
 
 
 def _find(m: Manager, claim_id: bytes) -> tuple[Slot, ActiveClaim] | None:
@@ -332,7 +336,7 @@ def claim_not_funded(m: Manager, claim_id: bytes, reason: str) -> None:
     active.making = None
     if not active.without_coins:
         active.without_coins = True
-        what = f"no coins for the {describe(active)}: {reason}"
+        what = f"no coins are spent on the {describe(active)}: {reason}"
         m.report("chain", "error", f"channel {slot.channel_id.hex()[:16]}: {what}")
     if active.transaction and active is slot.anchor_claim:
         bumping.publish(m, slot, active)

@@ -23,7 +23,7 @@ from leyden.monitor.resolution import str_of
 from leyden.signer.requests import Answer, ClaimSigned, SignClaim
 from leyden.transactions.claim_inputs import ClaimInput, ClaimKind
 from leyden.transactions.claims import build_claim, claim_weight, input_weight, signed_claim, to_sign
-from leyden.transactions.fees import dust_limit_for_script_sat
+from leyden.transactions.fees import dust_limit_for_script_sat, whole_vbytes
 
 TARGET_BLOCKS = 144
 URGENT_TARGET_BLOCKS = 2
@@ -98,8 +98,8 @@ def _begin(
     if all(one.input.kind is ClaimKind.ANCHOR_OF_ANYONE for one in worth):
         worth = []
     inputs = [one.input for one in worth]
-    weight = claim_weight(inputs, [script])
-    fee_sat = -(-weight * feerate // 1000)
+    weight = whole_vbytes(claim_weight(inputs, [script]))
+    fee_sat = feerates.fee_sat(weight, feerate)
     if older is not None and older.fee_sat:
         old_weight = claim_weight([claim.input for claim in older.claims], [script])
         fee_sat = feerates.replacement_fee_sat(older.fee_sat, weight, feerate, old_weight=old_weight)
