@@ -16,7 +16,8 @@ help:
 	@echo 'make check    format, lint, types, layers, tidiness, tables of requirements and hazards'
 	@echo 'make fix      format and fix what can be fixed'
 	@echo 'make explore  every order and crash of the scenarios, random worlds, power cuts, 200 rounds of kill -9: up to 40 minutes'
-	@echo 'make interop  the same life with LND and LDK: builds them first, needs Go and Rust (PEER=lnd, ONLY=part of a name)'
+	@echo 'make interop  the same life with LND and LDK: builds them first, needs Go and Rust (PEER=lnd, ONLY=part of a name,'
+	@echo '               LONG=1: 50 rounds of each restart, 10,000 payments)'
 	@echo 'make models   try every schedule of the small models of the rules'
 	@echo 'make mutants  take out one guard after the other: each must be missed (ONLY=part of a name)'
 	@echo 'make bench    how fast and how big; make profile: where the time goes; make bench-peers: beside LND and LDK'
@@ -66,7 +67,8 @@ explore: $(VENV)/installed
 	$(BIN)/python -m leyden.demo.kills --rounds 200 --delay-ms 0 50
 
 interop: $(VENV)/installed
-	$(BIN)/python -m interop $(if $(PEER),--peer $(PEER)) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m interop $(if $(PEER),--peer $(PEER)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(LONG),--rounds 50 --payments 10000)
 
 models: $(VENV)/installed
 	$(BIN)/python -m models

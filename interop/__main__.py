@@ -11,7 +11,7 @@ from typing import Final
 from interop import matrix, scenarios
 from interop.kinds import FOREIGN, KINDS, makers_of
 from interop.lane import Lane, Result
-from interop.scenario import Scenario, scenario
+from interop.scenario import Extent, Scenario, scenario
 from interop.world import PeerMaker
 
 LOGS: Final = Path(__file__).parent / "out"
@@ -26,18 +26,18 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def run(kinds: Sequence[str], chosen: Sequence[Scenario]) -> list[Result]:
+async def run(kinds: Sequence[str], chosen: Sequence[Scenario], extent: Extent) -> list[Result]:
     """Build the peers, then run the scenarios with each of them, all peers side by side."""
     makers = await makers_of(kinds, say)
     return [
         result
-        for results in await asyncio.gather(*[_lane(kind, makers, chosen) for kind in kinds])
+        for results in await asyncio.gather(*[_lane(kind, makers, chosen, extent) for kind in kinds])
         for result in results
     ]
 
 
-async def _lane(kind: str, makers: Mapping[str, PeerMaker], chosen: Sequence[Scenario]) -> list[Result]:
-    return await Lane(kind, makers, LOGS, say).run(chosen)
+async def _lane(kind: str, makers: Mapping[str, PeerMaker], chosen: Sequence[Scenario], extent: Extent) -> list[Result]:
+    return await Lane(kind, makers, LOGS, say, extent).run(chosen)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--peer", choices=KINDS, action="append", help="only this peer (default: lnd and ldk)")
     parser.add_argument("--only", default="", help="only scenarios with this in their name")
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
+    parser.add_argument("--rounds", type=int, default=Extent().rounds, help="of each scenario of restarts")
+    parser.add_argument("--payments", type=int, default=Extent().payments, help="of the long run")
     options = parser.parse_args(arguments)
     only: str = options.only
     chosen = sorted([one for one in scenario.scenarios if only in one.key], key=lambda one: one.subject)
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"no scenario has {only!r} in its name: --list shows them")
     kinds: Sequence[str] = options.peer or FOREIGN
     try:
-        results = asyncio.run(run(kinds, chosen))
+        results = asyncio.run(run(kinds, chosen, Extent(rounds=options.rounds, payments=options.payments)))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     foreign = [result for result in results if result.peer in FOREIGN]

@@ -10,7 +10,7 @@ from typing import Final, final
 import msgspec
 
 from interop.foreign import NotOffered, PeerFailed, PeerRefused
-from interop.scenario import Outcome, PeerAtFault, Scenario, ScenarioFailed
+from interop.scenario import Extent, Outcome, PeerAtFault, Scenario, ScenarioFailed
 from interop.world import PeerMaker, World
 from leyden.base.errors import LeydenError
 from leyden.demo.processes import Processes
@@ -33,11 +33,14 @@ class Result(msgspec.Struct, frozen=True):
 class Lane:
     """The scenarios of one peer. logs: folder that gets the logs of what fails."""
 
-    def __init__(self, kind: str, makers: Mapping[str, PeerMaker], logs: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, kind: str, makers: Mapping[str, PeerMaker], logs: Path, say: Callable[[str], None], extent: Extent
+    ) -> None:
         self._kind = kind
         self._makers = makers
         self._logs = logs
         self._say = say
+        self._extent = extent
         self._world: World | None = None
         self._version = "?"
 
@@ -71,7 +74,7 @@ class Lane:
         try:
             world = await self._started_world()
             world.notes.clear()
-            async with asyncio.timeout(scenario.seconds_max):
+            async with asyncio.timeout(scenario.seconds_max * self._extent.factor()):
                 await scenario.run(world)
         except NotOffered as error:
             return "not offered", str(error)
@@ -80,14 +83,14 @@ class Lane:
         except (ScenarioFailed, PeerFailed, PeerRefused, LeydenError) as error:
             return "fail", _sentence(error)
         except TimeoutError:
-            return "fail", f"it took more than {scenario.seconds_max} s"
+            return "fail", f"it took more than {scenario.seconds_max * self._extent.factor():g} s"
         except Exception as error:  # noqa: BLE001 - a mistake in a scenario must not hide the results of the others
             return "fail", _sentence(error)
         return "pass", "; ".join(world.notes)
 
     async def _started_world(self) -> World:
         if self._world is None:
-            self._world = World(Processes(), self._kind, self._makers)
+            self._world = World(Processes(), self._kind, self._makers, self._extent)
             async with asyncio.timeout(START_SECONDS):
                 await self._world.start()
             self._version = (await self._world.peer.info()).version

@@ -33,11 +33,23 @@ class PeerAtFault(Exception):
     """The peer itself breaks the protocol or loses its own state. The text says where in its behaviour it shows."""
 
 
+class Extent(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of what can be repeated is done. rounds: of restarts, each scenario. payments: in the long run."""
+
+    rounds: int = 5
+    payments: int = 500
+
+    def factor(self) -> float:
+        """How many times the usual time scenarios may take."""
+        usual = Extent()
+        return max(1.0, self.rounds / usual.rounds, self.payments / usual.payments)
+
+
 class Scenario(msgspec.Struct, frozen=True):
     """One row of the matrix.
 
-    key: stable name, `subject.name`. seconds_max: it has failed when it takes longer. alone: it gets a world of its
-    own, because it leaves nodes behind that nothing else can be tried with.
+    key: stable name, `subject.name`. seconds_max: it has failed when it takes longer, at the usual extent. alone: it
+    gets a world of its own, because it leaves nodes behind that nothing else can be tried with.
     """
 
     key: str

@@ -18,7 +18,7 @@ from interop.foreign import (
     NotOffered,
     OpenRequest,
 )
-from interop.scenario import ScenarioFailed, check
+from interop.scenario import Extent, ScenarioFailed, check
 from leyden.base.errors import CommandRejected, DriverError
 from leyden.demo.processes import COOKIE_FILE, DemoNode, Processes
 from leyden.node.views import ChannelTypeName, ChannelView, PaymentView
@@ -70,10 +70,13 @@ class Pair(msgspec.Struct, frozen=True):
 class World:
     """One chain, one Leyden node (`us`), one foreign node (`peer`), and more of both when a scenario asks."""
 
-    def __init__(self, processes: Processes, kind: str, makers: Mapping[str, PeerMaker]) -> None:
+    def __init__(
+        self, processes: Processes, kind: str, makers: Mapping[str, PeerMaker], extent: Extent | None = None
+    ) -> None:
         self.processes = processes
         self.kind = kind
         self.foreign: dict[str, ForeignNode] = {}
+        self.extent = extent or Extent()
         self.notes: list[str] = []
         self._makers = makers
 
@@ -120,6 +123,11 @@ class World:
         self.foreign[name] = node
         await node.start()
         return node
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Which kinds of foreign nodes this run has."""
+        return tuple(self._makers)
 
     @property
     def chain_place(self) -> ChainPlace:

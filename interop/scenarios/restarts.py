@@ -1,0 +1,100 @@
+"""`kill -9` of either side at random moments of payments both ways, with our store in time and late."""
+
+import asyncio
+import random
+from typing import Final
+
+from interop.cooperation import close_all
+from interop.load import OurParty, Party, TheirParty, Wish, amount_msat, audit, fulfil, pending, wish
+from interop.scenario import ScenarioFailed, check, scenario
+from interop.settlement import last_view
+from interop.world import SAT, Pair, World
+
+LATE_MS: Final = 150
+IN_FLIGHT: Final = 20
+"""Payments each way at once."""
+LARGEST_MSAT: Final = 20_000_000
+CAPACITY_SAT: Final = 5_000_000
+MOMENTS_SECONDS: Final = 0.6
+"""The kill comes at a random moment of so long after the first payment has begun."""
+END_SECONDS: Final = 60.0
+
+
+@scenario(6, "kill -9 of Leyden under load", seconds_max=150)
+async def kill_us(world: World) -> None:
+    """No payment is lost or made twice, no channel closes, and balances agree to the millisatoshi."""
+    await _rounds(world, kills_us=True, delay_ms=0)
+
+
+@scenario(6, f"kill -9 of Leyden under load, its store {LATE_MS} ms late", seconds_max=150)
+async def kill_us_late_store(world: World) -> None:
+    """No payment is lost or made twice, no channel closes, and balances agree to the millisatoshi."""
+    await _rounds(world, kills_us=True, delay_ms=LATE_MS)
+
+
+@scenario(6, "kill -9 of the peer under load", seconds_max=150)
+async def kill_peer(world: World) -> None:
+    """No payment is lost or made twice, no channel closes, and balances agree to the millisatoshi."""
+    await _rounds(world, kills_us=False, delay_ms=0)
+
+
+@scenario(6, f"kill -9 of the peer under load, our store {LATE_MS} ms late", seconds_max=150)
+async def kill_peer_late_store(world: World) -> None:
+    """No payment is lost or made twice, no channel closes, and balances agree to the millisatoshi."""
+    await _rounds(world, kills_us=False, delay_ms=LATE_MS)
+
+
+async def _rounds(world: World, *, kills_us: bool, delay_ms: int) -> None:
+    await world.reconfigure(world.us, f"[store]\ndelay_ms = {delay_ms}\n")
+    await close_all(world)
+    pair = await world.open(amount_sat=CAPACITY_SAT, push_msat=CAPACITY_SAT // 2 * SAT)
+    parties = (OurParty(world.us), TheirParty(world.peer))
+    chance = random.Random(f"{kills_us} {delay_ms}")
+    begun_msat = (await last_view(world, pair)).local_msat
+    wishes: list[Wish] = []
+    for number in range(world.extent.rounds):
+        wishes += await _round(world, pair, parties, chance, kills_us=kills_us)
+        sums, wrong = await audit(wishes)
+        expected_msat = begun_msat + sums.moved_msat[world.us.name]
+        now_msat = (await last_view(world, pair)).local_msat
+        if now_msat != expected_msat:
+            wrong.append(f"we have {now_msat} msat in the channel, payments leave us {expected_msat}")
+        check(not wrong, f"round {number + 1}: {len(wrong)} wrong, the first: {'; '.join(wrong[:3])}")
+    world.note(f"{world.extent.rounds} rounds, {sums.in_words}")
+    await world.reconfigure(world.us, "")
+
+
+async def _round(
+    world: World, pair: Pair, parties: tuple[Party, Party], chance: random.Random, *, kills_us: bool
+) -> list[Wish]:
+    """Load both ways, one kill, and everything at rest again."""
+    ways = (parties, parties[::-1]) * IN_FLIGHT
+    wishes = [await wish(payer, payee, amount_msat(chance, LARGEST_MSAT)) for payer, payee in ways]
+    async with asyncio.TaskGroup() as group:
+        for one in wishes:
+            group.create_task(fulfil(one))
+        await asyncio.sleep(chance.random() * MOMENTS_SECONDS)
+        await (world.us.child.kill() if kills_us else world.peer.kill())
+    await (world.us.start() if kills_us else world.peer.start())
+    await world.connect(world.us, world.peer)
+    await _until_usable(world, pair)
+
+    async def all_ended() -> bool:
+        return not await pending(wishes)
+
+    await world.until(all_ended, "every payment has ended for its payer", END_SECONDS)
+    await world.until_quiet(pair)
+    return wishes
+
+
+async def _until_usable(world: World, pair: Pair) -> None:
+    """As in `World`; a channel that closes instead is told at once, with our reason for it."""
+
+    async def usable() -> bool:
+        ours = await world.our_channel(world.us, pair.funding_outpoint)
+        if ours is not None and ours.state not in ("normal", "awaiting_ready"):
+            raise ScenarioFailed(f"the channel is {ours.state}: {ours.close_reason}")
+        theirs = await world.their_channel(world.peer, pair.funding_outpoint)
+        return ours is not None and ours.is_usable and theirs is not None and theirs.is_usable
+
+    await world.until(usable, "the channel is usable again at both ends")
