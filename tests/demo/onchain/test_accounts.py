@@ -5,7 +5,9 @@ import copy
 import pytest
 
 from leyden.demo.errors import DemoFailed
-from leyden.demo.onchain.accounts import OnchainAccount, OnchainAccounts, check
+from leyden.demo.onchain.accounts import OnchainAccount, OnchainAccounts, check, judge
+from leyden.demo.onchain.cheat import PUNISHED, Crime
+from leyden.demo.onchain.ledger import Ledger, OutputKind, PaidFee, Taken
 
 
 def accounts() -> OnchainAccounts:
@@ -62,3 +64,47 @@ def test_what_the_chain_says_must_agree(field: str) -> None:
     setattr(wrong, field, getattr(wrong, field) + 1)
     with pytest.raises(DemoFailed, match="do not agree"):
         check(wrong)
+
+
+CRIME = Crime("mallory-alice", "mallory", "alice", 500_000, 700_000, [])
+"""Of 1,200 sat mallory had 500 in truth."""
+
+
+def court(*kinds: OutputKind) -> tuple[OnchainAccounts, Ledger]:
+    """Alice took four outputs with the revocation key, and her own; mallory paid 10 + 20 sat out of the channel."""
+    ledger = Ledger([], lambda _script: None, [])
+    ledger.taken = [
+        Taken(CRIME.channel, f"t:{index}", kind, 200, "alice", by_revocation=True) for index, kind in enumerate(kinds)
+    ]
+    ledger.taken.append(Taken(CRIME.channel, "t:9", "to_remote", 370, "alice", by_revocation=False))
+    ledger.fees = [
+        PaidFee(1, "a", "open", CRIME.channel, "mallory", 1_000, from_coins=True),
+        PaidFee(2, "b", "close", CRIME.channel, "mallory", 10, from_coins=False),
+        PaidFee(3, "c", "claim", CRIME.channel, "mallory", 20, from_coins=False),
+        PaidFee(4, "d", "claim", CRIME.channel, "alice", 40, from_coins=False),
+        PaidFee(5, "e", "claim", "bob-carol", "mallory", 80, from_coins=False),
+    ]
+    punished = [one for one in ledger.taken if one.by_revocation]
+    nodes = {"alice": OnchainAccount(), "mallory": OnchainAccount()}
+    return OnchainAccounts(nodes, 0, 0, is_exact=False, punished=punished), ledger
+
+
+def test_cheater_loses_what_the_victim_gains() -> None:
+    """Each is found apart: 1,170 sat taken of which 700 were due; 500 had, of which 30 went to miners."""
+    accounts_, ledger = court("to_local", "offered_htlc", "received_htlc", "second_stage")
+    judge(accounts_, ledger, CRIME)
+    assert accounts_.nodes["alice"].justice_sat == 470
+    assert accounts_.nodes["mallory"].justice_sat == -470
+
+
+def test_output_that_the_cheater_keeps_is_seen() -> None:
+    """The victim must have all of it: whatever kind is missing, or is another one's."""
+    for index in range(len(PUNISHED)):
+        accounts_, ledger = court("to_local", "offered_htlc", "received_htlc", "second_stage")
+        del accounts_.punished[index]
+        with pytest.raises(DemoFailed, match="revocation key"):
+            judge(accounts_, ledger, CRIME)
+    accounts_, ledger = court("to_local", "offered_htlc", "received_htlc", "second_stage")
+    accounts_.punished[0] = Taken(CRIME.channel, "t:0", "to_local", 200, "bob", by_revocation=True)
+    with pytest.raises(DemoFailed, match="revocation key"):
+        judge(accounts_, ledger, CRIME)

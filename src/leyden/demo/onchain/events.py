@@ -136,6 +136,8 @@ class Heard:
             raise DemoFailed(f"{name} does not tell any more: {gone}")
         known = len(history.told)
         history.hear(events)
+        if history.wrong:
+            raise DemoFailed("; ".join(history.wrong))
         fresh = list(history.told)[known::2]
         for event_id in history.open():
             if acknowledge_all or event_id in fresh:
