@@ -178,7 +178,9 @@ async def _request(
     world: World, *, by_us: bool, amount_sat: int = CAPACITY_SAT, channel_type: ChannelTypeName = "anchors"
 ) -> OpenRequest:
     node_id = await _peer_id(world) if by_us else world.us.node_id
-    return OpenRequest(node_id=node_id, amount_sat=amount_sat, push_msat=PUSHED_MSAT, channel_type=channel_type)
+    # A peer that counts in whole satoshis pushes no fractions.
+    push_msat = PUSHED_MSAT if by_us else PUSHED_MSAT // world.peer.msat_step * world.peer.msat_step
+    return OpenRequest(node_id=node_id, amount_sat=amount_sat, push_msat=push_msat, channel_type=channel_type)
 
 
 async def open_as(world: World, request: OpenRequest, *, by_us: bool, depth: int = CONFIRMATIONS) -> Pair:

@@ -7,12 +7,14 @@ import pytest
 
 from leyden.crypto.hashes import sha256
 from leyden.invoices import bolt11
+from leyden.manager import effects
 from leyden.manager import events as ev
 from leyden.node.paying import route_hints
 from leyden.sim import user
 from leyden.sim.world import World
 from leyden.sphinx.failures import FailureCode
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
+from leyden.wire.messages import ChannelUpdate, decode
 from tests.manager.stage import AMOUNT_MSAT, DELTA, Stage
 from tests.sim import topologies
 
@@ -108,3 +110,20 @@ def test_invoice_of_another_channel_may_hold_the_real_one() -> None:
     stage = Stage(topologies.line())
     stage.slot("carol", "bob").state.core.remote_alias = 0
     assert [hop.short_channel_id for hint in route_hints(stage.m("carol")) for hop in hint] == [real(stage)]
+
+
+def test_channel_update_of_an_scid_alias_channel_may_name_the_real_one() -> None:
+    """BOLT 7 allows the peer either name, and LND takes the real one; without its policy no invoice could have a hint."""
+    stage = Stage(aliased())
+    sender, slot = stage.slot("bob", "carol"), stage.slot("carol", "bob")
+    slot.state.core.peer_policy = None
+    sender.state.core.remote_alias = 0
+    raw = effects.channel_update(stage.m("bob"), sender)
+    update = decode(raw)
+    assert isinstance(update, ChannelUpdate)
+    assert update.short_channel_id == real(stage)
+    stage["carol"].runtime.on_messages(stage.world.end_of("carol", "bob"), [raw])
+    stage.world.settle()
+    assert slot.state.core.peer_policy is not None
+    [(hint,)] = route_hints(stage.m("carol"))
+    assert hint.short_channel_id == stage.scid("bob", "carol"), "others are told the alias all the same"

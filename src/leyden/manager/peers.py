@@ -305,10 +305,22 @@ def ping(m: Manager, node_id: bytes) -> None:
         m.outbox.send_free(node_id, encode(Ping(1, b"")))
 
 
+def _channel_named(m: Manager, peer: Peer, short_channel_id: int) -> Slot | None:
+    """Return our channel with this peer that it names; by the real name also where others have to use an alias."""
+    slot = m.channels.get(m.by_short_channel_id.get(short_channel_id, b""))
+    if slot is not None and slot.peer == peer.node_id:
+        return slot
+    for one in m.channels_with(peer.node_id):
+        funding = one.state.core.funding
+        if funding is not None and funding.short_channel_id == short_channel_id:
+            return one
+    return None
+
+
 def _on_channel_update(m: Manager, peer: Peer, message: ChannelUpdate) -> None:
     """The peer's policy for forwarding to us, for invoices' route hints (BOLT 7, "The `channel_update` Message")."""
-    slot = m.channels.get(m.by_short_channel_id.get(message.short_channel_id, b""))
-    if slot is None or slot.peer != peer.node_id or message.chain_hash != m.config.network.chain_hash:
+    slot = _channel_named(m, peer, message.short_channel_id)
+    if slot is None or message.chain_hash != m.config.network.chain_hash:
         return
     if message.channel_flags & 1 != (0 if peer.node_id < m.node_id else 1):
         return
