@@ -54,12 +54,34 @@ class LndPayments:
             "value_msat": str(amount_msat or 0),
             "expiry": str(expiry_seconds),
             "cltv_expiry": str(INVOICE_CLTV_EXPIRY_DELTA),
-            "private": True,
+            "route_hints": await self._route_hints(),
         }
         if payment_hash is None:
             return str((await self._rest.post("/v1/invoices", body))["payment_request"])
         body["hash"] = base64_of(payment_hash)
         return str((await self._rest.post("/v2/invoices/hodl", body))["payment_request"])
+
+    async def _route_hints(self) -> list[Json]:
+        """Return what the operator gives: by itself LND names no peer that is not announced (`chanCanBeHopHint`)."""
+        hints: list[Json] = []
+        for channel in (await self._rest.get("/v1/channels"))["channels"]:
+            try:
+                edge = await self._rest.get(f"/v1/graph/edge/{channel['chan_id']}")
+            except PeerRefused:
+                continue  # it is on its way into the graph
+            peer = channel["remote_pubkey"]
+            policy = edge.get("node1_policy" if edge["node1_pub"] == peer else "node2_policy")
+            if not channel["private"] or not channel["active"] or policy is None:
+                continue
+            hop = {
+                "node_id": peer,
+                "chan_id": channel["chan_id"] if channel["peer_scid_alias"] == "0" else channel["peer_scid_alias"],
+                "fee_base_msat": int(policy["fee_base_msat"]),
+                "fee_proportional_millionths": int(policy["fee_rate_milli_msat"]),
+                "cltv_expiry_delta": policy["time_lock_delta"],
+            }
+            hints.append({"hop_hints": [hop]})
+        return hints
 
     async def held(self, payment_hash: str) -> bool:
         """See `ForeignNode`."""

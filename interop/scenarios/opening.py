@@ -264,13 +264,13 @@ async def _check_aliases(world: World, request: OpenRequest, *, by_us: bool) -> 
     ours = await world.our_channel(pair.us, pair.funding_outpoint)
     assert ours is not None
     decode = world.us.api.decode_invoice
-    for invoice in (
-        (await world.us.api.create_invoice(PAID_MSAT, "by an alias")).invoice,
-        await world.peer.create_invoice(PAID_MSAT, "by an alias"),
+    for who, invoice in (
+        ("our", (await world.us.api.create_invoice(PAID_MSAT, "by an alias")).invoice),
+        ("the peer's", await world.peer.create_invoice(PAID_MSAT, "by an alias")),
     ):
         hints = [hop.short_channel_id for hint in (await decode(invoice)).route_hints for hop in hint]
-        check(bool(hints), "an invoice has no route hint, so nobody could pay it over a private channel")
-        check(ours.short_channel_id not in hints, f"an invoice tells the true {ours.short_channel_id}: {hints}")
+        check(bool(hints), f"{who} invoice has no route hint: nobody could pay it")
+        check(ours.short_channel_id not in hints, f"{who} invoice tells the true {ours.short_channel_id}: {hints}")
     await _pay_both_ways(world, pair)
     await close_together(world, pair, by_us=by_us)
 

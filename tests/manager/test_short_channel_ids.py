@@ -113,7 +113,7 @@ def test_invoice_of_another_channel_may_hold_the_real_one() -> None:
 
 
 def test_channel_update_of_an_scid_alias_channel_may_name_the_real_one() -> None:
-    """BOLT 7 allows the peer either name, and LND takes the real one; without its policy no invoice could have a hint."""
+    """BOLT 7 allows either name, and LND takes the real one; without its policy no invoice could have a hint."""
     stage = Stage(aliased())
     sender, slot = stage.slot("bob", "carol"), stage.slot("carol", "bob")
     slot.state.core.peer_policy = None
