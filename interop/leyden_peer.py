@@ -231,9 +231,12 @@ class LeydenPeer:
     async def pay(self, invoice: str, amount_msat: int | None = None, limits: HtlcLimits | None = None) -> str:
         """See `ForeignNode`."""
         wanted = limits or HtlcLimits()
-        payment = await self._node.api.pay(
-            invoice, amount_msat, fee_limit_msat=wanted.fee_limit_msat, max_parts=wanted.max_parts or 16
-        )
+        try:
+            payment = await self._node.api.pay(
+                invoice, amount_msat, fee_limit_msat=wanted.fee_limit_msat, max_parts=wanted.max_parts or 16
+            )
+        except CommandRejected as error:
+            raise PeerRefused(str(error)) from None
         return payment.payment_hash
 
     async def keysend(self, node_id: str, amount_msat: int, custom_records: Mapping[int, bytes] | None = None) -> str:

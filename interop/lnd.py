@@ -13,6 +13,7 @@ from interop.foreign import (
     ChainPlace,
     CustomMessage,
     ForeignChannel,
+    ForeignHtlc,
     ForeignInfo,
     ForeignOptions,
     ForeignPayment,
@@ -240,6 +241,13 @@ class LndNode:
             return False
         return edge.get("node1_policy") is not None and edge.get("node2_policy") is not None
 
+    async def htlcs(self, funding_outpoint: str) -> tuple[ForeignHtlc, ...]:
+        """See `ForeignNode`."""
+        for channel in (await self._rest.get("/v1/channels"))["channels"]:
+            if channel["channel_point"] == funding_outpoint:
+                return tuple(_htlc(one) for one in channel["pending_htlcs"])
+        raise PeerRefused(f"lnd knows no channel {funding_outpoint}")
+
     async def refusals(self) -> tuple[str, ...]:
         """See `ForeignNode`."""
         log = (self._folder / "output.log").read_text(errors="replace")
@@ -326,9 +334,19 @@ class LndNode:
         """See `ForeignNode`."""
         return await self._payments.keysend(node_id, amount_msat, custom_records or {})
 
-    async def pay_unknown_hash(self, node_id: str, amount_msat: int, payment_hash: str) -> str:
+    async def pay_unknown_hash(
+        self,
+        node_id: str,
+        amount_msat: int,
+        payment_hash: str,
+        *,
+        payment_secret: str | None = None,
+        final_cltv_expiry_delta: int | None = None,
+    ) -> str:
         """See `ForeignNode`."""
-        return await self._payments.pay_hash(node_id, amount_msat, payment_hash)
+        return await self._payments.pay_hash(
+            node_id, amount_msat, payment_hash, payment_secret, final_cltv_expiry_delta
+        )
 
     async def pay_all(self, invoices: Sequence[str], in_flight: int) -> BulkPaid:
         """See `ForeignNode`."""
@@ -346,6 +364,10 @@ class LndNode:
         """See `ForeignNode`."""
         return await self._payments.received_msat(payment_hash)
 
+    async def received_records(self, payment_hash: str) -> Mapping[int, bytes]:
+        """See `ForeignNode`."""
+        return await self._payments.received_records(payment_hash)
+
 
 def _channel(channel: Json, *, is_usable: bool) -> ForeignChannel:
     return ForeignChannel(
@@ -361,6 +383,15 @@ def _channel(channel: Json, *, is_usable: bool) -> ForeignChannel:
         htlcs_pending=len(channel["pending_htlcs"]),
         reserve_sat=int(channel["local_chan_reserve_sat"]),
         short_channel_id=int(channel["chan_id"]),
+    )
+
+
+def _htlc(htlc: Json) -> ForeignHtlc:
+    return ForeignHtlc(
+        payment_hash=hex_of(htlc["hash_lock"]),
+        amount_msat=int(htlc["amount"]) * 1000,
+        cltv_expiry=int(htlc["expiration_height"]),
+        is_incoming=htlc["incoming"],
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from interop.foreign import BulkPaid, ForeignPayment, HtlcLimits, PaymentStatus, PeerFailed, PeerRefused
-from interop.lnd_rest import Json, LndRest, base64_of
+from interop.lnd_rest import Json, LndRest, base64_of, hex_of
 
 KEYSEND_PREIMAGE: Final = 5_482_373_484
 FEE_LIMIT_MSAT: Final = 1_000_000_000
@@ -95,6 +95,15 @@ class LndPayments:
             return 0  # keysend makes its invoice when it arrives
         return int(invoice["amt_paid_msat"]) if invoice["state"] == "SETTLED" else 0
 
+    async def received_records(self, payment_hash: str) -> Mapping[int, bytes]:
+        """See `ForeignNode`."""
+        invoice = await self._rest.get(f"/v1/invoice/{payment_hash}")
+        records: dict[int, bytes] = {}
+        for htlc in invoice["htlcs"]:
+            found = {int(kind): bytes.fromhex(hex_of(value)) for kind, value in htlc["custom_records"].items()}
+            records |= {kind: value for kind, value in found.items() if kind != KEYSEND_PREIMAGE}
+        return records
+
     # --- paying -------------------------------------------------------------------------------------------------------
 
     async def pay(self, invoice: str, amount_msat: int | None, wanted: tuple[HtlcLimits, list[str]]) -> str:
@@ -123,10 +132,19 @@ class LndPayments:
         body["dest_features"] = [FEATURE_VAR_ONION]
         return await self._begin(body)
 
-    async def pay_hash(self, node_id: str, amount_msat: int, payment_hash: str) -> str:
+    async def pay_hash(
+        self,
+        node_id: str,
+        amount_msat: int,
+        payment_hash: str,
+        payment_secret: str | None,
+        final_cltv_expiry_delta: int | None,
+    ) -> str:
         """See `ForeignNode.pay_unknown_hash`."""
         body = _spontaneous(node_id, amount_msat, payment_hash)
-        body["payment_addr"] = base64_of(secrets.token_hex(32))
+        body["payment_addr"] = base64_of(payment_secret or secrets.token_hex(32))
+        if final_cltv_expiry_delta is not None:
+            body["final_cltv_delta"] = final_cltv_expiry_delta
         body["dest_features"] = [FEATURE_VAR_ONION, FEATURE_PAYMENT_SECRET]
         return await self._begin(body)
 

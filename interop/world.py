@@ -28,6 +28,7 @@ SAT: Final = 1000
 """Millisatoshi."""
 CONFIRMATIONS: Final = 6
 FUNDS_SAT: Final = 200_000_000
+SECOND_FUNDS_SAT: Final = 20_000_000
 COINS: Final = 4
 """Each node gets its funds in so many coins, so that a few channels can be opened in one block."""
 LOOK_SECONDS: Final = 0.05
@@ -111,6 +112,15 @@ class World:
         node = self.processes.add_node(name, settings)
         await node.start()
         return node
+
+    async def second_us(self) -> DemoNode:
+        """Return a second node of ours, with coins; the scenarios of a world share it."""
+        if "us2" not in self.processes.nodes:
+            node = await self.add_us("us2", SCENARIO_MARK + SETTINGS)
+            await self.us.api.send_onchain((await node.api.new_address()).address, SECOND_FUNDS_SAT)
+            await self.until_in_mempool(1)
+            await self.mine(1)
+        return self.processes.nodes["us2"]
 
     async def add_peer(self, kind: str, name: str, options: ForeignOptions | None = None) -> ForeignNode:
         """Start one more foreign node, without funds."""

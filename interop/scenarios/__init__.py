@@ -1,5 +1,21 @@
 """The scenarios, one module for each subject of the matrix. Importing this package registers all of them in order."""
 
-from interop.scenarios import closing, connections, forced, long_run, opening, restarts
+from interop.scenarios import (
+    closing,
+    connections,
+    forced,
+    long_run,
+    opening,
+    paying,
+    restarts,
+)
 
-__all__ = ["closing", "connections", "forced", "long_run", "opening", "restarts"]
+__all__ = [
+    "closing",
+    "connections",
+    "forced",
+    "long_run",
+    "opening",
+    "paying",
+    "restarts",
+]
