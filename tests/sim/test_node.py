@@ -79,3 +79,16 @@ def test_start_undoes_what_the_wallet_knows_above_the_best_block() -> None:
     stage.act()
     stage.mine(6)
     stage.check()
+
+
+def test_blocks_that_a_node_has_not_seen_are_counted_from_the_fork() -> None:
+    """Whether it is down, or on a branch that was replaced."""
+    stage = Stage(topologies.direct())
+    alice = stage["alice"]
+    assert alice.blocks_behind() == 0
+    stage.world.mine(3)
+    assert alice.blocks_behind() == 3
+    stage.act()
+    stage.world.crash("alice")
+    stage.world.reorganise(2)
+    assert alice.blocks_behind() == 3

@@ -19,6 +19,8 @@ AMOUNTS_MSAT = (2_000, 340_000, 400_000, 900_000, 5_000_000, 90_000_000, 300_000
 FEERATES_PER_KW = (500, 2_500, 20_000)
 REORG_BLOCKS_MAX = 20
 SETTINGS = (("to_self_delay", "8"), ("coins", "400000"))
+AWAY_BLOCKS_MAX = 6
+"""No node misses more blocks than that: after the delay a cheater has won, whoever was not there to punish it."""
 FLOOR_PER_KW = 253
 LEFT_OUT = (RandomWorld.change_channels, RandomWorld.mine)
 
@@ -78,17 +80,29 @@ class ChainWorld(RandomWorld):
             )
         return cmd.ForceClose(name, label)
 
+    def mine_some(self) -> Command | None:
+        """Draw blocks, if nobody has too many to see."""
+        count = 1 + self.draws.below(4)
+        return cmd.Mine(count) if self._missed() + count <= AWAY_BLOCKS_MAX else None
+
     def reorganise(self) -> Command | None:
-        """Draw a reorganisation, with or without what the blocks held."""
+        """Draw a reorganisation, with or without what the blocks held; while somebody may be cheating, a short one."""
         if self.world.chain.tip.height <= REORG_BLOCKS_MAX + 10:
             return None
-        return cmd.Reorg(1 + self.draws.below(REORG_BLOCKS_MAX), without=self.draws.below(2) == 0)
+        depth = 1 + self.draws.below(AWAY_BLOCKS_MAX - 1 if self.world.operated else REORG_BLOCKS_MAX)
+        without = self.draws.below(2) == 0
+        if self.world.operated and self._missed() + depth + 1 > AWAY_BLOCKS_MAX:
+            return None
+        return cmd.Reorg(depth, without=without)
+
+    def _missed(self) -> int:
+        return max([node.blocks_behind() for node in self.world.nodes.values()])
 
 
 CHAIN_DRAWS: tuple[tuple[int, Callable[[ChainWorld], Command | None]], ...] = (
     *[one for one in DRAWS if one[1] not in LEFT_OUT],
     (5, ChainWorld.close),
-    (10, lambda world: cmd.Mine(1 + world.draws.below(4))),
+    (10, ChainWorld.mine_some),
     (3, ChainWorld.reorganise),
     (2, lambda world: cmd.Fees(FEERATES_PER_KW[world.draws.below(len(FEERATES_PER_KW))])),
     (2, lambda _world: cmd.Evict()),

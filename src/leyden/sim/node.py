@@ -242,13 +242,22 @@ class SimNode:
         else:
             self.follow()
 
-    def follow(self) -> None:
-        """Take one step along the chain: back to the fork, or one block on."""
-        chain, fork = self.world.chain, self.best
-        while not chain.is_active(fork):
-            block = chain.block(fork.hash)
+    def blocks_behind(self) -> int:
+        """Return how many blocks of the chain it has not seen."""
+        return self.world.chain.tip.height - self._fork().height
+
+    def _fork(self) -> BlockRef:
+        """Return the last block that it has seen and that is still of the chain."""
+        fork = self.best
+        while not self.world.chain.is_active(fork):
+            block = self.world.chain.block(fork.hash)
             assert block is not None, "a block that was followed is known"
             fork = BlockRef(fork.height - 1, block.prev_hash)
+        return fork
+
+    def follow(self) -> None:
+        """Take one step along the chain: back to the fork, or one block on."""
+        chain, fork = self.world.chain, self._fork()
         if fork != self.best:
             self.best = fork
             self.runtime.on_blocks_disconnected(fork.height, fork.hash)
