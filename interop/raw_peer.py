@@ -83,9 +83,14 @@ class RawPeer:
         await self._until(has_come, what)
         return found[0]
 
-    async def until_ended(self) -> None:
-        """Wait until the peer has ended the connection. Raises ScenarioFailed."""
-        await self._until(lambda: self.has_ended, "the end of the connection")
+    async def until_got_or_ended(self, kind: type[MessageT]) -> bool:
+        """Wait for a message of a kind, or the end of the connection; return whether it was the message."""
+
+        def has_come() -> bool:
+            return any(isinstance(one, kind) for one in self.messages)
+
+        await self._until(lambda: has_come() or self.has_ended, f"{kind.__name__} or the end of the connection")
+        return has_come()
 
     async def _until(self, holds: Callable[[], bool], what: str) -> None:
         try:

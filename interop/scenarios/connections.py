@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from interop.raw_peer import RawPeer, key_of, raw_peer
-from interop.scenario import check, scenario
+from interop.scenario import PeerAtFault, check, scenario
 from interop.world import Pair, World
 from leyden.base.errors import CommandRejected
 from leyden.wire.messages import ErrorMessage, Ping, Pong, WarningMessage
@@ -83,9 +83,9 @@ async def unknown_odd_from_a_stranger(world: World) -> None:
 async def unknown_even_from_a_stranger(world: World) -> None:
     """Who insists on something unknown is not talked to; nobody else suffers."""
     async with raw_peer(world.peer) as raw:
-        raw.send_raw(EVEN_TYPE.to_bytes(2, "big") + b"you must know this")
-        await raw.until_ended()
+        lives_on = await _survives_even(raw)
     await world.until_connected(world.us, world.peer)
+    _check_ended(lives_on)
 
 
 @scenario(1, "an unknown odd message from us, with a channel: it carries payments as before")
@@ -103,9 +103,9 @@ async def unknown_even_from_us(world: World) -> None:
     """The peer must not close a channel because of it."""
     pair = await world.channel()
     async with _in_our_place(world) as raw:
-        raw.send_raw(EVEN_TYPE.to_bytes(2, "big") + b"you must know this")
-        await raw.until_ended()
+        lives_on = await _survives_even(raw)
     await _still_pays(world, pair)
+    _check_ended(lives_on)
 
 
 @scenario(1, "an unknown odd message from the peer, with a channel: it carries payments as before")
@@ -202,6 +202,21 @@ async def _in_our_place(world: World) -> AsyncIterator[RawPeer]:
 async def _pinged(raw: RawPeer, length: int = PING_LENGTH) -> None:
     raw.send(Ping(length, b""))
     await raw.until_got(Pong, lambda pong: len(pong.ignored) == length, f"the answer to a ping for {length} bytes")
+
+
+async def _survives_even(raw: RawPeer) -> bool:
+    """Send an unknown even message and a ping; return whether the ping is answered."""
+    raw.send_raw(EVEN_TYPE.to_bytes(2, "big") + b"you must know this")
+    raw.send(Ping(PING_LENGTH, b""))
+    return await raw.until_got_or_ended(Pong)
+
+
+def _check_ended(lives_on: bool) -> None:
+    if lives_on:
+        raise PeerAtFault(
+            f"it answers a ping that follows message {EVEN_TYPE}: it goes on after an unknown even message, where BOLT "
+            "1 (Lightning Message Format) says that the receiver must close the connection"
+        )
 
 
 async def _still_pays(world: World, pair: Pair) -> None:
