@@ -55,13 +55,25 @@ async def mine_until(world: World, missing: Callable[[], Awaitable[str]], jump: 
         await asyncio.sleep(BREATH_SECONDS)
 
 
-async def resolve(world: World, pair: Pair) -> None:
-    """Mine until both nodes have all that they can have of their closed channels."""
+async def mine_until_published(world: World) -> None:
+    """Mine until a node has published something: some count a close only when it is a few blocks deep."""
+
+    async def missing() -> str:
+        return "" if await world.mempool() else "nobody has published anything"
+
+    await mine_until(world, missing, 1)
+
+
+async def resolve(world: World, pair: Pair, *, peer_too: bool = True) -> None:
+    """Mine until our node, and mostly the peer too, has all that it can have of its closed channels."""
 
     async def missing() -> str:
         if pool := await world.mempool():
             return f"{len(pool)} transactions wait for a block"
-        return await _unresolved(pair)
+        if ours := await _unresolved(pair):
+            return ours
+        waiting = await pair.peer.pending_sweeps() if peer_too else 0
+        return f"the peer waits for {waiting} outputs" if waiting else ""
 
     await mine_until(world, missing)
 
@@ -72,8 +84,7 @@ async def _unresolved(pair: Pair) -> str:
     to_come_sat = balance.closing_sat - balance.uneconomic_sat + balance.unconfirmed_sat
     if to_come_sat or in_flight_msat:
         return f"we wait for {to_come_sat} sat, and for HTLCs of {in_flight_msat} msat"
-    waiting = await pair.peer.pending_sweeps()
-    return f"the peer waits for {waiting} outputs" if waiting else ""
+    return ""
 
 
 async def check_settled(world: World, pair: Pair, before: Coins, last: ChannelView, share_sat: int) -> None:

@@ -14,6 +14,7 @@ from interop.settlement import (
     commitment_txid,
     last_view,
     mine_until,
+    mine_until_published,
     opener_cost_sat,
     resolve,
 )
@@ -73,7 +74,7 @@ async def revoked_by_us(world: World) -> None:
     await commitment_txid(world, pair)
     await world.mine(BLOCKS_UNSEEN)
     await pair.peer.start()
-    await world.until_in_mempool(1)
+    await mine_until_published(world)
     await resolve(world, pair)
     after = await coins_of(world, pair.us, pair.peer)
     check(after.ours_sat <= before.ours_sat, f"we have {after.ours_sat - before.ours_sat} sat of what we had revoked")
@@ -102,7 +103,8 @@ async def revoked_by_peer(world: World) -> None:
     await world.mine(BLOCKS_UNSEEN)
     await pair.us.start()
     await world.until_in_mempool(1)
-    await resolve(world, pair)
+    # What a cheater waits for when all is taken is its own affair.
+    await resolve(world, pair, peer_too=False)
     share_sat = last.capacity_sat - await opener_cost_sat(world, last, txid)
     await check_settled(world, pair, before, last, share_sat)
 
