@@ -107,7 +107,7 @@ def _say(step: Step, accounts: OnchainAccounts, heard: Heard) -> None:
     step.say("kill -9 for all four: what nobody has acknowledged is told again")
     step.say(f"{told} events: each that is due once, no other; {again} told again after a kill")
     step.say(f"{len(accounts.fees)} transactions; who paid for each is read from the chain")
-    for one in accounts.punished:
+    for one in sorted(accounts.punished, key=lambda one: list(_WORDS).index(one.kind)):
         step.say(f"alice took {_WORDS[one.kind]}: {one.value_sat:,} sat")
     step.say("no channel is left; payments, fees and justice explain each balance")
 

@@ -2,7 +2,7 @@
 
 Bob closes his channel with carol, and carol hers with alice, while payments are in them both ways. Of each kind one is
 claimed by its payee when the channel is closed, on the chain, and one is never answered. Alice pays carol over bob too:
-he reads the preimage from the chain.
+he reads the preimage from the chain. Fees rise meanwhile, so that his commitment needs a child.
 """
 
 import hashlib
@@ -21,8 +21,10 @@ from leyden.demo.world import MINER_ADDRESS, World
 NAMES: Final = ("alice", "bob", "carol", "mallory")
 TO_SELF_DELAY: Final = 12
 REORG_BLOCKS: Final = 10
-UNDONE_MIN: Final = 6
-"""Two commitments, and on each a claim of either side."""
+UNDONE_MIN: Final = 7
+"""Two commitments, the child of one, and on each a claim of either side."""
+RISEN_BTC_PER_KVB: Final = "0.0002"
+"""Four times what estimates are otherwise."""
 EXPIRED_BLOCKS_MAX: Final = 300
 """Until every HTLC has expired and its refund is 100 blocks deep."""
 CHANNELS: Final = (
@@ -160,11 +162,13 @@ async def close_by_force(world: World, screen: Screen, held: list[HeldPayment], 
         for closer, other in CLOSED:
             await world.node(closer).api.close(await channel_between(world, closer, other), force=True)
         await until_in_mempool(world, len(CLOSED))
+        step.say("bob closes bob-carol (anchors), carol carol-alice (static_remotekey)")
+        await pay_for_the_parent(world, restart)
+        step.say("fees rise; kill -9 bob: he is back with a child for his commitment")
         await world.mine(1)
         claimed = [one for one in held if one.is_claimed]
         for one in claimed:
             await world.node(one.payee).api.claim_payment(one.set_id, one.preimage.hex())
-        step.say("bob closes bob-carol (anchors), carol carol-alice (static_remotekey)")
         step.say("then one payment each way is claimed on either, on the chain")
         await until_in_mempool(world, 1)
         begun = time.perf_counter()
@@ -180,6 +184,14 @@ async def close_by_force(world: World, screen: Screen, held: list[HeldPayment], 
             raise DemoFailed(f"only {undone} transactions were undone: not both commitments and the claims on them")
         step.say(f"{REORG_BLOCKS} blocks replaced by {REORG_BLOCKS + 1} empty ones: {undone} transactions are undone")
         await mine_slowly(world, 5)
+
+
+async def pay_for_the_parent(world: World, restart: Restart) -> None:
+    """Fees rise while commitments wait for a block; bob asks for them when he starts, and pays for his by an anchor."""
+    await world.processes.rpc("setfeeestimate", RISEN_BTC_PER_KVB)
+    await restart("bob")
+    await until_in_mempool(world, len(CLOSED) + 1)
+    await world.processes.rpc("setfeeestimate")
 
 
 async def until_paid(world: World, claimed: list[HeldPayment]) -> None:
