@@ -9,6 +9,7 @@ from leyden.base.errors import StorageBroken
 from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
 from leyden.manager import events as ev
 from leyden.manager import handoff
+from leyden.manager.actions import Action, Report
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.watched import WatchedKind
 from leyden.sim.handler import Prompt
@@ -345,6 +346,77 @@ def test_own_commitment_waits_for_a_store(how: str) -> None:
 
 
 # --- more than one copy -------------------------------------------------------------------------------------------
+
+
+def heard(node: SimNode) -> list[Action]:
+    """What leaves a life from now on."""
+    actions: list[Action] = []
+    act = node.runtime.on_action
+
+    def hear(action: Action) -> None:
+        actions.append(action)
+        act(action)
+
+    node.runtime.on_action = hear
+    return actions
+
+
+def taken_over(stage: Stage, name: str) -> tuple[list[Action], SimNode]:
+    """Another process opens a node's store while the node lives; it hears of that with its next record.
+
+    Return what the older one does from then on, and the new one.
+    """
+    older, newer = stage[name], SimNode(stage.world, name, stage[name].config)
+    newer.disk = older.disk
+    newer.start()
+    stage.mine()
+    newer.sync()
+    assert older.runtime.is_fenced
+    return heard(older), newer
+
+
+@pytest.mark.parametrize("what", ["penalty", "preimage"])
+def test_life_that_lost_the_store_leaves_the_chain_to_the_next_one(what: str) -> None:
+    """H88, H162: two that claim the same would bid against each other with the coins of one wallet."""
+    stage = endings.held(endings.direct(), "bob")
+    number = core(stage, "alice", "bob").local.number
+    if what == "penalty":
+        endings.claim(stage, "bob")
+        stage.seconds(3)
+        actions, newer = taken_over(stage, "bob")
+        endings.cheat(stage, "alice", "bob", number)
+    else:
+        endings.part(stage, "alice", "bob")
+        endings.claim(stage, "bob")
+        actions, newer = taken_over(stage, "bob")
+        endings.close(stage, "alice", "bob")
+        stage.mine()
+    kinds = (WatchedKind.HTLC, WatchedKind.REVOKED_HTLC, WatchedKind.REVOKED_TO_LOCAL)
+    for _ in range(3):
+        newer.sync()
+        stage.mine()
+    assert {type(action) for action in actions} <= {Report}
+    view = next(iter(newer.manager.channels.values())).closed_view
+    assert view is not None
+    claimed = [one.outpoint for one in view.outputs.values() if one.kind in kinds]
+    assert claimed
+    assert all(takers(stage, outpoint) == 1 for outpoint in claimed)
+
+
+def test_copy_publishes_the_close_that_is_in_the_journal_and_no_other() -> None:
+    """H88: whoever reads that record reveals no secret of this channel any more, so every copy may publish it."""
+    stage = endings.held(endings.direct(), "bob")
+    endings.part(stage, "alice", "bob")
+    stage.world.dislike("alice", dislikes=True)
+    endings.close(stage, "alice", "bob")
+    [(txid, _what)] = [one for one in stage.world.broadcasts if one[1] == "force-close"]
+    copy = copy_of(stage, "alice")
+    copy.start()
+    stage.mine(3)
+    copy.sync()
+    assert copy.manager.is_started
+    assert {one for one, what in stage.world.broadcasts if what == "force-close"} == {txid}
+    assert core(stage, "alice", "bob").closing is not None
 
 
 def copy_of(stage: Stage, name: str) -> SimNode:

@@ -104,6 +104,15 @@ def _acts_not_at_all(_original: Any, hit: Hit) -> Any:
     return act_without_store
 
 
+def _takes_part_without_the_fence(original: Any, hit: Hit) -> Any:
+    def is_fenced(self: Any) -> bool:
+        if original.fget(self):
+            hit()
+        return False
+
+    return property(is_fenced)
+
+
 def _told_twice(_original: Any, hit: Hit) -> Any:
     def on_spend(m: Any, slot: Any, transaction: Any, height: int, block_hash: bytes) -> None:
         hit()
@@ -279,6 +288,14 @@ MUTANTS = (
         why="a lost disk lets the peer cheat",
         guards="S3; P24",
         scenarios=(f"{HAZARDS_CLAIM}test_penalty_goes_out_without_a_store[how='is lost']",),
+    ),
+    mutant(
+        "claims go on without the fence",
+        "node.runtime:Runtime.is_fenced",
+        _takes_part_without_the_fence,
+        why="two lives bid against each other for every output with the coins of one wallet",
+        guards="S3; P23",
+        scenarios=(f"{HAZARDS_CLAIM}test_life_that_lost_the_store_leaves_the_chain_to_the_next_one[what='penalty']",),
     ),
     mutant(
         "preimage on the chain before all parts have the claim",

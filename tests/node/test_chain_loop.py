@@ -1,12 +1,14 @@
 """Fee estimates from a service that is sound, absurd, or away."""
 
+import asyncio
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from leyden.base.errors import ChainUnavailable, StorageBroken
+from leyden.base.errors import ChainUnavailable, StorageBroken, StorageFenced
 from leyden.manager import fees
+from leyden.node import chain_loop
 from leyden.node.chain_loop import ask_fees
 from leyden.node.core import NodeCore
 from leyden.ports.chain import FeeEstimate, FeeSource
@@ -92,3 +94,37 @@ async def test_claims_hear_of_fees_without_a_store() -> None:
     assert await ask_fees(core)
     assert fees.feerate_for(core.manager, 1) == 9_000
     assert core.manager.env.feerate_per_kw == before
+
+
+@pytest.mark.parametrize(
+    ("lost", "goes_on"), [(None, True), (StorageBroken("gone"), True), (StorageFenced("taken over"), False)]
+)
+async def test_what_waits_for_a_block_is_published_again_by_who_has_the_store(
+    lost: StorageBroken | None, monkeypatch: pytest.MonkeyPatch, *, goes_on: bool
+) -> None:
+    """A disk that is gone stops neither that nor the questions for fees; a life behind this one does it itself."""
+    core, asked, published = core_over(sound()), list[int](), list[object]()
+    estimate = core.chain.estimate_fee
+
+    async def count(target_blocks: int) -> FeeEstimate:
+        asked.append(target_blocks)
+        return await estimate(target_blocks)
+
+    async def broadcast(raw: bytes) -> None:
+        published.append(raw)
+
+    made = cast(Any, core)
+    made.chain = SimpleNamespace(estimate_fee=count, broadcast=broadcast)
+    made.wallet = SimpleNamespace(unconfirmed_transactions=lambda: [b"ours"])
+    made.is_synced = True
+    made.spawn = lambda work, _name: asyncio.ensure_future(work)
+    core.runtime.broken = lost
+    monkeypatch.setattr(chain_loop, "FEE_INTERVAL_SECONDS", 0.001)
+    monkeypatch.setattr(chain_loop, "REBROADCAST_INTERVAL_SECONDS", 0.001)
+    watching = asyncio.ensure_future(chain_loop.watch_fees(core))
+    while len(asked) < 3 * len(fees.TARGETS_BLOCKS) and not watching.done():  # noqa: ASYNC110 - no event says it
+        await asyncio.sleep(0.001)
+    assert not watching.done()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert bool(published) is goes_on

@@ -5,6 +5,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
+from leyden.base.errors import StorageBroken
 from leyden.drivers.chain.memory import MemoryChainSource
 from leyden.node import mempool_watch
 from leyden.node.core import NodeCore
@@ -36,13 +37,23 @@ async def test_a_preimage_in_the_mempool_goes_upstream() -> None:
     assert await mempool_watch.look(core, known) == {}, "nothing more is looked for"
 
 
+async def test_looks_go_on_without_a_store() -> None:
+    """Claims need no record, so what they need is looked for as before."""
+    room = preimage_in_the_mempool()
+    core = core_over(room)
+    core.runtime.broken = StorageBroken("gone")
+    assert len(await mempool_watch.look(core, {})) == 1
+    [slot] = [one for one in core.manager.channels.values() if one.state.core.onchain_preimages]
+    assert slot.state.core.spent is not None
+
+
 async def test_what_was_told_is_not_told_again() -> None:
     """Every look would wake every journal."""
     room = preimage_in_the_mempool()
     core = core_over(room)
     known = await mempool_watch.look(core, {})
     turns: list[object] = []
-    cast(Any, core).runtime = SimpleNamespace(run=turns.append)
+    cast(Any, core).runtime = SimpleNamespace(run_on_chain=turns.append)
     room.world.nodes["bob"].crash({})
     cast(Any, core).manager = preimage_in_the_mempool().world.nodes["bob"].manager
     assert await mempool_watch.look(core, known) == known

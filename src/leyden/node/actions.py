@@ -83,6 +83,8 @@ def _broadcast(core: NodeCore, raws: tuple[bytes, ...], what: str) -> None:
 
 async def _publish(core: NodeCore, raws: tuple[bytes, ...], transactions: list[Transaction], what: str) -> None:
     """Publish transactions, parents first; the manager hears what became of the last one, a claim perhaps."""
+    if core.runtime.is_fenced:
+        return  # the store was taken over since this was decided
     txid = transactions[-1].txid()
     what = f"{what} {txid_to_hex(txid)}"
     chain = core.chain

@@ -147,7 +147,7 @@ async def watch_fees(core: NodeCore) -> None:
         since_broadcast += interval
         if core.is_synced and since_broadcast >= REBROADCAST_INTERVAL_SECONDS:
             since_broadcast = 0.0
-            core.runtime.run(blocks.rebroadcast)
-            for raw in core.wallet.unconfirmed_transactions():
+            core.runtime.run_on_chain(blocks.rebroadcast)
+            for raw in () if core.runtime.is_fenced else core.wallet.unconfirmed_transactions():
                 core.spawn(core.chain.broadcast(raw), "broadcast of a wallet transaction")
         await asyncio.sleep(interval)

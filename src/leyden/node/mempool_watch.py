@@ -35,7 +35,7 @@ async def look(core: NodeCore, known: dict[bytes, None]) -> dict[bytes, None]:
         return known
     new = [tx for txid, tx in found.items() if txid not in known]
     if new:
-        core.runtime.run(lambda manager: _tell(manager, new))
+        core.runtime.run_on_chain(lambda manager: _tell(manager, new))
     return dict.fromkeys(found)
 
 

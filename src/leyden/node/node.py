@@ -402,7 +402,8 @@ class Node(NodeMethods):
             return {**lost, **{name: tail.durable for name, tail in core.runtime.outbox.tails.items()}}
 
         tell = partial(self._tell, second_place.NAME)
-        core.spawn(second_place.keep(self._mark, epoch, positions, tell), second_place.NAME)
+        keeping = second_place.keep(self._mark, epoch, positions, lambda: not core.runtime.is_fenced, tell)
+        core.spawn(keeping, second_place.NAME)
 
     def _tell(self, name: str, why: str) -> None:
         """Show and report an alarm once; empty: it is over."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from leyden.base.errors import StorageBroken, StorageFailed, StorageUnavailable
+from leyden.base.errors import StorageBroken, StorageFailed, StorageFenced, StorageUnavailable
 from leyden.base.ids import NODE_JOURNAL, JournalId
 from leyden.bitcoin.tx import Transaction
 from leyden.channel.snapshot import encode_core
@@ -289,10 +289,19 @@ class Runtime:
                 outbox.on_answer(signing, answer)
         return bool(requests)
 
+    @property
+    def is_fenced(self) -> bool:
+        """Whether another life has taken the store over: from then on nothing of this one reaches the chain."""
+        return isinstance(self.broken, StorageFenced)
+
     def _act_without_store(self) -> None:
-        """The store is lost: what spends outputs of published commitments goes on (invariant S3), and nothing else."""
+        """The store is lost: what spends outputs of published commitments goes on (invariant S3), and nothing else.
+
+        With the fence that ends as well. The life that has it makes the same claims of the same journals; two would bid
+        against each other for every output, each with what it takes for free coins of the one wallet.
+        """
         for action in self.manager.take_actions():
-            if isinstance(action, ON_CHAIN_ACTIONS):
+            if isinstance(action, Report if self.is_fenced else ON_CHAIN_ACTIONS):
                 self.on_action(action)
 
     def run_on_chain(self, command: Callable[[Manager], None]) -> None:

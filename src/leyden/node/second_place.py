@@ -17,15 +17,17 @@ async def keep(
     mark: MarkFile,
     epoch: int,
     positions: Callable[[], Mapping[str, int]],
+    is_ours: Callable[[], bool],
     tell: Callable[[str], None],
     every_seconds: float = EVERY_SECONDS,
 ) -> None:
-    """Write the mark again and again, never ahead of the truth.
+    """Write the mark again and again, never ahead of the truth, until another life has taken the store over.
 
-    positions: the last durable record of each journal, now. tell: takes why the last write failed, empty when it did
+    positions: the last durable record of each journal, now. is_ours: whether the store is still ours; what the other
+    life has marked is newer. tell: takes why the last write failed, empty when it did
     not.
     """
-    while True:
+    while is_ours():
         try:
             await asyncio.to_thread(mark.write, epoch, positions())
         except OSError as error:

@@ -49,6 +49,11 @@ async def test_reader_does_not_move_the_fence(tmp_path: Path) -> None:
     await store.close()
 
 
+def test_reader_is_no_store() -> None:
+    """No node can be run on it: it takes no fence, so there is no epoch to write under (hazard H88)."""
+    assert [name for name in ("open", "append", "snapshot", "drop") if hasattr(SqliteReader, name)] == []
+
+
 async def test_reader_and_node_exclude_each_other(tmp_path: Path) -> None:
     """A node that starts while somebody looks is refused, not damaged."""
     await write(tmp_path / "store")
