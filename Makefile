@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Which of the crashes on chain `make explore` tries: others each day.
+PART ?= $(shell date +%j)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-onchain test check fix bench bench-peers profile explore interop models mutants lock clean
 
@@ -15,7 +18,7 @@ help:
 	@echo 'make test     the default tests'
 	@echo 'make check    format, lint, types, layers, tidiness, tables of requirements and hazards'
 	@echo 'make fix      format and fix what can be fixed'
-	@echo 'make explore  every order and crash of the scenarios, random worlds, power cuts, 200 rounds of kill -9: up to 40 minutes'
+	@echo 'make explore  every order and crash of the scenarios, random worlds, power cuts, 200 rounds of kill -9: up to 40 minutes (PART=3: other crashes on chain)'
 	@echo 'make interop  the same life with LND and LDK: builds them first, needs Go and Rust (PEER=lnd, ONLY=part of a name,'
 	@echo '               LONG=1: 50 rounds of each restart, 10,000 payments)'
 	@echo 'make models   try every schedule of the small models of the rules'
@@ -60,8 +63,8 @@ fix: $(VENV)/installed
 explore: $(VENV)/installed
 	$(BIN)/python -m models
 	$(BIN)/python -m leyden.sim explore --seconds 240
-	$(BIN)/python -m leyden.sim explore --onchain --seconds 5
-	$(BIN)/python -m leyden.sim random --seeds 0..20000
+	$(BIN)/python -m leyden.sim explore --onchain --share 20 --part $(PART) --seconds 6
+	$(BIN)/python -m leyden.sim random --seeds 0..15000
 	$(BIN)/python -m leyden.sim random --onchain --seeds 0..5000
 	$(BIN)/python -m leyden.sim power --images 20000
 	$(BIN)/python -m leyden.demo.kills --rounds 200 --delay-ms 0 50

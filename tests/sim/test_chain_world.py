@@ -1,4 +1,4 @@
-"""Random worlds that end on the chain: the default tests run some hundred, `make explore` twenty thousand."""
+"""Random worlds that end on the chain: the default tests run some hundred, `make explore` five thousand."""
 
 import pytest
 

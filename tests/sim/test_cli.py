@@ -108,6 +108,9 @@ def test_scenarios_are_explored_and_promises_named(direct: Path, tmp_path: Path)
     assert "direct " in output
     assert "1 scenarios, 1 complete" in output
     assert output.splitlines()[-1] == "promise 6: direct"
+    assert "was tried" not in output
+    code, output = call("explore", str(direct), "--tier", "fixed", "--jobs", "1", "--share", "9", "--part", "10")
+    assert "one crash in 9 was tried: part 1, parts 0 to 8 have all of them" in output
     code, output = call("explore", str(direct), "--promise", "7")
     assert "0 scenarios" in output
 

@@ -45,6 +45,16 @@ def test_payment_survives_everything_and_the_count_is_complete() -> None:
     assert seen[-1] == result.steps
 
 
+def test_parts_have_all_crashes_between_them() -> None:
+    """Each is spread over the whole run, and another one."""
+    whole = explore(scenario("direct"))
+    parts = [explore(scenario("direct"), limits=Limits(share=3, part=part)) for part in range(3)]
+    assert all(one.is_complete and one.base_worlds == whole.base_worlds for one in parts)
+    assert sum([one.combinations for one in parts]) == whole.combinations
+    assert len({one.digest for one in parts}) == 3
+    assert max([one.combinations for one in parts]) < whole.combinations / 2
+
+
 def test_messages_may_arrive_one_by_one() -> None:
     """Each may be the last that a node hears before a crash, or the only one that a pass handles."""
     together, apart = explore(scenario("direct")), explore(scenario("direct"), limits=Limits(reads=True))

@@ -51,6 +51,8 @@ def test_files_say_how_they_are_explored_and_callers_may_say_otherwise(tmp_path:
         ("once", Tier.FIXED, 1),
     ]
     assert asked[0].limits.seconds_max == 9.0
+    (part,) = tasks(paths[:1], None, None, 9.0, share=4, part=3)
+    assert (part.limits.share, part.limits.part) == (4, 3)
 
 
 def test_results_come_from_processes(tmp_path: Path) -> None:

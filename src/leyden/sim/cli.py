@@ -88,15 +88,16 @@ def explore(
     onchain: Annotated[
         bool, typer.Option("--onchain", help="The table of on-chain stories, when no file is named.")
     ] = False,
+    share: Annotated[int, typer.Option(min=1, help="Try one of so many crashes, spread over the whole run.")] = 1,
+    part: Annotated[int, typer.Option(min=0, help="Which of them; each part has others.")] = 0,
     jobs: Jobs = 2,
     out: Out = Path("violations"),
 ) -> None:
     """Explore scenarios: every order, every crash, every combination of what a crash keeps; and check everything."""
     paths = files or exploring.built_in(onchain=onchain)
     scripts = {path: read(str(path)) for path in paths}
-    todo = exploring.tasks(
-        [path for path in paths if not promise or promise in scripts[path].proves], tier, crashes, seconds
-    )
+    wanted = [path for path in paths if not promise or promise in scripts[path].proves]
+    todo = exploring.tasks(wanted, tier, crashes, seconds, share=share, part=part)
     begun = time.perf_counter()
     results: list[Result] = []
     found: list[Finding] = []
@@ -110,6 +111,8 @@ def explore(
             if result.violation is not None:
                 found.append(exploring.finding_of_found(scripts[task.path], result.violation))
     say(exploring.totals(results, time.perf_counter() - begun))
+    if share > 1:
+        say(f"one crash in {share} was tried: part {part % share}, parts 0 to {share - 1} have all of them")
     for line in exploring.not_exhausted(results):
         say(line)
     for line in exploring.promises([scripts[task.path] for task in todo], [task.name for task in todo]):

@@ -59,13 +59,16 @@ class Limits(msgspec.Struct, frozen=True):
     """crashes: each inside of the recovery of the one before. cuts: lost connections too. worlds_max: distinct ones.
 
     probes: at rest, pay over each channel, once for all that are in the same state. reads: messages that wait together
-    also arrive one by one.
+    also arrive one by one. share, part: of all crashes and lost connections only one of so many is tried, spread over
+    the whole run; each part has others.
     """
 
     crashes: int = 1
     cuts: bool = True
     probes: bool = True
     reads: bool = False
+    share: int = 1
+    part: int = 0
     worlds_max: int = 1_000_000
     seconds_max: float = 3600.0
 
@@ -414,10 +417,15 @@ class _Explorer:
             touched = [name, *[one if other == name else other for one, other in links]]
             for kept in every_prefix(node.disk.under_way()):
                 key = digest("crash", name, around, self._prints.durable(node.disk, dict(kept)))
-                yield key, Crash(step, name, kept, quiet), touched
+                if self._is_of_part(key):
+                    yield key, Crash(step, name, kept, quiet), touched
         for pair in list(world.connections) if self._limits.cuts else []:
             key = digest("cut", pair, self._prints.around(world, orders, [pair]), place.known)
-            yield key, Cut(step, *pair, quiet), pair
+            if self._is_of_part(key):
+                yield key, Cut(step, *pair, quiet), pair
+
+    def _is_of_part(self, key: bytes) -> bool:
+        return int.from_bytes(key[:4], "big") % self._limits.share == self._limits.part % self._limits.share
 
     def _is_known(self, key: bytes, left: int) -> bool:
         """Return whether this was tried, with as many crashes left afterwards; from now on it was."""

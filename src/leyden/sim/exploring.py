@@ -45,13 +45,21 @@ def built_in(*, onchain: bool = False) -> list[Path]:
     return sorted((FOLDER / "onchain" if onchain else FOLDER).glob("*.txt"))
 
 
-def tasks(paths: Sequence[Path], tier: Tier | None, crashes: int | None, seconds_max: float) -> list[Task]:
+def tasks(
+    paths: Sequence[Path],
+    tier: Tier | None,
+    crashes: int | None,
+    seconds_max: float,
+    *,
+    share: int = 1,
+    part: int = 0,
+) -> list[Task]:
     """Return what is to be explored: as each file says, or as asked. Raises: BadScript, OSError."""
     found: list[Task] = []
     for path in paths:
         script = load_script(path)
         if script.tier != "once" or tier is not None:
-            limits = Limits(crashes=crashes or script.crashes, seconds_max=seconds_max)
+            limits = Limits(crashes=crashes or script.crashes, seconds_max=seconds_max, share=share, part=part)
             found.append(Task(path, tier or Tier(script.tier), limits))
     return found
 
