@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from interop.builds import built
+from interop.foreign import ForeignNode
+from interop.ldk import LdkNode
 from interop.leyden_peer import LeydenPeer
 from interop.lnd import LndNode
 from interop.world import PeerMaker, PeerPlace
@@ -22,11 +24,15 @@ async def makers_of(kinds: Sequence[str], say: Callable[[str], None]) -> dict[st
     return makers
 
 
+def _ldk(program: Path, place: PeerPlace) -> LdkNode:
+    return LdkNode(place.name, place.folder, place.chain, place.options, program)
+
+
 def _lnd(program: Path, place: PeerPlace) -> LndNode:
     return LndNode(place.name, place.folder, place.chain, place.options, program)
 
 
-_MAKERS: Final = {"lnd": _lnd}
+_MAKERS: Final[dict[str, Callable[[Path, PeerPlace], ForeignNode]]] = {"lnd": _lnd, "ldk": _ldk}
 
 
 def _leyden(place: PeerPlace) -> LeydenPeer:
