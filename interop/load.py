@@ -2,17 +2,24 @@
 
 import asyncio
 import random
+import time
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, final
 
 import msgspec
 
 from interop.foreign import ForeignNode, PaymentStatus, PeerFailed, PeerRefused
+from interop.scenario import ScenarioFailed
+from interop.world import World
 from leyden.base.errors import CommandRejected, DriverError
 from leyden.demo.processes import DemoNode
 from leyden.invoices import bolt11
 
 GONE: Final = (PeerFailed, PeerRefused, DriverError, CommandRejected, OSError)
 """What calls raise while a node is being killed and started."""
+
+SHOWN_MAX: Final = 3
+STUCK_SECONDS: Final = 6.0
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -29,6 +36,11 @@ class Party(Protocol):
     @property
     def name(self) -> str:
         """The node's name in its world."""
+        ...
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is not ours."""
         ...
 
     async def invoice(self, amount_msat: int) -> str:
@@ -55,6 +67,8 @@ class Party(Protocol):
 @final
 class OurParty:
     """A node of ours."""
+
+    is_foreign = False
 
     def __init__(self, node: DemoNode) -> None:
         self.node = node
@@ -97,6 +111,8 @@ class OurParty:
 @final
 class TheirParty:
     """A foreign node."""
+
+    is_foreign = True
 
     def __init__(self, node: ForeignNode) -> None:
         self.node = node
@@ -159,10 +175,13 @@ def amount_msat(chance: random.Random, largest_msat: int) -> int:
 
 
 class Sums(msgspec.Struct):
-    """What became of payments. moved_msat: by node, received less sent. fees_msat: by node, paid on top."""
+    """What became of payments. stuck: pending for ever. moved_msat: by node, received less sent. fees_msat: by node,
+    paid on top.
+    """
 
     sent: int = 0
     failed: int = 0
+    stuck: int = 0
     unknown: int = 0
     moved_msat: dict[str, int] = {}
     fees_msat: dict[str, int] = {}
@@ -171,15 +190,41 @@ class Sums(msgspec.Struct):
     def in_words(self) -> str:
         """For the matrix."""
         never = f", {self.unknown} never begun" if self.unknown else ""
-        return f"{self.sent + self.failed + self.unknown} payments: {self.sent} sent, {self.failed} failed{never}"
+        stuck = f", {self.stuck} pending" if self.stuck else ""
+        count = self.sent + self.failed + self.stuck + self.unknown
+        return f"{count} payments: {self.sent} sent, {self.failed} failed{stuck}{never}"
 
 
-async def pending(wishes: list[Wish]) -> list[str]:
+async def _pending(wishes: list[Wish]) -> list[Wish]:
     """Return the payments that have not ended for their payers."""
     sent = await _sent(wishes)
-    return [
-        str(one) for one in wishes if (one.payer.name, one.payment_hash) in sent and _status(one, sent) == "pending"
-    ]
+    return [one for one in wishes if _status(one, sent) == "pending"]
+
+
+async def until_ended(world: World, wishes: list[Wish], quiet: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    """Wait until every payment has ended for its payer, or is one of a foreign payer that can end no more.
+
+    quiet: whether no channel has an HTLC. When that is so for a while, a payment that is pending has nothing to wait
+    for.
+    """
+    open_ones: list[Wish] = []
+    quiet_since = 0.0
+
+    async def ended() -> bool:
+        nonlocal quiet_since
+        open_ones[:] = await _pending(wishes)
+        if not open_ones:
+            return True
+        if not await quiet():
+            quiet_since = time.monotonic()
+        return time.monotonic() - quiet_since > STUCK_SECONDS and all(one.payer.is_foreign for one in open_ones)
+
+    quiet_since = time.monotonic()
+    try:
+        await world.until(ended, "every payment has ended for its payer", seconds)
+    except ScenarioFailed as error:
+        shown = "; ".join(map(str, open_ones[:SHOWN_MAX]))
+        raise ScenarioFailed(f"{error}: {len(open_ones)} have not: {shown}") from None
 
 
 async def audit(wishes: list[Wish]) -> tuple[Sums, list[str]]:
@@ -200,6 +245,7 @@ async def audit(wishes: list[Wish]) -> tuple[Sums, list[str]]:
             wrong.append(f"{one}: its payer took it on and knows nothing of it")
         sums.sent += status == "succeeded"
         sums.failed += status == "failed"
+        sums.stuck += status == "pending"
         sums.unknown += status == "unknown"
         _add(sums.moved_msat, one.payee.name, has_msat)
         _add(sums.moved_msat, one.payer.name, -paid_msat)

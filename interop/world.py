@@ -327,17 +327,18 @@ class World:
 
     async def until_quiet(self, pair: Pair, seconds: float = WAIT_SECONDS) -> None:
         """Wait until neither side has an HTLC in the channel and both agree on the balances."""
+        what = "the channel has no HTLC and both sides agree on its balances"
+        await self.until(lambda: self.is_quiet(pair), what, seconds)
 
-        async def quiet() -> bool:
-            ours = await self.our_channel(pair.us, pair.funding_outpoint)
-            theirs = await self.their_channel(pair.peer, pair.funding_outpoint)
-            if ours is None or theirs is None or ours.htlcs_inbound or ours.htlcs_outbound or theirs.htlcs_pending:
-                return False
-            # The opener pays the commitment's fee, and not everybody takes it off; the other balance has no such doubt.
-            sides = (theirs.local_msat, ours.remote_msat) if ours.is_opener else (theirs.remote_msat, ours.local_msat)
-            return sides[0] == sides[1] // pair.peer.msat_step * pair.peer.msat_step
-
-        await self.until(quiet, "the channel has no HTLC and both sides agree on its balances", seconds)
+    async def is_quiet(self, pair: Pair) -> bool:
+        """Whether neither side has an HTLC in the channel and both agree on the balances."""
+        ours = await self.our_channel(pair.us, pair.funding_outpoint)
+        theirs = await self.their_channel(pair.peer, pair.funding_outpoint)
+        if ours is None or theirs is None or ours.htlcs_inbound or ours.htlcs_outbound or theirs.htlcs_pending:
+            return False
+        # The opener pays the commitment's fee, and not everybody takes it off; the other balance has no such doubt.
+        sides = (theirs.local_msat, ours.remote_msat) if ours.is_opener else (theirs.remote_msat, ours.local_msat)
+        return sides[0] == sides[1] // pair.peer.msat_step * pair.peer.msat_step
 
     # --- paying -------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ import msgspec
 
 from interop.foreign import ForeignNode, NotOffered, OpenRequest
 from interop.kinds import FOREIGN
-from interop.load import GONE, OurParty, Party, Sums, TheirParty, Wish, amount_msat, audit, fulfil, pending, wish
-from interop.scenario import check, scenario
+from interop.load import GONE, OurParty, Party, Sums, TheirParty, Wish, amount_msat, audit, fulfil, until_ended, wish
+from interop.scenario import PeerAtFault, check, scenario
 from interop.settlement import last_view
 from interop.world import COINS, CONFIRMATIONS, SAT, Pair, World
 
@@ -44,17 +44,19 @@ async def triangle(world: World) -> None:
     begun = await _owned_msat(world, nodes)
     wishes = await _run(world, nodes, parties)
 
-    async def all_ended() -> bool:
-        return not await pending(wishes)
+    async def quiet() -> bool:
+        near, other = await world.is_quiet(nodes.near), await world.is_quiet(nodes.other)
+        return near and other and await _is_far_quiet(world, nodes)
 
-    await world.until(all_ended, "every payment has ended for its payer", END_SECONDS)
-    for pair in (nodes.near, nodes.other):
-        await world.until_quiet(pair)
-    await _until_far_is_quiet(world, nodes)
+    await until_ended(world, wishes, quiet, END_SECONDS)
+    await world.until(quiet, "no channel has an HTLC, and all balances agree")
     sums, wrong = await audit(wishes)
     check(not wrong, f"{len(wrong)} wrong, the first: {'; '.join(wrong[:3])}")
     earned_msat = await _check_owned(world, begun, await _owned_msat(world, nodes), sums)
-    world.note(f"{sums.in_words}; we earned {earned_msat} msat by forwarding")
+    done = f"{sums.in_words}; we earned {earned_msat} msat by forwarding"
+    if sums.stuck:
+        raise PeerAtFault(f"{done}. Pending ones are in no channel any more: see subject 6")
+    world.note(done)
 
 
 async def _build(world: World) -> Triangle:
@@ -73,7 +75,7 @@ async def _build(world: World) -> Triangle:
     nodes = Triangle(third, near, other, opener, acceptor, await opener.open_channel(request))
     await world.until_in_mempool(1)
     await world.mine(CONFIRMATIONS)
-    await _until_far_is_quiet(world, nodes)
+    await world.until(lambda: _is_far_quiet(world, nodes), "the other two have their channel")
     return nodes
 
 
@@ -84,16 +86,14 @@ def _only_leyden(world: World) -> str:
     return world.kind
 
 
-async def _until_far_is_quiet(world: World, nodes: Triangle) -> None:
-    async def quiet() -> bool:
-        one = await world.their_channel(nodes.opener, nodes.far_outpoint)
-        other = await world.their_channel(nodes.acceptor, nodes.far_outpoint)
-        if one is None or other is None or one.htlcs_pending or other.htlcs_pending:
-            return False
-        step = nodes.opener.msat_step
-        return one.is_usable and other.is_usable and one.remote_msat == other.local_msat // step * step
-
-    await world.until(quiet, "the channel of the other two has no HTLC and both agree on its balances")
+async def _is_far_quiet(world: World, nodes: Triangle) -> bool:
+    """Whether the channel of the other two is usable, has no HTLC, and both agree on its balances."""
+    one = await world.their_channel(nodes.opener, nodes.far_outpoint)
+    other = await world.their_channel(nodes.acceptor, nodes.far_outpoint)
+    if one is None or other is None or one.htlcs_pending or other.htlcs_pending:
+        return False
+    step = nodes.opener.msat_step
+    return one.is_usable and other.is_usable and one.remote_msat == other.local_msat // step * step
 
 
 async def _run(world: World, nodes: Triangle, parties: tuple[Party, ...]) -> list[Wish]:
