@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Final, final
 
 from interop.foreign import (
     BulkPaid,
@@ -26,11 +26,14 @@ from interop.foreign import (
 from interop.lnd_payments import LndPayments
 from interop.lnd_rest import Json, LndRest, base64_of, hex_of
 from interop.lnd_streams import LndStreams
+from interop.lnd_wallet import LndWallet
 from interop.process import ForeignProcess
 from leyden.demo.processes import free_port
 
 START_SECONDS: Final = 90.0
+SYNC_SECONDS: Final = 20.0
 LOOK_SECONDS: Final = 0.1
+NO_TXID: Final = "0" * 64
 REMOTE_DELAY_BLOCKS: Final = 6
 COMMITMENT_TYPES: Final = {"static_remotekey": "STATIC_REMOTE_KEY", "anchors": "ANCHORS"}
 _TYPE_NAMES: Final = {name: ours for ours, name in COMMITMENT_TYPES.items()}
@@ -51,6 +54,7 @@ def command_line(
         f"--rpclisten=127.0.0.1:{rpc}",
         f"--debuglevel=info{',PEER=debug' if options.log_messages else ''}",
         *("--trickledelay=50", "--accept-keysend", "--maxpendingchannels=20", "--gossip.announcement-conf=3"),
+        "--keep-failed-payment-attempts",  # else it forgets which failure came from where
         *("--protocol.wumbo-channels", "--protocol.option-scid-alias", "--protocol.zero-conf"),
         *("--bitcoin.regtest", "--bitcoin.node=bitcoind"),
         f"--bitcoin.defaultremotedelay={REMOTE_DELAY_BLOCKS}",
@@ -67,7 +71,7 @@ def command_line(
 
 @final
 class LndNode:
-    """Implements `ForeignNode`."""
+    """Implements `ForeignNode`. wallet: what else its wallet can do."""
 
     kind = "lnd"
     msat_step = 1000
@@ -83,6 +87,8 @@ class LndNode:
         self._rest = LndRest(self._ports[1])
         self._streams = LndStreams(self._rest)
         self._payments = LndPayments(self._rest)
+        self.wallet = LndWallet(self._rest)
+        self._life_begins_at = 0
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -107,6 +113,8 @@ class LndNode:
             raise NotOffered(
                 "lnd writes to bbolt, sqlite, postgres or etcd at once: none of its options delays a write"
             )
+        log = self.log_paths[0]
+        self._life_begins_at = log.stat().st_size if log.exists() else 0
         await self._process.start()
         deadline = time.monotonic() + START_SECONDS
         while not await self._follows():
@@ -209,7 +217,9 @@ class LndNode:
     # --- channels -----------------------------------------------------------------------------------------------------
 
     async def open_channel(self, request: OpenRequest) -> str:
-        """See `ForeignNode`."""
+        """See `ForeignNode`. It waits for a wallet that has not seen the last blocks yet."""
+        if request.push_msat % 1000:
+            raise NotOffered("lnd pushes whole satoshis (`push_sat` of its OpenChannelRequest)")
         body = {
             "node_pubkey": base64_of(request.node_id),
             "local_funding_amount": str(request.amount_sat),
@@ -220,7 +230,15 @@ class LndNode:
             "scid_alias": request.scid_alias,
             "close_address": request.close_to or "",
         }
-        opened = await self._rest.post("/v1/channels", body)
+        deadline = time.monotonic() + SYNC_SECONDS
+        while True:
+            try:
+                opened = await self._rest.post("/v1/channels", body)
+                break
+            except PeerRefused as refused:
+                if "fully synced" not in str(refused) or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(LOOK_SECONDS)
         txid = bytes.fromhex(hex_of(opened["funding_txid_bytes"]))[::-1].hex()
         return f"{txid}:{opened['output_index']}"
 
@@ -228,9 +246,9 @@ class LndNode:
         """See `ForeignNode`. Usable: also the policies of both sides are known, without which LND finds no way."""
         listed = (await self._rest.get("/v1/channels"))["channels"]
         usable = await asyncio.gather(*[self._is_usable(one) for one in listed])
-        channels = [_channel(one, is_usable=yes) for one, yes in zip(listed, usable, strict=True)]
+        channels = [known_channel(one, is_usable=yes) for one, yes in zip(listed, usable, strict=True)]
         pending = (await self._rest.get("/v1/channels/pending"))["pending_open_channels"]
-        return (*channels, *[_pending_channel(one) for one in pending])
+        return (*channels, *[pending_channel(one) for one in pending])
 
     async def _is_usable(self, channel: Json) -> bool:
         if not channel["active"]:
@@ -245,13 +263,13 @@ class LndNode:
         """See `ForeignNode`."""
         for channel in (await self._rest.get("/v1/channels"))["channels"]:
             if channel["channel_point"] == funding_outpoint:
-                return tuple(_htlc(one) for one in channel["pending_htlcs"])
+                return tuple(pending_htlc(one) for one in channel["pending_htlcs"])
         raise PeerRefused(f"lnd knows no channel {funding_outpoint}")
 
     async def refusals(self) -> tuple[str, ...]:
         """See `ForeignNode`."""
-        log = (self._folder / "output.log").read_text(errors="replace")
-        return tuple(found.group(0) for found in _WORDS_OF_PEERS.finditer(log))
+        log = self.log_paths[0].read_bytes()[self._life_begins_at :]
+        return words_of_peers(log.decode(errors="replace"))
 
     async def close_channel(self, funding_outpoint: str, *, force: bool = False, address: str | None = None) -> None:
         """See `ForeignNode`."""
@@ -267,11 +285,10 @@ class LndNode:
         closed = (await self._rest.get("/v1/channels/closed"))["channels"]
         found = {one["channel_point"]: one["closing_tx_hash"] for one in closed}
         pending = await self._rest.get("/v1/channels/pending")
-        for one in pending["pending_force_closing_channels"]:
+        for one in (*pending["pending_force_closing_channels"], *pending["waiting_close_channels"]):
             found[one["channel"]["channel_point"]] = one["closing_txid"]
-        for one in pending["waiting_close_channels"]:
-            found[one["channel"]["channel_point"]] = one["closing_txid"]
-        return found
+        # An opening that was given up has no closing transaction, and one that waits for the peer's word has none yet.
+        return {outpoint: txid for outpoint, txid in found.items() if txid not in ("", NO_TXID)}
 
     async def pending_sweeps(self) -> int:
         """See `ForeignNode`. LND tells of channels that are not resolved, each counts as one."""
@@ -369,7 +386,13 @@ class LndNode:
         return await self._payments.received_records(payment_hash)
 
 
-def _channel(channel: Json, *, is_usable: bool) -> ForeignChannel:
+def words_of_peers(log: str) -> tuple[str, ...]:
+    """Return what peers said in errors and warnings, as LND logs it."""
+    return tuple(found.group(0) for found in _WORDS_OF_PEERS.finditer(log))
+
+
+def known_channel(channel: Json, *, is_usable: bool) -> ForeignChannel:
+    """Return an open channel as LND lists it."""
     return ForeignChannel(
         funding_outpoint=channel["channel_point"],
         counterparty_node_id=channel["remote_pubkey"],
@@ -382,11 +405,13 @@ def _channel(channel: Json, *, is_usable: bool) -> ForeignChannel:
         feerate_per_kw=int(channel["fee_per_kw"]),
         htlcs_pending=len(channel["pending_htlcs"]),
         reserve_sat=int(channel["local_chan_reserve_sat"]),
-        short_channel_id=int(channel["chan_id"]),
+        # Of a zero-conf channel `chan_id` stays an alias.
+        short_channel_id=int(channel["zero_conf_confirmed_scid" if channel["zero_conf"] else "chan_id"]),
     )
 
 
-def _htlc(htlc: Json) -> ForeignHtlc:
+def pending_htlc(htlc: Json) -> ForeignHtlc:
+    """Return an HTLC as LND lists it."""
     return ForeignHtlc(
         payment_hash=hex_of(htlc["hash_lock"]),
         amount_msat=int(htlc["amount"]) * 1000,
@@ -395,7 +420,8 @@ def _htlc(htlc: Json) -> ForeignHtlc:
     )
 
 
-def _pending_channel(pending: dict[str, Any]) -> ForeignChannel:
+def pending_channel(pending: Json) -> ForeignChannel:
+    """Return a channel that is being opened as LND lists it."""
     channel = pending["channel"]
     return ForeignChannel(
         funding_outpoint=channel["channel_point"],

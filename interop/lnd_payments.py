@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from interop.foreign import BulkPaid, ForeignPayment, HtlcLimits, PaymentStatus, PeerFailed, PeerRefused
-from interop.lnd_rest import Json, LndRest, base64_of, hex_of
+from interop.lnd_rest import Json, LndRest, base64_in_path, base64_of, hex_of
 
 KEYSEND_PREIMAGE: Final = 5_482_373_484
 FEE_LIMIT_MSAT: Final = 1_000_000_000
@@ -26,6 +26,8 @@ _OWN_REASONS: Final = {
     "FAILURE_REASON_INCORRECT_PAYMENT_DETAILS": "incorrect_or_unknown_payment_details",
     "FAILURE_REASON_ERROR": "error",
 }
+_OF_NOBODY: Final = ("unreadable_failure", "unknown_failure")
+"""Words for what LND cannot read: then it does not know who said it either."""
 
 
 @final
@@ -34,11 +36,11 @@ class LndPayments:
 
     def __init__(self, rest: LndRest) -> None:
         self._rest = rest
-        self._tasks: dict[str, asyncio.Task[Json]] = {}
+        self._tasks: set[asyncio.Task[Json]] = set()
 
     async def close(self) -> None:
         """Forget the streams; LND itself goes on with its payments."""
-        tasks, self._tasks = list(self._tasks.values()), {}
+        tasks, self._tasks = list(self._tasks), set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -109,8 +111,11 @@ class LndPayments:
     async def pay(self, invoice: str, amount_msat: int | None, wanted: tuple[HtlcLimits, list[str]]) -> str:
         """See `ForeignNode`. wanted: the limits, with LND's ids of the channels that may be used."""
         limits, channel_ids = wanted
-        body: Json = {
-            "payment_request": invoice,
+        body: Json = {"payment_request": invoice}
+        if limits.final_cltv_expiry_delta is not None:
+            body = await self._in_parts(invoice)  # beside an invoice it takes no other delta
+            body["final_cltv_delta"] = limits.final_cltv_expiry_delta
+        body |= {
             "timeout_seconds": limits.timeout_seconds,
             "fee_limit_msat": str(FEE_LIMIT_MSAT if limits.fee_limit_msat is None else limits.fee_limit_msat),
             "max_parts": limits.max_parts or MAX_PARTS,
@@ -119,9 +124,19 @@ class LndPayments:
             body["amt_msat"] = str(amount_msat)
         if channel_ids:
             body["outgoing_chan_ids"] = channel_ids
-        if limits.final_cltv_expiry_delta is not None:
-            body["final_cltv_delta"] = limits.final_cltv_expiry_delta
         return await self._begin(body)
+
+    async def _in_parts(self, invoice: str) -> Json:
+        """Return what an invoice says as the fields of a payment without an invoice."""
+        said = await self._rest.get(f"/v1/payreq/{invoice}")
+        return {
+            "dest": base64_of(said["destination"]),
+            "payment_hash": base64_of(said["payment_hash"]),
+            "payment_addr": said["payment_addr"],
+            "amt_msat": said["num_msat"],
+            "route_hints": said["route_hints"],
+            "dest_features": [int(bit) for bit in said["features"]],
+        }
 
     async def keysend(self, node_id: str, amount_msat: int, custom_records: Mapping[int, bytes]) -> str:
         """See `ForeignNode`."""
@@ -160,8 +175,15 @@ class LndPayments:
         if not known.done():
             task.result()  # raises what LND said
             raise PeerFailed("lnd has ended a payment without a word")
-        self._tasks[known.result()] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
         return known.result()
+
+    def _forget(self, task: asyncio.Task[Json]) -> None:
+        """A stream has ended; why is LND's own affair, which keeps the payment."""
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _follow(self, body: Json, known: asyncio.Future[str]) -> Json:
         last: Json = {}
@@ -198,11 +220,11 @@ class LndPayments:
         return BulkPaid.of(time.perf_counter() - begun, failed, latencies_ms)
 
     async def payment(self, payment_hash: str) -> ForeignPayment:
-        """See `ForeignNode`."""
-        for one in await self.payments():
-            if one.payment_hash == payment_hash:
-                return one
-        raise PeerRefused(f"lnd knows no payment {payment_hash}")
+        """See `ForeignNode`. LND tells how a payment stands as soon as it is asked to follow it."""
+        async with self._rest.stream("GET", f"/v2/router/track/{base64_in_path(payment_hash)}") as results:
+            async for one in results:
+                return payment_of(one)
+        raise PeerFailed(f"lnd says nothing of the payment {payment_hash}")
 
     async def payments(self) -> tuple[ForeignPayment, ...]:
         """See `ForeignNode`."""
@@ -222,15 +244,16 @@ def _spontaneous(node_id: str, amount_msat: int, payment_hash: str) -> Json:
 
 
 def payment_of(payment: Json) -> ForeignPayment:
-    """Return a payment as LND lists it. Its failure is the last HTLC's, when one of them has come back with one."""
+    """Return a payment as LND lists it. Its failure is that of the HTLC that came back last, if one did."""
     status = _STATUSES.get(payment["status"], "pending")
     failure, hop = "", None
     if status == "failed":
         failure = _OWN_REASONS.get(payment["failure_reason"], payment["failure_reason"].lower())
-        for attempt in payment["htlcs"]:
-            found = attempt.get("failure")
-            if found:
-                failure, hop = str(found["code"]).lower(), int(found["failure_source_index"])
+        ended = [one for one in payment["htlcs"] if one.get("failure")]
+        if ended:
+            last = max(ended, key=lambda one: int(one["resolve_time_ns"]))["failure"]
+            failure = str(last["code"]).lower()
+            hop = None if failure in _OF_NOBODY else int(last["failure_source_index"])
     return ForeignPayment(
         payment_hash=payment["payment_hash"],
         status=status,

@@ -1,7 +1,7 @@
 """LND's REST: JSON over HTTP, streams of JSON lines, and one WebSocket."""
 
 import asyncio
-from base64 import b64decode, b64encode
+from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, final
@@ -19,6 +19,11 @@ Json = dict[str, Any]
 def base64_of(hexadecimal: str) -> str:
     """Return bytes as LND's JSON has them."""
     return b64encode(bytes.fromhex(hexadecimal)).decode()
+
+
+def base64_in_path(hexadecimal: str) -> str:
+    """Return bytes as LND has them in the path of a URL."""
+    return urlsafe_b64encode(bytes.fromhex(hexadecimal)).decode()
 
 
 def hex_of(base64: str) -> str:

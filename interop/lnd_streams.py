@@ -12,6 +12,7 @@ from interop.foreign import CustomMessage, PeerFailed
 from interop.lnd_rest import Json, LndRest, hex_of
 
 RETRY_SECONDS: Final = 0.2
+OPEN_SECONDS: Final = 10.0
 
 
 @final
@@ -24,13 +25,19 @@ class LndStreams:
     def __init__(self, rest: LndRest) -> None:
         self._rest = rest
         self._tasks: list[asyncio.Task[None]] = []
+        self._answering = asyncio.Event()
         self.trusted: set[str] = set()
         self.custom_messages: list[CustomMessage] = []
 
     async def open(self) -> None:
-        """Begin to answer and to listen."""
+        """Begin to answer and to listen. Raises PeerFailed when LND does not want an answer."""
         self.custom_messages.clear()
+        self._answering.clear()
         self._tasks = [asyncio.create_task(_again(one)) for one in (self._accept_channels, self._take_messages)]
+        try:
+            await asyncio.wait_for(self._answering.wait(), OPEN_SECONDS)
+        except TimeoutError:
+            raise PeerFailed("lnd does not ask us about channels") from None
 
     async def close(self) -> None:
         """End both."""
@@ -42,6 +49,7 @@ class LndStreams:
     async def _accept_channels(self) -> None:
         """Say yes to every channel; LND takes zero-conf ones only when somebody says so."""
         async with self._rest.websocket("/v1/channels/acceptor?method=POST") as socket:
+            self._answering.set()
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     return
