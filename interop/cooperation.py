@@ -7,7 +7,7 @@ from interop.scenario import check
 from interop.world import CONFIRMATIONS, SAT, Pair, World, outpoint_of
 from leyden.node.views import ChannelView
 
-FEE_SAT_MAX: Final = 20_000
+FEE_SAT_MAX: Final = 40_000
 
 
 async def close_together(
@@ -24,7 +24,8 @@ async def close_together(
     """Close a quiet channel; check every output of the closing transaction and what comes of it in both wallets.
 
     by_us: we begin. our_address, their_address: given to the side that begins. our_script, their_script: where the
-    part of a side has to go, in hexadecimal, when that is not its wallet. Returns the closing txid.
+    part of a side has to go, in hexadecimal, when that is not its wallet. feerate_per_kw: what the side that begins
+    wants. Returns the closing txid.
     """
     await world.until_quiet(pair)
     before = await coins_of(world, pair.us, pair.peer)
@@ -33,7 +34,7 @@ async def close_together(
     if by_us:
         await pair.us.api.close(pair.channel_id, address=our_address, feerate_per_kw=feerate_per_kw)
     else:
-        await pair.peer.close_channel(pair.funding_outpoint, address=their_address)
+        await pair.peer.close_channel(pair.funding_outpoint, address=their_address, feerate_per_kw=feerate_per_kw)
     return await follow_close(world, pair, last, before, our_script=our_script, their_script=their_script)
 
 

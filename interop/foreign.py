@@ -283,8 +283,15 @@ class ForeignNode(Protocol):
         """Return the words of errors and warnings that peers sent in this life, the oldest first."""
         ...
 
-    async def close_channel(self, funding_outpoint: str, *, force: bool = False, address: str | None = None) -> None:
-        """Begin to close a channel; returns when the peer took it on."""
+    async def close_channel(
+        self,
+        funding_outpoint: str,
+        *,
+        force: bool = False,
+        address: str | None = None,
+        feerate_per_kw: int | None = None,
+    ) -> None:
+        """Begin to close a channel; returns when the peer took it on. feerate_per_kw: only of a cooperative close."""
         ...
 
     async def closed_channels(self) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
@@ -20,6 +21,7 @@ from interop.foreign import (
     NotOffered,
     OpenRequest,
     PeerFailed,
+    PeerRefused,
 )
 from interop.ldk_lines import LdkLines
 from interop.process import STOP_SECONDS, ForeignProcess
@@ -28,6 +30,8 @@ from leyden.sphinx.failures import FailureCode
 
 START_SECONDS: Final = 60.0
 BULK_SECONDS: Final = 900.0
+BUSY_SECONDS: Final = 5.0
+BUSY_LOOK_SECONDS: Final = 0.05
 MAX_DUST_EXPOSURE_MSAT: Final = 1_000_000_000
 """So high that no load scenario meets it."""
 
@@ -231,9 +235,27 @@ class LdkNode:
         """See `ForeignNode`."""
         return tuple(await self._call("refusals"))
 
-    async def close_channel(self, funding_outpoint: str, *, force: bool = False, address: str | None = None) -> None:
-        """See `ForeignNode`."""
-        await self._call("close_channel", funding_outpoint=funding_outpoint, force=force, address=address)
+    async def close_channel(
+        self,
+        funding_outpoint: str,
+        *,
+        force: bool = False,
+        address: str | None = None,
+        feerate_per_kw: int | None = None,
+    ) -> None:
+        """See `ForeignNode`. What LDK refuses because its store is busy for a moment is asked again."""
+        if feerate_per_kw is not None:
+            await self.set_feerate(feerate_per_kw)  # by which it closes; it stays
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                await self._call("close_channel", funding_outpoint=funding_outpoint, force=force, address=address)
+            except PeerRefused as error:
+                if "waiting on a monitor update" not in str(error) or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(BUSY_LOOK_SECONDS)
+            else:
+                return
 
     async def closed_channels(self) -> Mapping[str, str]:
         """See `ForeignNode`."""

@@ -163,11 +163,18 @@ class LeydenPeer:
         log = self._node.child.log_path.read_text(errors="replace")
         return tuple(line for line in log.splitlines() if "warning" in line or "error" in line)
 
-    async def close_channel(self, funding_outpoint: str, *, force: bool = False, address: str | None = None) -> None:
+    async def close_channel(
+        self,
+        funding_outpoint: str,
+        *,
+        force: bool = False,
+        address: str | None = None,
+        feerate_per_kw: int | None = None,
+    ) -> None:
         """See `ForeignNode`."""
         (channel,) = [one for one in await self._node.api.channels() if _outpoint(one) == funding_outpoint]
         try:
-            await self._node.api.close(channel.channel_id, force=force, address=address, without_peer=force)
+            await self._node.api.close(channel.channel_id, force, address, feerate_per_kw, without_peer=force)
         except CommandRejected as error:
             raise PeerRefused(str(error)) from None
 

@@ -271,11 +271,19 @@ class LndNode:
         log = self.log_paths[0].read_bytes()[self._life_begins_at :]
         return words_of_peers(log.decode(errors="replace"))
 
-    async def close_channel(self, funding_outpoint: str, *, force: bool = False, address: str | None = None) -> None:
+    async def close_channel(
+        self,
+        funding_outpoint: str,
+        *,
+        force: bool = False,
+        address: str | None = None,
+        feerate_per_kw: int | None = None,
+    ) -> None:
         """See `ForeignNode`."""
         txid, _, index = funding_outpoint.partition(":")
         query = f"force={str(force).lower()}" + ("" if force else "&no_wait=true")
         query += f"&delivery_address={address}" if address else ""
+        query += f"&sat_per_vbyte={feerate_per_kw * 4 // 1000}" if feerate_per_kw else ""
         async with self._rest.stream("DELETE", f"/v1/channels/{txid}/{index}?{query}") as results:
             async for _ in results:
                 return

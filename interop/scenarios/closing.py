@@ -1,5 +1,6 @@
 """Channels that both sides close together: every satoshi of them arrives in one of the two wallets."""
 
+import contextlib
 from typing import Final
 
 from interop.cooperation import close_all, close_together, follow_close
@@ -20,6 +21,7 @@ FRACTION_MSAT: Final = 1_234_567
 HELD_MSAT: Final = 50_000_000
 SETTLED_MSAT: Final = 70_000_000
 DISAGREEMENT: Final = 8
+DISAGREEMENT_THERE: Final = 2
 OUTPUT_KEY: Final = bytes.fromhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
 WITNESS_SCRIPTS: Final = {
     "p2wpkh": p2wpkh(bytes(20)),
@@ -104,15 +106,13 @@ async def fee_disagreement_of_ours(world: World) -> None:
         await close_together(world, pair, by_us=True, feerate_per_kw=DISAGREEMENT * FEERATE_PER_KW)
 
 
-@scenario(7, "the peer wants twice our feerate: both agree on one fee")
+@scenario(7, f"the peer asks for {DISAGREEMENT_THERE} times our feerate: both agree on one fee")
 async def fee_disagreement_of_theirs(world: World) -> None:
     """What the peer wants more is its own affair as long as it pays."""
     for opened_by_us in (True, False):
         pair = await world.open(by_us=opened_by_us, amount_sat=CAPACITY_SAT, push_msat=PUSHED_MSAT)
-        await world.peer.set_feerate(2 * FEERATE_PER_KW)
-        try:
-            await close_together(world, pair, by_us=False)
-        finally:
+        await close_together(world, pair, by_us=False, feerate_per_kw=DISAGREEMENT_THERE * FEERATE_PER_KW)
+        with contextlib.suppress(NotOffered):
             await world.peer.set_feerate(FEERATE_PER_KW)
 
 
