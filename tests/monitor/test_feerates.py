@@ -9,11 +9,13 @@ from leyden.monitor.feerates import (
     BUDGET_PERMILLE,
     PENALTY_LAST_BLOCKS,
     PENALTY_PERMILLE,
+    Due,
     budget_sat,
     claim_feerate_per_kw,
     cpfp_feerate_per_kw,
     fee_sat,
     is_worth,
+    patience_height,
     replacement_fee_sat,
 )
 
@@ -233,16 +235,48 @@ def package(
     htlcs: dict[int, int], balance_sat: int, height: int, estimate: Callable[[int], int | None] = CALM
 ) -> int:  # fmt: skip
     """Return the feerate of a package of 2,000 weight units whose commitment was first published at `START`."""
-    return cpfp_feerate_per_kw(htlcs, balance_sat, 2_000, height, START, estimate, FLOOR, CEILING)
+    dues = [Due(deadline, START, value_sat) for deadline, value_sat in htlcs.items()]
+    return cpfp_feerate_per_kw(dues, balance_sat, 2_000, height, START, estimate, FLOOR, CEILING)
 
 
 def test_a_commitment_without_htlcs_waits_at_the_relaxed_estimate() -> None:
-    """A hundredth of the balance at most: it is only late."""
+    """It asks for more with a hundredth of the balance at most: it is only late."""
     assert package({}, 1_000_000, START) == 1_000
-    assert package({}, 100_000, START) == 500
+    assert package({}, 100_000, START) == 1_000
     assert package({}, 0, START) == FLOOR
     assert package({}, 1_000_000, START + 144 * 70) == 5_000
     assert package({}, 10**9, START + 1_000_000) == CEILING
+
+
+def test_estimate_for_a_day_may_take_a_tenth_of_the_balance_and_as_much_again_each_day_up_to_half() -> None:
+    """What never confirms is lost; what confirms for all that it is worth is lost too."""
+    days = [package({}, 100_000, START + 144 * day, lambda _: 20_000) for day in range(7)]
+    assert days == [5_000, 10_000, 15_000, 20_000, 20_000, 20_000, 20_000]
+    dear = [package({}, 100_000, START + 144 * day, lambda _: 10**9) for day in range(7)]
+    assert dear == [5_000, 10_000, 15_000, 20_000, 25_000, 25_000, 25_000]
+    assert package({}, 100_000, START + 143, lambda _: 10**9) == 5_000
+    assert package({}, 100_000, START - 5, lambda _: 10**9) == 5_000
+
+
+def test_before_it_would_be_closed_for_an_htlc_a_commitment_pays_the_estimate() -> None:
+    """A user may close long before; the curve is the same in a life that does not know when that was."""
+    due = [Due(DEADLINE, DEADLINE - 12, 60_000)]
+
+    def at(height: int, start_height: int) -> int:
+        return cpfp_feerate_per_kw(due, 0, 2_000, height, start_height, CALM, FLOOR, CEILING)
+
+    assert [at(height, START) for height in (START, DEADLINE - 20, DEADLINE - 12)] == [1_000, 2_000, 2_000]
+    assert [at(DEADLINE - left, START) for left in (7, 2)] == [2_000 + 13_000 * 25 // 100, 15_000]
+    for height in range(START, DEADLINE + 3):
+        assert at(height, height) == at(height, START)
+
+
+def test_another_commitment_is_left_alone_for_half_of_the_time_and_a_day_at_most() -> None:
+    """The first deadline decides."""
+    assert patience_height([], START) == START + 144
+    assert patience_height([Due(START + 14, START + 2, 1)], START) == START + 7
+    assert patience_height([Due(START + 14, START + 2, 1), Due(START + 10, START, 1)], START) == START + 4
+    assert patience_height([Due(START + 1_000, START + 988, 1)], START) == START + 144
 
 
 def test_a_commitment_pays_half_of_the_htlcs_by_their_deadline() -> None:
@@ -271,6 +305,6 @@ def test_a_commitment_never_asks_for_less_later_nor_for_more_than_is_at_stake(
     """The same properties as for a claim."""
     rates = [package(htlcs, balance_sat, height, erratic(known)) for height in sorted(at)]
     assert rates == sorted(rates)
-    budget = sum(htlcs.values()) / 2 + balance_sat / 100
+    budget = max(sum(htlcs.values()) / 2 + balance_sat / 100, balance_sat / 2)
     assert all(FLOOR <= rate <= CEILING and (rate == FLOOR or rate * 2 <= budget) for rate in rates)
     assert rates == [package(htlcs, balance_sat, height, erratic(known)) for height in sorted(at)]

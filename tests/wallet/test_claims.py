@@ -1,5 +1,7 @@
 """Coins for claims: fees that are reached and not exceeded, replacement, lost races, the mempool that takes them."""
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,8 +75,9 @@ def test_parent_is_paid_for() -> None:
 
 def test_each_transaction_is_counted_in_whole_vbytes() -> None:
     """As mempools do: one sat/vB less by a rounding and the package is refused."""
-    for parent_weight in range(1_124, 1_128):
-        template = template_of([OutPoint(b"\xfe" * 32, 0)], [ANCHOR_VALUE_SAT], [], (parent_weight, 284))
+    made = template_of([OutPoint(b"\xfe" * 32, 0)], [ANCHOR_VALUE_SAT], [])
+    for weight, parent_weight in product(range(made.weight, made.weight + 4), range(1_124, 1_128)):
+        template = replace(made, weight=weight, parent_weight=parent_weight, parent_fee_sat=284)
         draft = fund(template, [[coin(1, 100_000)]], terms_of(12_500))
         assert isinstance(draft, ClaimDraft)
         vsize = -(-(template.weight + CHANGE_WEIGHT + 271) // 4) + -(-parent_weight // 4)

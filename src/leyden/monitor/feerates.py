@@ -6,8 +6,8 @@ same. Feerates are satoshis per 1000 weight units. The rules, and why they are s
 Spec: BOLT 5, "Generation of HTLC Transactions" and "Penalty Transactions Weight Calculation"; BIP 125.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from leyden.transactions.fees import DUST_LIMIT_P2WSH_SAT, whole_vbytes
 
@@ -24,9 +24,25 @@ PENALTY_PERMILLE: Final = 950
 """Of a penalty in its last blocks: what we do not get, the cheater gets."""
 PENALTY_LAST_BLOCKS: Final = 6
 BALANCE_PERMILLE: Final = 10
-"""Of our own balance, for its commitment to confirm: it is late without, not lost."""
+"""Of our own balance, for its commitment to confirm sooner: it is late without, not lost."""
+REACH_PERMILLE: Final = 100
+"""Of our own balance, for its commitment to confirm at all, at the estimate for a day; as much again for each day that
+it waits, up to `BUDGET_PERMILLE`: what stays out for ever is lost too."""
 
 _TARGETS = (1, 2, 3, 6, 12, 24, 48, 72, RELAXED_TARGET_BLOCKS)
+
+
+class Due(NamedTuple):
+    """HTLCs that are lost if our commitment has not confirmed before `deadline_height`.
+
+    start_height: from which on the channel would be closed for them: known to every life, unlike when it was.
+    """
+
+    deadline_height: int
+    start_height: int
+    value_sat: int
+
+
 # A week: after it, what nobody waits for pays twice the estimate.
 _PATIENCE_DAYS = 7
 
@@ -83,7 +99,7 @@ def claim_feerate_per_kw(
 
 
 def cpfp_feerate_per_kw(
-    htlc_sat_by_deadline: Mapping[int, int],
+    dues: Sequence[Due],
     balance_sat: int,
     weight: int,
     height: int,
@@ -96,20 +112,40 @@ def cpfp_feerate_per_kw(
 
     For each deadline no more than half of the HTLCs due by then, and a hundredth of our balance, is spent; the
     deadline that asks for the most decides. So a small HTLC that expires soon does not spend what a large one is worth.
+    The estimate for a day may take more of our balance (`reach_sat`).
 
     Args:
-        htlc_sat_by_deadline: what is lost when the commitment has not confirmed before that height.
+        dues: one for each HTLC, in any order.
         balance_sat: ours on the commitment, HTLCs apart.
         weight: of the package, commitment and child.
+        start_height: since when it waits, as far as this life knows.
     """
+    waited = max(height - start_height, 0)
     balance_budget = balance_sat * BALANCE_PERMILLE // 1000
-    wanted = min(_patient(max(height - start_height, 0), estimate, floor), _affordable(balance_budget, weight))
+    wanted = min(_patient(waited, estimate, floor), _affordable(balance_budget, weight))
+    day = _bounded(estimate(RELAXED_TARGET_BLOCKS), floor)
+    wanted = max(wanted, min(day, _affordable(reach_sat(balance_sat, waited), weight)))
     due_sat = 0
-    for deadline_height, value_sat in sorted(htlc_sat_by_deadline.items()):
-        due_sat += value_sat
-        cap = min(_affordable(budget_sat(due_sat, height, deadline_height) + balance_budget, weight), ceiling)
-        wanted = max(wanted, _rising(cap, height, start_height, deadline_height, estimate, floor))
+    for due in sorted(dues):
+        due_sat += due.value_sat
+        cap = min(_affordable(budget_sat(due_sat, height, due.deadline_height) + balance_budget, weight), ceiling)
+        wanted = max(wanted, _rising(cap, height, due.start_height, due.deadline_height, estimate, floor))
     return max(floor, min(wanted, ceiling))
+
+
+def reach_sat(balance_sat: int, waited_blocks: int) -> int:
+    """Return what of our balance may go so that its commitment confirms at all."""
+    share = REACH_PERMILLE * (1 + waited_blocks // RELAXED_TARGET_BLOCKS)
+    return balance_sat * min(share, BUDGET_PERMILLE) // 1000
+
+
+def patience_height(dues: Sequence[Due], start_height: int) -> int:
+    """Return the height up to which another commitment that waits for a block is left alone: it resolves the same.
+
+    Half of the time to the first deadline is the other's, and a day at most.
+    """
+    halves = [due.start_height + (due.deadline_height - 2 - due.start_height) // 2 for due in dues]
+    return min([start_height + RELAXED_TARGET_BLOCKS, *halves])
 
 
 def replacement_fee_sat(old_fee_sat: int, new_weight: int, wanted_feerate: int, *, old_weight: int) -> int:
@@ -159,11 +195,18 @@ def _patient(waited_blocks: int, estimate: Estimate, floor: int) -> int:
 
 def _rising(cap: int, height: int, start_height: int, deadline_height: int, estimate: Estimate, floor: int) -> int:
     """From the estimate at the start to `cap` when one block is left, slowly first; at least the estimate of now."""
-    first = _step(_blocks_left(start_height, deadline_height))
-    now = _step(_blocks_left(max(height, start_height), deadline_height))
-    # An estimator may ask less for a faster target; the highest on the way keeps us from following it down.
-    estimates = [_bounded(estimate(target), floor) for target in reversed(_TARGETS[now : first + 1])]
+    now = _market(height, deadline_height, estimate, floor)
+    if height < start_height:
+        return min(cap, now)
+    first = _market(start_height, deadline_height, estimate, floor)
     span = deadline_height - 2 - start_height
-    waited = min(max(height - start_height, 0), max(span, 0))
-    curve = estimates[0] + (cap - estimates[0]) * waited**2 // span**2 if span > 0 else cap
-    return min(cap, max(curve, *estimates))
+    curve = first + (cap - first) * min(height - start_height, span) ** 2 // span**2 if span > 0 else cap
+    return min(cap, max(curve, now))
+
+
+def _market(height: int, deadline_height: int, estimate: Estimate, floor: int) -> int:
+    """The estimate for the blocks left. An estimator may ask less for a faster target; the highest on the way keeps us
+    from following it down.
+    """
+    step = _step(_blocks_left(height, deadline_height))
+    return max([_bounded(estimate(target), floor) for target in _TARGETS[step:]])

@@ -68,7 +68,7 @@ def _commitment(m: Manager, slot: Slot, view: ClosedView, expected: bool) -> Com
         confirmations=0 if height is None else m.env.block_height - height + 1,
         fee_sat=fee_sat,
         feerate_per_kw=_feerate(spend, fee_sat),
-        child=None if child is None else claim_view(m, child, None),
+        child=None if child is None else claim_view(m, child, forecast.child_bump_height(m, slot)),
     )
 
 

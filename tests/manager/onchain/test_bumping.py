@@ -24,6 +24,8 @@ STAKE_SAT = 20_000
 """The one HTLC whose preimage we know."""
 BUDGET_SAT = STAKE_SAT // 2 + (BALANCE_SAT + 2 * 20_000) // 100
 """What we offered comes back late, not never, when nobody upstream waits: it counts as balance."""
+REFUSED_SAT = STAKE_SAT // 2 + (BALANCE_SAT + 2 * 20_000) // 10
+"""When mempools refuse less."""
 ROUNDING_SAT = 3
 STAGE_BLOCKS = 6
 
@@ -172,6 +174,29 @@ def test_stale_channel_never_asks() -> None:
     assert not packages(stage)
 
 
+@pytest.mark.parametrize(
+    ("reason", "outbid"),
+    [
+        ("mempool min fee not met", False),
+        ("transaction failed: min relay fee not met, 250 < 280: bad-txns-inputs-missingorspent", False),
+        ("insufficient fee, rejecting replacement 00ff, less fees than conflicting txs; 0.1 < 0.2", True),
+        ("package RBF failed: insufficient anti-DoS fees", True),
+        ("too many potential replacements", True),
+        ("txn-mempool-conflict", True),
+    ],
+)
+def test_refusal_for_the_sake_of_another_transaction_is_known_by_its_reason(reason: str, outbid: bool) -> None:
+    """The words of Bitcoin Core; what is not known asks for more."""
+    stage = closed(fees=5_000)
+    active = child(stage)
+    bumping.on_result(active, bytes(32), accepted=False, reason=reason)
+    assert (active.refused, active.outbid) == (False, False), "that was not ours"
+    bumping.on_result(active, active.txid, accepted=False, reason=reason)
+    assert (active.refused, active.outbid) == (True, outbid)
+    bumping.on_result(active, active.txid, accepted=True, reason="")
+    assert (active.refused, active.outbid) == (False, False)
+
+
 # --- how much --------------------------------------------------------------------------------------------------------
 
 
@@ -216,13 +241,13 @@ def test_refused_child_pays_a_quarter_more_in_each_block_up_to_the_budget() -> N
     stage.world.chain.set_mempool_feerate(1_000_000)
     stage.mine()
     rates = [child(stage).feerate_per_kw]
-    for _ in range(6):
+    for _ in range(12):
         stage.mine()
         rates.append(child(stage).feerate_per_kw)
     weight = packages(stage)[-1].transaction.weight() + 1_801
     assert rates[1] >= rates[0] * 5 // 4
     assert rates[2] >= rates[1] * 5 // 4
-    assert rates[-1] * weight // 1000 <= BUDGET_SAT + ROUNDING_SAT
+    assert REFUSED_SAT * 99 // 100 <= rates[-1] * weight // 1000 <= REFUSED_SAT + ROUNDING_SAT
     assert child(stage).refused
     offered = len(packages(stage))
     stage.mine()
@@ -231,21 +256,31 @@ def test_refused_child_pays_a_quarter_more_in_each_block_up_to_the_budget() -> N
 
 @pytest.mark.parametrize("taken", [1, 2])
 def test_htlcs_that_we_can_claim_are_at_stake(taken: int) -> None:
-    """Half of them and a hundredth of our balance may go, and does when the mempool asks for more and more."""
+    """Half of them and a tenth of our balance may go, and does when the mempool asks for more and more."""
     stage = closed(taken=taken, fees=3_000)
     stage.world.chain.set_mempool_feerate(1_000_000)
-    stage.mine_to(stage.height + 12)
-    budget_sat = BUDGET_SAT + (taken - 1) * STAKE_SAT // 2
+    stage.mine_to(stage.height + 14)
+    budget_sat = REFUSED_SAT + (taken - 1) * STAKE_SAT // 2
     assert budget_sat * 9 // 10 <= package_fee_sat(stage) <= budget_sat + ROUNDING_SAT
 
 
 def test_htlcs_of_theirs_without_preimage_are_not_at_stake() -> None:
-    """What is left is late, not lost: a hundredth of it is less than the commitment itself pays."""
+    """What is left is late, not lost: a tenth of it may go so that it gets in at all."""
     stage = closed(taken=0, fees=3_000)
     stage.world.chain.set_mempool_feerate(1_000_000)
     stage.mine_to(stage.expiry("bob"))
-    assert not packages(stage)
-    assert stage.ours.anchor_claim is not None
+    balance_sat = REFUSED_SAT - STAKE_SAT // 2
+    assert balance_sat * 9 // 10 <= package_fee_sat(stage) <= balance_sat + ROUNDING_SAT
+
+
+def test_commitment_without_an_htlc_gets_in_above_a_high_minimum() -> None:
+    """Ten times as much as a hundredth of our balance: what never confirms is lost."""
+    stage = Ending("anchors")
+    stage.world.set_fees(15_000, 15_000)
+    stage.close("local")
+    stage.mine()
+    assert stage.view.spend.txid == child(stage).claims[0].input.outpoint.txid
+    assert package_fee_sat(stage) > 5 * topologies.CAPACITY_SAT // 2 // 100
 
 
 @cache
@@ -374,21 +409,47 @@ def test_same_child_again_when_a_reorganisation_takes_the_commitment_away(also_c
     assert waiting.txid() == txid
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["waits", "evicted"])
-def test_restart_pays_more_than_what_is_out_within_a_few_blocks(lost: bool) -> None:
-    """The curve begins anew below it; refusals lead back to where it was."""
+def restarted(blocks_left: int, *, lost: bool) -> tuple[Ending, bytes]:
+    """Our node starts anew so many blocks before the deadline; return the child of the life before too."""
     stage = closed()
-    stage.mine_to(stage.height + 31)
-    old_sat, old = package_fee_sat(stage), child(stage).txid
-    anchor = child(stage).claims[0].input.outpoint
-    stage.world.restart("alice")
+    stage.mine_to(stage.expiry("bob") - STAGE_BLOCKS - 1 - blocks_left)
+    old = child(stage).txid
     if lost:
         stage.world.evict()
+    stage.world.restart("alice")
     stage.act()
-    for _ in range(9):
-        stage.mine()
+    return stage, old
+
+
+@pytest.mark.parametrize("blocks_left", [1, 2, 5])
+def test_restart_shortly_before_the_deadline_pays_what_the_life_before_would_have_paid(blocks_left: int) -> None:
+    """At once: there is no time to begin anew."""
+    stage, _old = restarted(blocks_left, lost=True)
+    other = closed()
+    other.mine_to(stage.height)
+    assert abs(package_fee_sat(stage) - package_fee_sat(other)) <= package_fee_sat(other) // 100
+    anchor = child(stage).claims[0].input.outpoint
     waiting = stage.waiting(anchor)
     assert waiting is not None
-    assert waiting.txid() != old
     assert waiting.txid() == child(stage).txid
-    assert package_fee_sat(stage) > old_sat
+    stage.world.dislike("alice", dislikes=False)
+    stage.mine()
+    assert stage.view.spend.txid == anchor.txid
+    assert stage.view.record.height < stage.expiry("bob") - STAGE_BLOCKS
+
+
+def test_child_of_the_life_before_stays_until_the_next_step_is_due() -> None:
+    """What the new life makes costs the same, so mempools keep the old one; it is no reason to pay more."""
+    stage, old = restarted(5, lost=False)
+    anchor = child(stage).claims[0].input.outpoint
+    waiting = stage.waiting(anchor)
+    assert waiting is not None
+    assert waiting.txid() == old
+    assert child(stage).outbid
+    other = closed()
+    other.mine_to(stage.height + 1)
+    stage.mine()
+    waiting = stage.waiting(anchor)
+    assert waiting is not None
+    assert waiting.txid() == child(stage).txid
+    assert abs(package_fee_sat(stage) - package_fee_sat(other)) <= package_fee_sat(other) // 100

@@ -54,6 +54,32 @@ def test_claim_that_was_refused_pays_more_at_once() -> None:
     assert forecast.bump_height(m, claim) is None
 
 
+def test_child_of_our_commitment_pays_more_at_the_height_that_was_told() -> None:
+    """Seldom first, then in each block, and not behind the deadline; in no block once the commitment is in one."""
+    stage = Ending("anchors").held(1, 1)
+    no_block_takes_ours(stage)
+    stage.close("local", 1)
+    m = stage.m(stage.us)
+    assert forecast.child_bump_height(m, stage.ours) is None, "there is no child"
+    told: list[bool] = []
+    paid: list[bool] = []
+    while stage.height < stage.expiry(stage.them) + 3:
+        child = stage.ours.anchor_claim
+        assert child is not None
+        height, feerate, is_out = forecast.child_bump_height(m, stage.ours), child.feerate_per_kw, child.transaction
+        stage.mine()
+        if is_out:
+            told.append(height == stage.height)
+            paid.append(child.feerate_per_kw > feerate)
+    assert told == paid
+    assert sum(paid) > 5
+    assert forecast.child_bump_height(m, stage.ours) is None
+    stage.world.set_fees(60_000, 253)
+    stage.world.dislike(stage.us, dislikes=False)
+    stage.mine()
+    assert forecast.child_bump_height(m, stage.ours) is None
+
+
 @FORMS
 @ROLES
 @pytest.mark.parametrize("how", ["local", "remote"])

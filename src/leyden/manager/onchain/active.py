@@ -27,9 +27,9 @@ class ActiveClaim(msgspec.Struct):
     its fee. fixed: nothing of it can be changed (an HTLC transaction without anchors).
     feerate_per_kw, fee_sat, weight, transaction (serialised), txid: of the version that was published last; empty
     before the first. made_height, sent_height: when it was made, and published last. refused: the chain service did
-    not take it. without_coins: the wallet had none for it when it was asked last. making: the version that is to
-    replace it, until it is signed. dropped: what it spends is claimed otherwise, or by nobody: a late signature is of
-    no use.
+    not take it. outbid: because another transaction waits in its place, which pays more. without_coins: the wallet had
+    none for it when it was asked last. making: the version that is to replace it, until it is signed. dropped: what it
+    spends is claimed otherwise, or by nobody: a late signature is of no use.
     """
 
     claim_id: bytes
@@ -44,6 +44,7 @@ class ActiveClaim(msgspec.Struct):
     made_height: int = 0
     sent_height: int = 0
     refused: bool = False
+    outbid: bool = False
     without_coins: bool = False
     making: Version | None = None
     dropped: bool = False

@@ -17,12 +17,15 @@ from leyden.manager.state import Slot
 from leyden.monitor import feerates
 from leyden.monitor.claimable import OutputClaim
 from leyden.monitor.commitments import PossibleCommitment, local_possible
+from leyden.monitor.feerates import Due
 from leyden.transactions.claim_inputs import SEQUENCE_REPLACEABLE, ClaimInput, ClaimKind
 from leyden.transactions.claims import build_claim, claim_weight
 from leyden.transactions.commitment import OutputKind
 from leyden.transactions.fees import whole_vbytes
 
 PACKAGE = "force-close, paid for by its anchor"
+_TAKEN = ("insufficient fee", "replacement", "RBF", "conflict")
+"""What Bitcoin Core says when another transaction has the place: of the peer, or an older one of ours."""
 STAGE_BLOCKS = 6
 """What an HTLC transaction needs to confirm behind the commitment, before the other side may take the HTLC."""
 
@@ -98,74 +101,118 @@ def _active(slot: Slot, possible: PossibleCommitment, index: int) -> ActiveClaim
 
 def _pay_more(m: Manager, slot: Slot, active: ActiveClaim, possible: PossibleCommitment) -> bool:
     """Make a child, or one that pays more; return False when what is out pays enough, or more is not worth it."""
+    bid = _bid(m, slot, active, possible, m.env.block_height)
+    if bid is None:
+        return False
+    active.making = Version(bid.feerate_per_kw, 0)
+    inputs = [claim.input for claim in active.claims]
+    spent = tuple([TxOut(one.value_sat, p2wsh_of_script(one.witness_script)) for one in inputs])
+    parent_weight, parent_fee_sat = Transaction.parse(slot.own_commitment).weight(), possible.commitment.fee_sat
+    m.actions.append(
+        FundClaim(
+            active.claim_id,
+            build_claim(inputs, []),
+            spent,
+            claim_weight(inputs, []),
+            bid.feerate_per_kw,
+            bid.package_max_sat - parent_fee_sat,
+            parent_weight,
+            parent_fee_sat,
+        )
+    )
+    return True
+
+
+class _Bid(NamedTuple):
+    """What commitment and child are to pay together: at least by the feerate, and at most."""
+
+    feerate_per_kw: int
+    package_max_sat: int
+
+
+def _bid(m: Manager, slot: Slot, active: ActiveClaim, possible: PossibleCommitment, height: int) -> _Bid | None:
+    """Return what a child that is made at a height would pay; None when there is to be none."""
+    stake = _stake(m, slot, possible)
+    if active.outbid and height < feerates.patience_height(stake.dues, slot.published_height):
+        # The peer's commitment waits for a block: it resolves the same HTLCs, and pays us sooner.
+        return None
     parent_weight = Transaction.parse(slot.own_commitment).weight()
     parent_fee_sat = possible.commitment.fee_sat
     paid_per_kw = max(parent_fee_sat * 1000 // whole_vbytes(parent_weight), active.feerate_per_kw)
-    inputs = [claim.input for claim in active.claims]
-    own_weight = claim_weight(inputs, [])
-    child_weight = active.weight or own_weight + COINS_WEIGHT
+    child_weight = active.weight or claim_weight([claim.input for claim in active.claims], []) + COINS_WEIGHT
     weight = whole_vbytes(parent_weight) + whole_vbytes(child_weight)
-    stake = _stake(m, slot, possible)
     wanted = feerates.cpfp_feerate_per_kw(
-        stake.by_deadline,
+        stake.dues,
         stake.balance_sat,
         weight,
-        m.env.block_height,
+        height,
         slot.published_height,
         lambda blocks: fees.feerate_for(m, blocks),
         m.config.feerate_min_per_kw,
         m.config.feerate_max_per_kw,
     )
-    if active.refused:
-        affordable = min(stake.budget_sat * 1000 // weight, m.config.feerate_max_per_kw)
+    budget_sat = stake.budget_sat(feerates.BALANCE_PERMILLE)
+    if active.refused and not active.outbid:
+        # Mempools ask for more than estimates say; how much they do not tell.
+        budget_sat = stake.budget_sat(feerates.REACH_PERMILLE)
+        affordable = min(budget_sat * 1000 // weight, m.config.feerate_max_per_kw)
         wanted = max(wanted, min(paid_per_kw * 5 // 4, affordable))
     if wanted <= paid_per_kw:
-        return False
+        return None
+    budget_sat = max(budget_sat, feerates.fee_sat(weight, wanted))
     if active.transaction:
         # A replacement pays for its own way too (BIP 125).
         least_sat = feerates.replacement_fee_sat(active.fee_sat, child_weight, 0, old_weight=active.weight)
         fee_sat = max(feerates.fee_sat(weight, wanted), least_sat + parent_fee_sat)
-        if fee_sat > stake.budget_sat or m.env.block_height <= active.made_height:
-            return False
+        if fee_sat > budget_sat or height <= active.made_height:
+            return None
         wanted = max(wanted, -(-fee_sat * 1000 // weight))
-    active.making = Version(wanted, 0)
-    spent = tuple([TxOut(one.value_sat, p2wsh_of_script(one.witness_script)) for one in inputs])
-    template = build_claim(inputs, [])
-    fee_max_sat = max(stake.budget_sat, feerates.fee_sat(weight, wanted)) - parent_fee_sat
-    m.actions.append(
-        FundClaim(active.claim_id, template, spent, own_weight, wanted, fee_max_sat, parent_weight, parent_fee_sat)
-    )
-    return True
+    return _Bid(wanted, budget_sat)
+
+
+def bump_height(m: Manager, slot: Slot, ahead_blocks: int) -> int | None:
+    """Return the height at which the child that is out will pay more, if estimates stay as they are; None: at none of
+    the next `ahead_blocks`.
+    """
+    active = slot.anchor_claim
+    if active is None or not active.transaction or active.making is not None or slot.state.core.spent is not None:
+        return None
+    possible = local_possible(slot.state.core, slot.state.keys, m.signer.per_commitment_point)
+    first = m.env.block_height + 1
+    heights = range(first, first + ahead_blocks)
+    return next((height for height in heights if _bid(m, slot, active, possible, height) is not None), None)
 
 
 class _Stake(NamedTuple):
     """What is lost while the commitment does not confirm: HTLCs from a height on, and our balance, which is late."""
 
-    by_deadline: dict[int, int]
+    dues: tuple[Due, ...]
     balance_sat: int
 
-    @property
-    def budget_sat(self) -> int:
-        """What commitment and child may pay together."""
-        htlcs_sat = feerates.budget_sat(sum(self.by_deadline.values()), 0, None)
-        return htlcs_sat + self.balance_sat * feerates.BALANCE_PERMILLE // 1000
+    def budget_sat(self, balance_permille: int) -> int:
+        """What commitment and child may pay together, with this share of our balance."""
+        htlcs_sat = feerates.budget_sat(sum([due.value_sat for due in self.dues]), 0, None)
+        return htlcs_sat + self.balance_sat * balance_permille // 1000
 
 
 def _stake(m: Manager, slot: Slot, possible: PossibleCommitment) -> _Stake:
-    by_deadline: dict[int, int] = {}
+    dues: list[Due] = []
     balance_sat = possible.local_msat // 1000
     for htlc in possible.htlcs:
         if htlc.output_index is None or not (htlc.offered or htlc.preimage):
             continue
-        # With the commitment in a block our HTLC transaction needs one of its own.
-        deadline = (
-            upstream_deadline(m, slot.state.core, htlc.htlc_id) if htlc.offered else htlc.cltv_expiry - STAGE_BLOCKS
-        )
+        if htlc.offered:
+            deadline = upstream_deadline(m, slot.state.core, htlc.htlc_id)
+            start = htlc.cltv_expiry + m.config.deadline_grace_blocks
+        else:
+            # With the commitment in a block our HTLC transaction needs one of its own.
+            deadline = htlc.cltv_expiry - STAGE_BLOCKS
+            start = htlc.cltv_expiry - m.config.claim_deadline_blocks
         if deadline is None:
             balance_sat += htlc.amount_msat // 1000
         else:
-            by_deadline[deadline] = by_deadline.get(deadline, 0) + htlc.amount_msat // 1000
-    return _Stake(by_deadline, balance_sat)
+            dues.append(Due(deadline, start, htlc.amount_msat // 1000))
+    return _Stake(tuple(dues), balance_sat)
 
 
 def on_funded(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transaction) -> None:
@@ -173,10 +220,11 @@ def on_funded(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transact
     signing.ask(m, slot, active, transaction, lambda: publish(m, slot, active))
 
 
-def on_alone_result(active: ActiveClaim, txid: bytes, accepted: bool) -> None:
-    """The chain service took a transaction, or did not; when it is the commitment, alone, a child must pay for it."""
-    if not active.transaction and active.claims[0].input.outpoint.txid == txid:
+def on_result(active: ActiveClaim, txid: bytes, accepted: bool, reason: str) -> None:
+    """The chain service took a child, or the commitment alone while there is none, or did not."""
+    if txid == (active.txid if active.transaction else active.claims[0].input.outpoint.txid):
         active.refused = not accepted
+        active.outbid = not accepted and any(word in reason for word in _TAKEN)
 
 
 def publish(m: Manager, slot: Slot, active: ActiveClaim) -> None:

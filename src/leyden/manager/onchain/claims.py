@@ -346,10 +346,9 @@ def claim_not_funded(m: Manager, claim_id: bytes, reason: str) -> None:
 
 def on_broadcast_result(m: Manager, txid: bytes, accepted: bool, reason: str) -> None:
     """The chain service took a transaction, or did not: a claim that it refused pays more in the next block."""
-    del reason
     for slot, active in _all(m):
-        if active.txid == txid:
+        if active is slot.anchor_claim:
+            bumping.on_result(active, txid, accepted, reason)
+        elif active.txid == txid:
             active.refused = not accepted
-        elif active is slot.anchor_claim:
-            bumping.on_alone_result(active, txid, accepted)
     sweeping.on_broadcast_result(m, txid, accepted)

@@ -2,7 +2,7 @@
 
 from leyden.manager import fees
 from leyden.manager.manager import Manager
-from leyden.manager.onchain import claims, sweeping
+from leyden.manager.onchain import bumping, claims, sweeping
 from leyden.manager.onchain.active import ActiveClaim
 from leyden.manager.onchain.views import view_of
 from leyden.manager.state import Slot
@@ -37,6 +37,11 @@ def bump_height(m: Manager, active: ActiveClaim) -> int | None:
             if fee_sat <= feerates.budget_sat(active.value_sat, later, deadline_height, penalty=penalty):
                 return later
     return None
+
+
+def child_bump_height(m: Manager, slot: Slot) -> int | None:
+    """Return the same of the child that pays for our commitment."""
+    return bumping.bump_height(m, slot, AHEAD_BLOCKS)
 
 
 def archive_height(m: Manager, slot: Slot) -> int | None:
