@@ -334,6 +334,42 @@ def test_known_preimage_is_claimed_without_a_store(how: str) -> None:
 
 
 @DEAD
+@pytest.mark.parametrize("mined", [False, True], ids=["waits", "in a block"])
+def test_refund_goes_out_without_a_store_and_is_not_made_again_by_the_next_life(how: str, *, mined: bool) -> None:
+    """H149, H87: the HTLC expires while nothing can be recorded; the life that can finds the refund, and fails once."""
+    stage = endings.held(endings.direct(), "bob")
+    expiry = endings.expiry(stage, "alice", "bob")
+    endings.close(stage, "bob", "alice")
+    stage.mine()
+    view = stage.slot("alice", "bob").closed_view
+    assert view is not None
+    [htlc] = [one for one in view.outputs.values() if one.kind is WatchedKind.HTLC]
+    stops(stage, "alice", how)
+    endings.mine_to(stage, expiry)
+    assert takers(stage, htlc.outpoint) == 1
+    refund = endings.published(stage, htlc.outpoint)
+    if mined:
+        stage.mine(3)
+    stage["alice"].disk.held.clear()
+    stage["alice"].disk.refusing.clear()
+    stage.world.restart("alice")
+    stage.act()
+    assert takers(stage, htlc.outpoint) == 1
+    assert is_claimed_once(stage, "alice", "bob")
+    stage.mine(3)
+    stage.act()
+    assert endings.published(stage, htlc.outpoint) == refund
+    assert not stage.told("alice", ev.PaymentFailed)
+    for _ in range(12):
+        stage.mine(10)
+        stage.seconds(2)
+    assert len({one.event_id for one in stage.told("alice", ev.PaymentFailed)}) == 1
+    assert endings.published(stage, htlc.outpoint) == refund
+    if how == "hangs":
+        stage.check()  # a store that is lost raises an alarm
+
+
+@DEAD
 def test_own_commitment_waits_for_a_store(how: str) -> None:
     """H149, H59: claims need no record; the close that makes them possible does."""
     stage = endings.held(endings.direct(), "bob")

@@ -14,6 +14,7 @@ HAZARDS_CLAIM = "tests.hazards.test_chain_claims:"
 OUTCOMES = "tests.manager.onchain.test_outcomes:"
 BLOCKS = "tests.manager.onchain.test_blocks:"
 SWEEPING = "tests.manager.onchain.test_sweeping:"
+CLAIMS = "tests.manager.onchain.test_claims:"
 BUMPING = "tests.manager.onchain.test_bumping:"
 RIVALS = "tests.manager.onchain.test_rival_commitments:"
 ARCHIVE = "tests.manager.test_archive:"
@@ -234,6 +235,30 @@ def _since_this_life(original: Any, hit: Hit) -> Any:
         return found._replace(dues=dues)
 
     return stake
+
+
+def _one_for_all(original: Any, hit: Hit) -> Any:
+    """The first deadline is that of all."""
+
+    def due_sat(self: Any) -> Any:
+        found = [(self.deadline_height, self.value_sat)]
+        if found != original(self):
+            hit()
+        return found
+
+    return due_sat
+
+
+def _whoever_holds_one(original: Any, hit: Hit) -> Any:
+    def parts(m: Any, active: Any, claims: Any) -> Any:
+        outbid, active.outbid = active.outbid, False
+        found = original(m, active, claims)
+        active.outbid = outbid
+        if found != original(m, active, claims):
+            hit()
+        return found
+
+    return parts
 
 
 def _by_weight(original: Any, hit: Hit) -> Any:
@@ -539,5 +564,21 @@ MUTANTS = (
         scenarios=(
             "tests.wallet.test_claims:test_fee_is_no_more_than_it_may_be_and_what_cannot_be_relayed_for_that_is_not_made",
         ),
+    ),
+    mutant(
+        "small outputs spend what large ones are worth",
+        "manager.onchain.active:ActiveClaim.due_sat",
+        _one_for_all,
+        why="a peer adds an HTLC that expires early, and miners get half of the others",
+        guards="S3",
+        scenarios=(f"{CLAIMS}test_output_that_is_due_first_spends_half_of_itself_and_then_goes_alone",),
+    ),
+    mutant(
+        "batches stay whole while mempools have another spend of one output",
+        "manager.onchain.claims:_parts",
+        _whoever_holds_one,
+        why="who pays for one output holds all of them up to their deadline",
+        guards="S3",
+        scenarios=(f"{CLAIMS}test_batch_of_which_the_peer_takes_one_in_mempools_parts_for_nothing",),
     ),
 )

@@ -108,3 +108,15 @@ def test_next_life_names_and_times_a_claim_alike(how: str) -> None:
     stage.act()
     assert seen() == before
     assert all(one.claim_id == claim_id_of([each.input.outpoint for each in one.claims]) for one in stage.claims)
+
+
+def test_what_is_due_by_a_deadline_counts_the_deadlines_before_it() -> None:
+    """In their order; what may wait comes last, and is everything."""
+    made = claim(
+        output(0, 1, None, value_sat=1_000),
+        output(1, 1, 90, value_sat=200),
+        output(2, 1, 80, value_sat=30),
+        output(3, 1, 90, value_sat=4),
+    )
+    assert made.due_sat() == [(80, 30), (90, 234), (None, 1_234)]
+    assert claim(output(0, 1, 80, value_sat=7)).due_sat() == [(80, 7)]

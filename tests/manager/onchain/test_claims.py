@@ -8,6 +8,7 @@ from leyden.manager.onchain import claims as onchain_claims
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.watched import WatchedKind
 from leyden.sim.consensus import Consensus
+from tests.manager.onchain import scenes
 from tests.manager.onchain.ending import FORMATS, SIDES, Ending
 
 FORMS = pytest.mark.parametrize("form", FORMATS)
@@ -246,3 +247,63 @@ def test_answers_are_looked_for_where_claims_are(consensus: Consensus) -> None:
     assert not stage.claims
     onchain_claims.on_broadcast_result(m, bytes(32), accepted=True, reason="")
     assert not m.claiming
+
+
+def test_output_that_is_due_first_spends_half_of_itself_and_then_goes_alone() -> None:
+    """A small HTLC that expires does not spend what a large one in the same transaction is worth, so that this one can
+    pay for its place when they part (BIP 125).
+    """
+    stage = Ending("static_remotekey").held(0, 1, 20_000_000)
+    stage.mine_to(stage.height + 20)
+    stage.pay("bob", "alice", stage.invoice("alice", 200_000_000, tag="large"), "large", deadline_seconds=10**7)
+    stage.act()
+    stage.seconds(3)
+    stage.close("remote", 2)
+    stage.world.dislike("alice", dislikes=True)
+    stage.mine()
+    [whole] = stage.claims
+    small, large = sorted([claim.input for claim in whole.claims], key=lambda one: one.value_sat)
+    expiry = stage.expiry("bob")
+    stage.mine_to(expiry - 1)
+    assert stage.claims == [whole]
+    waiting = stage.waiting(small.outpoint)
+    assert waiting is not None
+    assert stage.fee_sat(waiting) < 40_000, "a part of what the large one may spend by its deadline, not half of both"
+    stage.mine()
+    parts = [stage.waiting(one.outpoint) for one in (small, large)]
+    assert [part and len(part.inputs) for part in parts] == [1, 1]
+    assert parts[0] is not None
+    assert parts[1] is not None
+    assert stage.fee_sat(parts[0]) <= 10_000
+    assert stage.fee_sat(parts[1]) < 50_000
+    assert not stage.refusals()
+
+
+def test_batch_of_which_the_peer_takes_one_in_mempools_parts_for_nothing() -> None:
+    """Near the deadline of all of them no part could pay for the place of the whole; but then whoever takes one must.
+    The others go out alone with the next block, at the price of each.
+    """
+    stage = Ending("static_remotekey").held(3, 0)
+    stage.close("remote")
+    stage.mine()
+    stage.world.dislike("alice", dislikes=True)
+    stage.world.dislike("bob", dislikes=True)
+    stage.claim("bob")
+    taken = next(one for one in stage.htlcs(offered=True) if stage.waiting(one.outpoint))
+    theirs = stage.waiting(taken.outpoint)
+    assert theirs is not None
+    stage.world.evict()
+    stage.mine_to(stage.expiry("alice"))
+    [batch] = stage.claims
+    before_sat = batch.fee_sat
+    dearer = scenes.spend(taken, witness=theirs.inputs[0].witness, pays_sat=taken.value_sat - before_sat - 2_000)
+    assert stage.world.broadcast(dearer, "theirs", "bob").accepted
+    stage.mine()
+    stage.mine()
+    others = [one for one in stage.htlcs(offered=True) if one != taken]
+    waiting = [stage.waiting(one.outpoint) for one in others]
+    assert [one and len(one.inputs) for one in waiting] == [1, 1]
+    assert all(one is not None and stage.fee_sat(one) < before_sat for one in waiting)
+    stage.world.dislike("alice", dislikes=False)
+    stage.mine()
+    assert all(stage.took(one) for one in others)

@@ -3,12 +3,16 @@
 import pytest
 
 from leyden.bitcoin.tx import Transaction
+from leyden.manager import closes
+from leyden.manager.onchain import bumping
 from leyden.signer.in_memory import InMemorySigner
 from leyden.signer.later import LateSigner
 from leyden.signer.policy import SignerRefused
 from leyden.signer.requests import SignClaim
 from leyden.sim.consensus import Consensus
+from leyden.sim.world import MINER_SCRIPT
 from leyden.transactions.claim_inputs import InputToSign
+from leyden.wallet.wallet import Wallet
 from tests.hazards import stories
 from tests.manager.onchain import scenes
 from tests.manager.onchain.ending import FORMATS, Ending
@@ -129,6 +133,108 @@ def test_answer_for_a_batch_that_was_split_publishes_nothing(consensus: Consensu
     stage.world.mine()
     without_signatures(stage)
     assert all(stage.took(one) for one in stage.htlcs(offered=False))
+
+
+# --- the child of our commitment --------------------------------------------------------------------------------------
+
+
+def with_child(consensus: Consensus) -> Ending:
+    """Our commitment is published and pays too little; the signer has not answered for its child."""
+    stage = Ending("anchors", signs_late=True).held(1, 1)
+    stage.world.validate = consensus
+    stage.part()
+    stage.world.set_fees(5_000, 5_000)
+    slot = stage.ours
+    stage["alice"].run(lambda m: closes.force_by_user(m, slot, without_peer=True))
+    without_signatures(stage)
+    answer(stage, len(late(stage).waiting))
+    [request] = children(stage)
+    assert stage.ours.anchor_claim is not None
+    assert stage.ours.anchor_claim.making is not None
+    assert request.transaction.txid() == stage.ours.anchor_claim.making.txid
+    return stage
+
+
+def children(stage: Ending) -> list[SignClaim]:
+    """Children that alice's signer has not signed."""
+    parent = Transaction.parse(stage.ours.own_commitment).txid()
+    requests = [one for one in late(stage).waiting if isinstance(one, SignClaim)]
+    return [one for one in requests if is_child(one.transaction, parent)]
+
+
+def is_child(transaction: Transaction, parent: bytes) -> bool:
+    """Whether it spends an output of a transaction."""
+    return any(one.prevout.txid == parent for one in transaction.inputs)
+
+
+def offered_children(stage: Ending) -> list[bytes]:
+    """Those that alice has offered, by txid, one after the other."""
+    parent = Transaction.parse(stage.ours.own_commitment).txid()
+    offers = [one.transaction for one in stage.offers if one.name == "alice"]
+    return [one.txid() for one in offers if is_child(one, parent)]
+
+
+def test_child_is_published_when_the_signer_answers_and_no_second_one_is_asked_for(consensus: Consensus) -> None:
+    """Blocks come and go meanwhile; fees rise when the first is out."""
+    stage = with_child(consensus)
+    mine_to(stage, stage.height + 3)
+    [request] = children(stage)
+    assert not offered_children(stage)
+    answer(stage, 1)
+    assert offered_children(stage) == [request.transaction.txid()]
+    stage.world.mine()
+    without_signatures(stage)
+    assert stage.view.spend.txid == request.transaction.inputs[0].prevout.txid
+
+
+@pytest.mark.parametrize("whose", ["theirs", "ours"])
+def test_answer_for_a_child_after_a_commitment_is_in_a_block_publishes_nothing(
+    whose: str, consensus: Consensus
+) -> None:
+    """It is not needed any more, and its coins are free."""
+    stage = with_child(consensus)
+    active = stage.ours.anchor_claim
+    assert active is not None
+    wallet = stage["alice"].runtime.wallet
+    assert isinstance(wallet, Wallet)
+    assert wallet.balance().locked_sat > 0
+    parent = Transaction.parse(stage.ours.own_commitment)
+    stage.world.chain.mine_block_with(
+        [parent if whose == "ours" else scenes.commitment_of(stage, "bob", "alice")], MINER_SCRIPT
+    )
+    without_signatures(stage)
+    assert active.making is None
+    assert active.dropped is (whose == "theirs")
+    assert wallet.balance().locked_sat == 0
+    answer(stage, 1)
+    assert not active.transaction
+    assert not stage.offers[1:], "the commitment alone"
+
+
+def test_answer_for_a_child_that_was_made_anew_publishes_the_new_one_alone(consensus: Consensus) -> None:
+    """A block with our commitment came and went while the signer thought: its first answer is for what was let go."""
+    stage = with_child(consensus)
+    slot, active = stage.ours, stage.ours.anchor_claim
+    assert active is not None
+    [first] = children(stage)
+    stage.world.chain.mine_block_with([Transaction.parse(stage.ours.own_commitment)], MINER_SCRIPT)
+    without_signatures(stage)
+    scenes.replace(stage, 1)
+    without_signatures(stage)
+    stage.world.set_fees(6_000, 6_000)
+    stage["alice"].run(lambda m: bumping.update(m, slot))
+    without_signatures(stage)
+    [_first, second] = children(stage)
+    assert active.making is not None
+    assert active.making.txid == second.transaction.txid() != first.transaction.txid()
+    answer(stage, 1)
+    assert children(stage) == [second]
+    assert not offered_children(stage)
+    answer(stage, late(stage).waiting.index(second) + 1)
+    assert set(offered_children(stage)) == {second.transaction.txid()}
+
+
+# --- a signer that refuses --------------------------------------------------------------------------------------------
 
 
 def refuses(monkeypatch: pytest.MonkeyPatch, keys_id: bytes) -> list[Transaction]:

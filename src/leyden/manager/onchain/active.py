@@ -1,5 +1,7 @@
 """Claim transactions of this life: volatile, made again from the state and the chain."""
 
+from itertools import accumulate
+
 import msgspec
 
 from leyden.bitcoin.tx import OutPoint, Transaction
@@ -63,6 +65,24 @@ class ActiveClaim(msgspec.Struct):
     def deadline_height(self) -> int | None:
         """The first deadline of what it claims."""
         return min([claim.deadline_height for claim in self.claims if claim.deadline_height is not None], default=None)
+
+    def due_sat(self) -> list[tuple[int | None, int]]:
+        """Return for each deadline what must be claimed by then, the first ones too; None, last: at any time."""
+        values: dict[int | None, int] = {}
+        for claim in self.claims:
+            values[claim.deadline_height] = values.get(claim.deadline_height, 0) + claim.input.value_sat
+        deadlines = sorted(values, key=lambda height: (height is None, height or 0))
+        return list(zip(deadlines, accumulate([values[height] for height in deadlines]), strict=True))
+
+
+_TAKEN = ("insufficient fee", "replacement", "RBF", "conflict")
+"""What Bitcoin Core says when another transaction has the place: of the peer, or an older one of ours."""
+
+
+def note_result(active: ActiveClaim, accepted: bool, reason: str) -> None:
+    """The chain service took the version that was published last, or did not. reason: its words."""
+    active.refused = not accepted
+    active.outbid = not accepted and any(word in reason for word in _TAKEN)
 
 
 class ActiveSweep(msgspec.Struct):

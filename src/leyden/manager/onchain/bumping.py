@@ -11,7 +11,7 @@ from leyden.manager import fees
 from leyden.manager.actions import BroadcastPackage, ForgetTransaction, FundClaim
 from leyden.manager.manager import Manager
 from leyden.manager.onchain import signing
-from leyden.manager.onchain.active import COINS_WEIGHT, ActiveClaim, Version, claim_id_of
+from leyden.manager.onchain.active import COINS_WEIGHT, ActiveClaim, Version, claim_id_of, note_result
 from leyden.manager.onchain.views import upstream_deadline
 from leyden.manager.state import Slot
 from leyden.monitor import feerates
@@ -24,8 +24,6 @@ from leyden.transactions.commitment import OutputKind
 from leyden.transactions.fees import whole_vbytes
 
 PACKAGE = "force-close, paid for by its anchor"
-_TAKEN = ("insufficient fee", "replacement", "RBF", "conflict")
-"""What Bitcoin Core says when another transaction has the place: of the peer, or an older one of ours."""
 STAGE_BLOCKS = 6
 """What an HTLC transaction needs to confirm behind the commitment, before the other side may take the HTLC."""
 
@@ -223,8 +221,7 @@ def on_funded(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transact
 def on_result(active: ActiveClaim, txid: bytes, accepted: bool, reason: str) -> None:
     """The chain service took a child, or the commitment alone while there is none, or did not."""
     if txid == (active.txid if active.transaction else active.claims[0].input.outpoint.txid):
-        active.refused = not accepted
-        active.outbid = not accepted and any(word in reason for word in _TAKEN)
+        note_result(active, accepted, reason)
 
 
 def publish(m: Manager, slot: Slot, active: ActiveClaim) -> None:

@@ -8,6 +8,7 @@ Spec: BOLT 5, "HTLC Output Handling", "Penalty Transactions Weight Calculation",
 """
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 from leyden.bitcoin.script import p2wsh_of_script
 from leyden.bitcoin.tx import OutPoint, Transaction, TxOut
@@ -16,7 +17,7 @@ from leyden.manager import fees
 from leyden.manager.actions import ForgetTransaction, FundClaim
 from leyden.manager.manager import Manager
 from leyden.manager.onchain import bumping, signing, sweeping
-from leyden.manager.onchain.active import COINS_WEIGHT, ActiveClaim, Version, claim_id_of, describe
+from leyden.manager.onchain.active import COINS_WEIGHT, ActiveClaim, Version, claim_id_of, describe, note_result
 from leyden.manager.onchain.views import upstream_deadline, view_of
 from leyden.manager.state import Slot
 from leyden.monitor import feerates
@@ -28,6 +29,7 @@ from leyden.transactions.claims import HOLDER_KINDS, build_claim, claim_weight
 from leyden.transactions.fees import DUST_LIMIT_P2WSH_SAT, MIN_DUST_LIMIT_SAT, whole_vbytes
 
 LIMITS = PackageLimits()
+_NEVER = 1 << 32
 REVOKED = (
     ClaimKind.REVOKED_TO_LOCAL,
     ClaimKind.REVOKED_OFFERED,
@@ -96,8 +98,23 @@ def _must_split(m: Manager, active: ActiveClaim, fresh: list[OutputClaim]) -> bo
     """Return whether a claim may not stay together so near to its deadline, and its parts can pay for its place."""
     if len(fresh) == 1:
         return False
-    groups = group_claims(fresh, m.env.block_height, LIMITS)
+    groups = _parts(m, active, fresh)
     return len(groups) > 1 and (not _is_out(active) or _heir(m, active, groups) is not None)
+
+
+def _parts(m: Manager, active: ActiveClaim, claims: list[OutputClaim]) -> tuple[tuple[OutputClaim, ...], ...]:
+    """Return what may stay together of a claim.
+
+    Whoever takes one output in mempools is not to hold the others: those are apart from it in the next block, or in few
+    more when they are many and have time.
+    """
+    if active.outbid and any(claim.contested for claim in claims):
+        size = -(-len(claims) // 4)
+        left = (active.deadline_height or _NEVER) - m.env.block_height
+        if len(claims) <= LIMITS.near_inputs or left <= LIMITS.near_blocks:
+            size = 1
+        return tuple([tuple(claims[first : first + size]) for first in range(0, len(claims), size)])
+    return group_claims(claims, m.env.block_height, LIMITS)
 
 
 def _is_out(active: ActiveClaim) -> bool:
@@ -106,23 +123,24 @@ def _is_out(active: ActiveClaim) -> bool:
 
 
 def _heir(m: Manager, active: ActiveClaim, groups: Sequence[tuple[OutputClaim, ...]]) -> tuple[OutputClaim, ...] | None:
-    """Return the part that pays most easily for taking the place of the whole (BIP 125), None when none of them can."""
-    best = max(groups, key=_value_sat)
-    one = _made_of(best)
-    weight = _first_weight(m, one)
-    fee_sat = feerates.replacement_fee_sat(
-        active.fee_sat, weight, wanted_feerate(m, one, weight, m.env.block_height), old_weight=active.weight
-    )
-    return best if fee_sat <= _budget_sat(m, one) else None
+    """Return the part that takes the place of the whole, and pays for that (BIP 125); None when none of them can.
 
-
-def _value_sat(group: tuple[OutputClaim, ...]) -> int:
-    return sum([claim.input.value_sat for claim in group])
+    Of those that can the most urgent one: it has to pay nearly as much anyhow.
+    """
+    urgent: list[tuple[int, int, tuple[OutputClaim, ...]]] = []
+    for group in groups:
+        one = _made_of(group)
+        weight = _first_weight(m, one)
+        wanted = wanted_feerate(m, one, weight, m.env.block_height)
+        fee_sat = feerates.replacement_fee_sat(active.fee_sat, weight, wanted, old_weight=active.weight)
+        if fee_sat <= _budget_sat(m, one):
+            urgent.append((one.deadline_height or _NEVER, -one.value_sat, group))
+    return min(urgent, key=itemgetter(0, 1))[2] if urgent else None
 
 
 def _split(m: Manager, slot: Slot, active: ActiveClaim, claims: list[OutputClaim]) -> None:
     """Claim in smaller transactions. The first of them pays more than the one that it replaces; then that is gone."""
-    groups = group_claims(claims, m.env.block_height, LIMITS)
+    groups = _parts(m, active, claims)
     heir = _heir(m, active, groups) if _is_out(active) else None
     _drop(m, slot, active)
     for group in sorted(groups, key=lambda group: group is not heir):
@@ -211,17 +229,26 @@ def _budget_sat(m: Manager, active: ActiveClaim) -> int:
 
 
 def wanted_feerate(m: Manager, active: ActiveClaim, weight: int, height: int) -> int:
-    """Return the feerate (sat/kw) that a claim should have at a height, by the estimates of now."""
-    wanted = feerates.claim_feerate_per_kw(
-        active.value_sat,
-        weight,
-        height,
-        active.start_height,
-        active.deadline_height,
-        lambda blocks: fees.feerate_for(m, blocks),
-        m.config.feerate_min_per_kw,
-        m.config.feerate_max_per_kw,
-        penalty=is_penalty(active),
+    """Return the feerate (sat/kw) that a claim should have at a height, by the estimates of now.
+
+    For each deadline it spends what is due by then, so that a small output whose deadline is near does not spend what a
+    large one is worth.
+    """
+    wanted = max(
+        [
+            feerates.claim_feerate_per_kw(
+                due_sat,
+                weight,
+                height,
+                active.start_height,
+                deadline_height,
+                lambda blocks: fees.feerate_for(m, blocks),
+                m.config.feerate_min_per_kw,
+                m.config.feerate_max_per_kw,
+                penalty=is_penalty(active),
+            )
+            for deadline_height, due_sat in active.due_sat()
+        ]
     )
     # Near its deadline a budget may leave less than an output can hold: what is left then is better than nothing.
     affordable = (active.value_sat - MIN_DUST_LIMIT_SAT) * 1000 // whole_vbytes(weight)
@@ -350,5 +377,5 @@ def on_broadcast_result(m: Manager, txid: bytes, accepted: bool, reason: str) ->
         if active is slot.anchor_claim:
             bumping.on_result(active, txid, accepted, reason)
         elif active.txid == txid:
-            active.refused = not accepted
+            note_result(active, accepted, reason)
     sweeping.on_broadcast_result(m, txid, accepted)
