@@ -2,12 +2,17 @@
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
-from leyden.base.errors import StorageBroken
+import pytest
+
+from leyden.base.errors import CommandRejected, StorageBroken
 from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut
 from leyden.manager.actions import FundClaim
 from leyden.node.claim_coins import fund_claim
 from leyden.sim.consensus import Consensus
+from leyden.wallet.claims import ClaimDraft
+from leyden.wallet.wallet import Wallet
 from tests.manager.stage import Stage
 from tests.node.pair import WAIT_SECONDS, pair
 from tests.sim import topologies
@@ -49,6 +54,20 @@ def test_claim_waits_for_coins_and_says_so() -> None:
     assert slot.state.core.spent is None
     room("mine 1", "rest", "mine 1", "rest")
     assert slot.state.core.spent is not None
+
+
+@pytest.mark.parametrize(("code", "level"), [("fee_too_high", "warning"), ("insufficient_funds", "error")])
+def test_claim_that_would_cost_too_much_is_no_alarm(code: str, level: str) -> None:
+    """Coins can be sent when there are none; nothing can be done about the price."""
+    room = Room()
+    wallet = cast(Wallet, room.world.nodes["bob"].runtime.wallet)
+
+    def refuse(*_args: object) -> ClaimDraft:
+        raise CommandRejected("planted", code=code)
+
+    wallet.fund_claim = refuse  # type: ignore[method-assign, assignment]
+    room("fees 9000 minimum=2600", "crash alice", "force-close bob alice-bob", "rest")
+    assert {one.level for one in room.world.nodes["bob"].reports if "planted" in one.text} == {level}
 
 
 def test_what_nobody_wants_any_more_keeps_no_coins() -> None:

@@ -351,10 +351,12 @@ def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat:
     return True
 
 
-def claim_not_funded(m: Manager, claim_id: bytes, reason: str) -> None:
+def claim_not_funded(m: Manager, claim_id: bytes, reason: str, *, too_dear: bool = False) -> None:
     """The wallet has no coins for a claim: it is tried again at each block, and told once until there are some.
 
     The version before is offered again meanwhile.
+
+    Args: too_dear: there are coins, but it would cost more than it may; nobody has to do anything about that.
     """
     found = _find(m, claim_id)
     if found is None or found[1].making is None:
@@ -364,7 +366,7 @@ def claim_not_funded(m: Manager, claim_id: bytes, reason: str) -> None:
     if not active.without_coins:
         active.without_coins = True
         what = f"no coins are spent on the {describe(active)}: {reason}"
-        m.report("chain", "error", f"channel {slot.channel_id.hex()[:16]}: {what}")
+        m.report("chain", "warning" if too_dear else "error", f"channel {slot.channel_id.hex()[:16]}: {what}")
     if active.transaction and active is slot.anchor_claim:
         bumping.publish(m, slot, active)
     elif active.transaction:
