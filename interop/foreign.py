@@ -115,7 +115,8 @@ class ForeignPayment(msgspec.Struct, frozen=True):
 
     failure: BOLT 4's name in lower case (`incorrect_or_unknown_payment_details`), or the peer's own word when the
         failure did not come from the way (`no_route`). failure_hop: which hop of the route failed it, 0 the payer
-        itself, 1 the first node after it; None when the peer does not say.
+        itself, 1 the first node after it; None when the peer does not say. earlier_failures: the names of what earlier
+        attempts of it met, when the peer makes several and tells.
     """
 
     payment_hash: str
@@ -126,6 +127,7 @@ class ForeignPayment(msgspec.Struct, frozen=True):
     parts: int = 0
     failure: str = ""
     failure_hop: int | None = None
+    earlier_failures: tuple[str, ...] = ()
 
 
 class BulkPaid(msgspec.Struct, frozen=True):

@@ -164,7 +164,11 @@ class LndPayments:
         return await self._begin(body)
 
     async def _begin(self, body: Json) -> str:
-        """Start a payment; return its hash as soon as LND has taken it on."""
+        """Start a payment; return its hash as soon as LND has taken it on.
+
+        What it has learned from failures of others is forgotten first: it would not try such a way for a while.
+        """
+        await self._rest.post("/v2/router/mc/reset", {})
         known: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._follow(body, known))
         try:
@@ -247,13 +251,14 @@ def payment_of(payment: Json) -> ForeignPayment:
     """Return a payment as LND lists it. Its failure is that of the HTLC that came back last, if one did."""
     status = _STATUSES.get(payment["status"], "pending")
     failure, hop = "", None
+    ended = [one for one in payment["htlcs"] if one.get("failure")]
+    ended.sort(key=lambda one: int(one["resolve_time_ns"]))
+    names = [str(one["failure"]["code"]).lower() for one in ended]
     if status == "failed":
         failure = _OWN_REASONS.get(payment["failure_reason"], payment["failure_reason"].lower())
-        ended = [one for one in payment["htlcs"] if one.get("failure")]
-        if ended:
-            last = max(ended, key=lambda one: int(one["resolve_time_ns"]))["failure"]
-            failure = str(last["code"]).lower()
-            hop = None if failure in _OF_NOBODY else int(last["failure_source_index"])
+        if names:
+            failure = names[-1]
+            hop = None if failure in _OF_NOBODY else int(ended[-1]["failure"]["failure_source_index"])
     return ForeignPayment(
         payment_hash=payment["payment_hash"],
         status=status,
@@ -263,4 +268,5 @@ def payment_of(payment: Json) -> ForeignPayment:
         parts=sum(1 for one in payment["htlcs"] if one["status"] == "SUCCEEDED"),
         failure=failure,
         failure_hop=hop,
+        earlier_failures=tuple(names[:-1]),
     )

@@ -303,17 +303,19 @@ class World:
         assert ours is not None, "it was there a moment ago"
         return Pair(ours.channel_id, outpoint, us, peer)
 
-    async def channel(self, sat_each: int = 100_000, *, peer: ForeignNode | None = None) -> Pair:
+    async def channel(
+        self, sat_each: int = 100_000, *, us: DemoNode | None = None, peer: ForeignNode | None = None
+    ) -> Pair:
         """Return a usable anchors channel with so much to pay with on either side; open one if there is none."""
-        theirs = peer or self.peer
-        await self.connect(self.us, theirs)
+        node, theirs = us or self.us, peer or self.peer
+        await self.connect(node, theirs)
         node_id = (await theirs.info()).node_id
-        for ours in await self.us.api.channels():
+        for ours in await node.api.channels():
             enough = min(ours.spendable_msat, ours.receivable_msat) >= sat_each * SAT
             if ours.node_id == node_id and ours.is_usable and ours.channel_type == "anchors" and enough:
-                return await self.until_usable(self.us, theirs, outpoint_of(ours))
+                return await self.until_usable(node, theirs, outpoint_of(ours))
         amount_sat = max(5_000_000, 4 * sat_each)
-        return await self.open(amount_sat=amount_sat, push_msat=amount_sat // 2 * SAT, peer=theirs)
+        return await self.open(amount_sat=amount_sat, push_msat=amount_sat // 2 * SAT, us=node, peer=theirs)
 
     @staticmethod
     async def our_channel(us: DemoNode, outpoint: str) -> ChannelView | None:

@@ -3,6 +3,7 @@
 from interop.scenarios import (
     closing,
     connections,
+    failing,
     forced,
     long_run,
     opening,
@@ -13,6 +14,7 @@ from interop.scenarios import (
 __all__ = [
     "closing",
     "connections",
+    "failing",
     "forced",
     "long_run",
     "opening",

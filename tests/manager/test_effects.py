@@ -7,12 +7,9 @@ import pytest
 
 from leyden.channel import effects as fx
 from leyden.channel.states import MutualClose, Normal
-from leyden.crypto import ec
-from leyden.crypto.hashes import sha256d
 from leyden.manager import effects
 from leyden.signer.later import LateSigner
 from leyden.signer.requests import Answer, CounterpartyCommitmentSigned, Request
-from leyden.wire.messages import ChannelUpdate, decode
 from tests.manager.stage import Stage
 from tests.manager.test_chain import close, states
 from tests.sim import topologies
@@ -21,21 +18,6 @@ from tests.sim import topologies
 def test_every_effect_of_a_channel_has_its_handler() -> None:
     """A new effect without one would be found by its first user."""
     assert set(get_args(fx.Effect)) == set(effects.HANDLERS)
-
-
-def test_channel_update_is_signed_and_names_the_alias_that_the_peer_gave() -> None:
-    """The peer must recognise the channel, and others must be able to check who says it (BOLT 7)."""
-    stage = Stage(topologies.direct())
-    slot = stage.slot("alice", "bob")
-    raw = effects.channel_update(stage.m("alice"), slot)
-    update = decode(raw)
-    assert isinstance(update, ChannelUpdate)
-    assert update.message_flags == 0b11, "must_be_one, and only told to the peer"
-    assert update.short_channel_id == stage.slot("bob", "alice").state.core.local_alias
-    assert ec.verify_ecdsa(stage["alice"].node_id, sha256d(raw[66:]), update.signature)
-    twin = decode(effects.channel_update(stage.m("bob"), stage.slot("bob", "alice")))
-    assert isinstance(twin, ChannelUpdate)
-    assert {update.channel_flags & 1, twin.channel_flags & 1} == {0, 1}
 
 
 class LateNodeSigner:

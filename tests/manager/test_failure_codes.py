@@ -7,10 +7,10 @@ import pytest
 
 from leyden.channel.inputs import SetPolicy
 from leyden.crypto import ec
-from leyden.crypto.hashes import sha256
+from leyden.crypto.hashes import sha256, sha256d
 from leyden.journal.records import ForwardingPolicy
 from leyden.manager import claiming
-from leyden.manager.effects import channel_update
+from leyden.manager.channel_updates import channel_update
 from leyden.manager.forwarding import CLTV_EXPIRY_DELTA_MIN
 from leyden.manager.manager import Manager
 from leyden.sphinx.failures import (
@@ -19,7 +19,6 @@ from leyden.sphinx.failures import (
     FeeInsufficient,
     InvalidOnionHmac,
     TemporaryNodeFailure,
-    encode_failure,
 )
 from leyden.sphinx.payload import HopPayload
 from leyden.wire.messages import ChannelUpdate, decode
@@ -52,16 +51,19 @@ def set_policy(stage: Stage, policy: ForwardingPolicy) -> None:
         (400_000_000, 41_000, DELTA, 60, FailureCode.TEMPORARY_CHANNEL_FAILURE),
     ],
 )
-def test_updates_in_failures_are_empty(
+def test_failure_that_is_about_the_policy_carries_the_policy(
     amount_msat: int, fee_msat: int, delta: int, final_delta: int, code: FailureCode
 ) -> None:
-    """The payer learns what was wrong with its HTLC; a policy would tell it where a private channel is."""
+    """The payer learns what was wrong with its HTLC; LND reads these failures only with a channel_update in them, and
+    one of a channel that is empty without.
+    """
     stage = Stage(topologies.line())
     stage.pay("bob", "carol", stage.invoice("carol", 200_000_000, tag="fill"), "fill")
     stage.rest()
     expiry = stage.m("alice").env.block_height + final_delta
+    scid = stage.scid("bob", "carol")
     hops = [
-        ("bob", handmade.forward(amount_msat, expiry, stage.scid("bob", "carol"))),
+        ("bob", handmade.forward(amount_msat, expiry, scid)),
         ("carol", handmade.final(amount_msat, expiry, bytes(32))),
     ]
     built = handmade.onion(stage, hops, HASH)
@@ -69,7 +71,15 @@ def test_updates_in_failures_are_empty(
     said, hop = handmade.answer(stage, "bob", "alice", built)
     assert said is not None
     assert (said.failure_code, hop) == (code.value, 0)
-    assert encode_failure(said).endswith(b"\x00\x00"), "a channel_update of no bytes"
+    raw = getattr(said, "channel_update")  # noqa: B009 - of these kinds of failures only
+    if code is FailureCode.TEMPORARY_CHANNEL_FAILURE:
+        assert raw == b""
+    else:
+        update = decode(raw)
+        assert isinstance(update, ChannelUpdate)
+        assert update.short_channel_id == scid
+        assert (update.fee_base_msat, update.cltv_expiry_delta) == (1000, DELTA)
+        assert ec.verify_ecdsa(stage["bob"].node_id, sha256d(raw[66:]), update.signature)
     stage.check()
 
 

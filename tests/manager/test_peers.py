@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from leyden.channel.states import ForceClosing, Normal
-from leyden.manager import effects, peers
+from leyden.manager import peers
+from leyden.manager.channel_updates import channel_update
 from leyden.manager.peers import NODE_FEATURES
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.wire.features import Feature, FeatureVector
@@ -301,7 +302,7 @@ def test_channel_update_of_the_peer_is_kept_when_it_says_something_new() -> None
     stage.world.clock.now_seconds += 100
     stage.m("bob").now_seconds = stage.world.clock.now_seconds
     stage.slot("bob", "alice").state.core.policy_timestamp += 1
-    raw = effects.channel_update(stage.m("bob"), stage.slot("bob", "alice"))
+    raw = channel_update(stage.m("bob"), stage.slot("bob", "alice"))
     forged = raw[:-1] + bytes((raw[-1] ^ 1,))
     hear(stage, [raw])
     assert is_connected(stage)
@@ -313,13 +314,13 @@ def test_first_channel_update_of_the_peer_is_answered_with_ours() -> None:
     """LND drops one that comes before it has taken the channel into its graph: its own tells that it has by now."""
     stage = Stage(topologies.direct())
     slot = stage.slot("alice", "bob")
-    raw = effects.channel_update(stage.m("bob"), stage.slot("bob", "alice"))
+    raw = channel_update(stage.m("bob"), stage.slot("bob", "alice"))
     slot.state.core.peer_policy = None
     before = len(said(stage))
     hear(stage, [raw])
     [answer] = said(stage)[before:]
     assert isinstance(answer, ChannelUpdate)
-    assert answer == decode(effects.channel_update(stage.m("alice"), slot))
+    assert answer == decode(channel_update(stage.m("alice"), slot))
     hear(stage, [raw])
     assert len(said(stage)) == before + 1
 

@@ -7,8 +7,8 @@ import pytest
 
 from leyden.crypto.hashes import sha256
 from leyden.invoices import bolt11
-from leyden.manager import effects
 from leyden.manager import events as ev
+from leyden.manager.channel_updates import channel_update
 from leyden.node.paying import route_hints
 from leyden.sim import user
 from leyden.sim.world import World
@@ -118,7 +118,7 @@ def test_channel_update_of_an_scid_alias_channel_may_name_the_real_one() -> None
     sender, slot = stage.slot("bob", "carol"), stage.slot("carol", "bob")
     slot.state.core.peer_policy = None
     sender.state.core.remote_alias = 0
-    raw = effects.channel_update(stage.m("bob"), sender)
+    raw = channel_update(stage.m("bob"), sender)
     update = decode(raw)
     assert isinstance(update, ChannelUpdate)
     assert update.short_channel_id == real(stage)

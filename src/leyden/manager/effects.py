@@ -6,9 +6,9 @@ from leyden.channel import effects as fx
 from leyden.channel.build import local_commitment, remote_commitment
 from leyden.channel.inputs import ClosingSignature
 from leyden.channel.negotiating import closing_form
-from leyden.crypto.hashes import sha256d
 from leyden.manager import claiming, forwarding, handoff, receiving, sending, withdrawing
 from leyden.manager.actions import Broadcast
+from leyden.manager.channel_updates import channel_update
 from leyden.manager.manager import REASON_LENGTH_MAX, EffectHandler, Manager
 from leyden.manager.onchain import bumping, claims
 from leyden.manager.state import Slot
@@ -16,7 +16,6 @@ from leyden.signer import requests
 from leyden.signer.requests import Answer
 from leyden.wire.messages import (
     ChannelReady,
-    ChannelUpdate,
     CommitmentSigned,
     ErrorMessage,
     RevokeAndAck,
@@ -65,32 +64,6 @@ def _send_channel_ready(m: Manager, slot: Slot, _effect: fx.SendChannelReady) ->
 
 def _send_channel_update(m: Manager, slot: Slot, _effect: fx.SendChannelUpdate) -> None:
     m.outbox.send(slot.peer, channel_update(m, slot), slot.tail)
-
-
-def channel_update(m: Manager, slot: Slot) -> bytes:
-    """Return our signed `channel_update` for an unannounced channel, under the alias that the peer gave us.
-
-    Spec: BOLT 7, "The `channel_update` Message".
-    """
-    core = slot.state.core
-    scid = core.remote_alias or (core.funding.short_channel_id if core.funding else 0)
-    direction = 0 if m.node_id < slot.peer else 1
-    unsigned = ChannelUpdate(
-        signature=bytes(64),
-        chain_hash=m.config.network.chain_hash,
-        short_channel_id=scid,
-        timestamp=max(core.policy_timestamp, m.now_seconds, 1),
-        message_flags=0b11,
-        channel_flags=direction,
-        cltv_expiry_delta=core.policy.cltv_expiry_delta,
-        htlc_minimum_msat=max(core.policy.htlc_minimum_msat, core.opened.remote.htlc_minimum_msat),
-        fee_base_msat=core.policy.fee_base_msat,
-        fee_proportional_millionths=core.policy.fee_proportional_millionths,
-        htlc_maximum_msat=min(core.opened.remote.max_htlc_value_in_flight_msat, core.capacity_satoshis * 1000),
-    )
-    raw = encode(unsigned)
-    # The signature covers everything behind it (type 2 bytes, signature 64 bytes).
-    return raw[:2] + m.signer.sign_node(sha256d(raw[66:])) + raw[66:]
 
 
 def _sign_closing(m: Manager, slot: Slot, effect: fx.SignClosing) -> None:

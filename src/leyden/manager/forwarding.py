@@ -12,6 +12,7 @@ from leyden.channel.inputs import PendingAdd, QueueAdd
 from leyden.channel.states import Normal
 from leyden.journal.records import FailedHtlc, HtlcSource
 from leyden.manager import onions
+from leyden.manager.channel_updates import channel_update
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peeled, Slot
 from leyden.payments.route_fees import fee_msat
@@ -89,7 +90,7 @@ def _offer(
         return UnknownNextPeer()
     amount_msat = payload.amt_to_forward
     outgoing = _choose(m, named, amount_msat, tried)
-    refused = _check_policy(m, named, htlc, amount_msat, payload.outgoing_cltv_value)
+    refused = _check_policy(m, named, htlc, payload.short_channel_id, amount_msat, payload.outgoing_cltv_value)
     if refused is not None:
         return refused
     if outgoing is None:
@@ -127,23 +128,27 @@ def _is_away(slot: Slot) -> bool:
 
 
 def _check_policy(
-    m: Manager, outgoing: Slot, htlc: InboundHtlc, amount_msat: int, cltv_expiry: int
+    m: Manager, outgoing: Slot, htlc: InboundHtlc, scid: int, amount_msat: int, cltv_expiry: int
 ) -> FailureMessage | None:
-    """Check amounts and expiries against our policy (BOLT 4, "Failure Messages"; BOLT 7, "HTLC Fees")."""
+    """Check amounts and expiries against our policy (BOLT 4, "Failure Messages"; BOLT 7, "HTLC Fees").
+
+    What breaks the policy is answered with the policy, under the name that the payer used (`scid`): without it LND can
+    not read the failure, and takes this node for one that does not work.
+    """
     policy, height = outgoing.state.core.policy, m.env.block_height
     if len(m.events) >= m.config.unacknowledged_events_max or m.forward_hold:
         return TemporaryNodeFailure()
     if type(outgoing.state) is not Normal:
         return PermanentChannelFailure() if outgoing.state.core.closing or outgoing.state.core.spent else _TEMPORARY
     if amount_msat < policy.htlc_minimum_msat:
-        return AmountBelowMinimum(htlc_msat=amount_msat, channel_update=b"")
+        return AmountBelowMinimum(htlc_msat=amount_msat, channel_update=channel_update(m, outgoing, scid))
     fee = fee_msat(amount_msat, policy.fee_base_msat, policy.fee_proportional_millionths)
     if htlc.add.amount_msat < amount_msat + fee:
-        return FeeInsufficient(htlc_msat=htlc.add.amount_msat, channel_update=b"")
+        return FeeInsufficient(htlc_msat=htlc.add.amount_msat, channel_update=channel_update(m, outgoing, scid))
     if htlc.add.cltv_expiry < cltv_expiry + max(policy.cltv_expiry_delta, CLTV_EXPIRY_DELTA_MIN):
-        return IncorrectCltvExpiry(cltv_expiry=htlc.add.cltv_expiry, channel_update=b"")
+        return IncorrectCltvExpiry(cltv_expiry=htlc.add.cltv_expiry, channel_update=channel_update(m, outgoing, scid))
     if cltv_expiry <= height + EXPIRY_GRACE_BLOCKS:
-        return ExpiryTooSoon(channel_update=b"")
+        return ExpiryTooSoon(channel_update=channel_update(m, outgoing, scid))
     if htlc.add.cltv_expiry > height + m.config.cltv_expiry_max_blocks:
         return ExpiryTooFar()
     return None

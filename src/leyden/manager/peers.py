@@ -11,8 +11,8 @@ from leyden.crypto.hashes import sha256d
 from leyden.journal.records import FundingAbandoned, PeerPolicy
 from leyden.manager import batches, onions, opening, peer_storage, watchtowers
 from leyden.manager.actions import Disconnect
+from leyden.manager.channel_updates import channel_update
 from leyden.manager.config import CloseCause
-from leyden.manager.effects import channel_update
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
 from leyden.wire.features import Context, Feature, FeatureVector
