@@ -307,3 +307,64 @@ def test_batch_of_which_the_peer_takes_one_in_mempools_parts_for_nothing() -> No
     stage.world.dislike("alice", dislikes=False)
     stage.mine()
     assert all(stage.took(one) for one in others)
+
+
+def test_large_batch_without_a_deadline_parts_in_quarters() -> None:
+    """Of twenty one is taken in mempools: fifteen are free with the next block, four more with the one after."""
+    stage = Ending("static_remotekey").held(20, 0, 5_000_000)
+    stage.close("remote")
+    stage.mine()
+    stage.world.dislike("alice", dislikes=True)
+    stage.world.dislike("bob", dislikes=True)
+    stage.mine_to(stage.expiry("alice"))
+    [batch] = stage.claims
+    taken = next(one for one in stage.htlcs(offered=True) if one.outpoint == batch.claims[0].input.outpoint)
+    dearer = scenes.spend(taken, witness=(bytes(32),), pays_sat=400)
+    stage.world.chain.evict(batch.txid)
+    assert stage.world.broadcast(dearer, "theirs", "bob").accepted
+    stage.mine()
+    assert stage.claims == [batch]
+    sizes: list[list[int]] = []
+    for _ in range(2):
+        stage.mine()
+        waiting = {one.txid(): one for output in stage.htlcs(offered=True) if (one := stage.waiting(output.outpoint))}
+        sizes.append(sorted(len(one.inputs) for one in waiting.values()))
+    assert sizes == [[1, 5, 5, 5], [1, 1, 1, 1, 1, 5, 5, 5]]
+
+
+def test_most_urgent_part_takes_the_place_of_a_batch() -> None:
+    """Of two refunds one must be back in time for the peer upstream: it pays for the place, which it would pay nearly
+    anyhow, and the other one what it costs alone.
+    """
+    stage = scenes.held(scenes.line(), "carol", 100_000_000)
+    scenes.mine_to(stage, stage.world.chain.tip.height + 5)
+    stage.pay(
+        "alice", "carol", stage.invoice("carol", 110_000_000, tag="late"), "late", deadline_seconds=scenes.PATIENT
+    )
+    stage.act()
+    stage.seconds(3)
+    slot = scenes.close(stage, "carol", "bob")
+    scenes.mine_to(stage, stage.world.chain.tip.height + 1)
+    slot = stage.slot("bob", "carol")
+    last = max(htlc.add.cltv_expiry for htlc in slot.state.core.outbound.values())
+    stage.world.crash("bob")
+    stage.world.crash("carol")
+    scenes.mine_to(stage, last + 1)
+    stage.world.dislike("bob", dislikes=True)
+    stage["bob"].start()
+    stage.act()
+    slot = stage.slot("bob", "carol")
+    [whole] = slot.onchain_claims
+    urgent, other = sorted(whole.claims, key=lambda claim: claim.deadline_height or 0)
+    assert urgent.input.value_sat < other.input.value_sat
+    while slot.onchain_claims == [whole]:
+        fee_sat = whole.fee_sat
+        stage.mine()
+    first, second = sorted(slot.onchain_claims, key=lambda claim: claim.deadline_height or 0)
+    assert [first.claims[0].input.outpoint, second.claims[0].input.outpoint] == [
+        urgent.input.outpoint,
+        other.input.outpoint,
+    ]
+    assert first.fee_sat > fee_sat > second.fee_sat
+    assert not first.refused
+    assert not second.refused
