@@ -1,11 +1,13 @@
 """Building the peers, each once, into a folder outside the checkout: nothing of theirs lies among our files."""
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +29,8 @@ class Recipe(msgspec.Struct, frozen=True):
     """How one peer is built.
 
     tool, tool_title: program that must be on the PATH, and its name for people. command: run in a copy of the peer's
-    folder; `{out}` stands for what it `produces`, a path in that copy. environment: added to ours.
+    folder; `{out}` stands for what it `produces`, a path in that copy. environment: added to ours; `{cache}` stands for
+    the folder of all builds, where a tool may keep what it can use again.
     """
 
     kind: str
@@ -58,8 +61,8 @@ RECIPES: Final[dict[str, Recipe]] = {
         tool="cargo",
         tool_title="Rust with Cargo",
         command=("cargo", "build", "--release", "--quiet"),
-        produces="target/release/leyden-interop-ldk",
-        environment=(("CARGO_TARGET_DIR", "target"),),
+        produces="{cache}/ldk-target/release/leyden-interop-ldk",
+        environment=(("CARGO_TARGET_DIR", "{cache}/ldk-target"),),
     ),
 }
 
@@ -97,15 +100,52 @@ async def built(kind: str, say: Callable[[str], None]) -> Path:
             f"{kind} is built with {recipe.tool_title}, and there is no `{recipe.tool}` on the PATH: install it, or "
             f"run the lane with another peer (PEER=...)"
         )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    async with _alone(folder.parent / f"{kind}.lock", say):
+        if not program.exists():
+            await _build(recipe, sources, program, say)
+    return program
+
+
+@asynccontextmanager
+async def _alone(lock: Path, say: Callable[[str], None]) -> AsyncIterator[None]:
+    """Wait until no other process builds the same peer."""
+    with lock.open("wb") as file:
+        waits = False
+        while not _is_locked(file.fileno()):
+            if not waits:
+                say(f"waiting for another build ({lock.stem})")
+            waits = True
+            await asyncio.sleep(1.0)
+        yield
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Take the lock, which goes with the descriptor; return False when another process has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _build(recipe: Recipe, sources: Path, program: Path, say: Callable[[str], None]) -> None:
+    folder = program.parent
     work = folder.with_name(folder.name + ".work")
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(sources, work)
-    say(f"building {kind} (once, some minutes)")
+    say(f"building {recipe.kind} (once, some minutes)")
     await _run(recipe, work, say)
-    folder.mkdir(parents=True, exist_ok=True)
-    (work / recipe.produces).replace(program)
+    folder.mkdir(exist_ok=True)
+    part = program.with_suffix(".part")
+    shutil.copyfile(work / _placed(recipe.produces, work), part)
+    part.chmod(0o755)
+    part.replace(program)
     shutil.rmtree(work)
-    return program
+
+
+def _placed(text: str, work: Path) -> str:
+    return text.replace("{cache}", str(work.parent))
 
 
 async def _run(recipe: Recipe, work: Path, say: Callable[[str], None]) -> None:
@@ -116,7 +156,7 @@ async def _run(recipe: Recipe, work: Path, say: Callable[[str], None]) -> None:
         process = await asyncio.create_subprocess_exec(
             *[part.replace("{out}", recipe.produces) for part in recipe.command],
             cwd=work,
-            env={**os.environ, **dict(recipe.environment)},
+            env={**os.environ, **{name: _placed(value, work) for name, value in recipe.environment}},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
