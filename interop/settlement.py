@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, cast
 
 from interop.ledger import Coins, coins_of, outputs_of, read_blocks
 from interop.scenario import ScenarioFailed, check
@@ -27,19 +27,21 @@ async def last_view(world: World, pair: Pair) -> ChannelView:
 
 async def commitment_txid(world: World, pair: Pair) -> str:
     """Wait until the channel's funding output is spent in the mempool; return by what."""
-    txid, _, index = pair.funding_outpoint.partition(":")
     found: list[str] = []
 
     async def published() -> bool:
-        answer = await world.rpc("gettxspendingprevout", [{"txid": txid, "vout": int(index)}])
-        assert isinstance(answer, list)
-        (one,) = answer
-        if "spendingtxid" in one:
-            found.append(one["spendingtxid"])
+        found[:] = await spending_txids(world, pair)
         return bool(found)
 
     await world.until(published, "a commitment is in the mempool")
     return found[0]
+
+
+async def spending_txids(world: World, pair: Pair) -> list[str]:
+    """Return the transaction in the mempool that spends the channel's funding output, or nothing."""
+    txid, _, index = pair.funding_outpoint.partition(":")
+    answer = cast("list[dict[str, str]]", await world.rpc("gettxspendingprevout", [{"txid": txid, "vout": int(index)}]))
+    return [one["spendingtxid"] for one in answer if "spendingtxid" in one]
 
 
 async def mine_until(world: World, missing: Callable[[], Awaitable[str]], jump: int = JUMP_BLOCKS) -> None:
@@ -88,10 +90,16 @@ async def _unresolved(pair: Pair) -> str:
 
 
 async def check_settled(world: World, pair: Pair, before: Coins, last: ChannelView, share_sat: int) -> None:
-    """Check that we have `share_sat` of the commitment's outputs, less our own fees, and that nothing else is missing.
+    """Check that we have our share, see `check_share`, and that nothing else is missing.
 
-    before: both wallets ahead of the close. last: our view of the channel then. share_sat: of outputs, anchors apart.
+    before: both wallets ahead of the close. last: our view of the channel then.
     """
+    await check_share(world, pair, before, share_sat)
+    await check_sums(world, pair, before, last.capacity_sat)
+
+
+async def check_share(world: World, pair: Pair, before: Coins, share_sat: int) -> None:
+    """Check that `share_sat` of the commitment's outputs, anchors apart, are in our wallet, less our own fees."""
     timeline = await pair.us.api.channel_timeline(pair.channel_id)
     commitment = timeline.commitment
     assert commitment is not None, "it is closed"
@@ -109,11 +117,9 @@ async def check_settled(world: World, pair: Pair, before: Coins, last: ChannelVi
     reading = await read_blocks(world, before.height)
     fees_sat = sum(reading.fees_sat[txid] for txid in txids if txid is not None)
     anchors_sat = sum(reading.anchors_spent_sat.get(txid, 0) for txid in txids if txid is not None)
-    after = await coins_of(world, pair.us, pair.peer)
-    gain_sat = after.ours_sat - before.ours_sat
+    gain_sat = (await pair.us.api.balance()).confirmed_sat - before.ours_sat
     expected_sat = has_sat + anchors_sat - fees_sat
     check(gain_sat == expected_sat, f"our wallet has {gain_sat} sat more, not {has_sat} + {anchors_sat} - {fees_sat}")
-    await check_sums(world, pair, before, last.capacity_sat)
 
 
 async def check_sums(world: World, pair: Pair, before: Coins, capacity_sat: int) -> None:

@@ -1,15 +1,18 @@
 """Channels that one side closes alone: HTLCs each way, old states, old copies. Every satoshi is looked for."""
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Final
 
 from interop.cooperation import close_all
+from interop.foreign import ForeignNode
 from interop.holding import Held, check_ended, hold, settle
 from interop.ledger import Coins, coins_of
-from interop.scenario import check, scenario
+from interop.scenario import PeerAtFault, check, scenario
 from interop.settlement import (
     check_settled,
+    check_share,
     check_sums,
     commitment_txid,
     last_view,
@@ -17,8 +20,10 @@ from interop.settlement import (
     mine_until_published,
     opener_cost_sat,
     resolve,
+    spending_txids,
 )
 from interop.world import SAT, Pair, World
+from leyden.base.errors import CommandRejected, DriverError
 from leyden.demo.processes import DemoNode
 from leyden.node.views import ChannelTypeName, ChannelView
 
@@ -35,6 +40,16 @@ MOVED_MSAT: Final = 600_000_000
 SMALL_MSAT: Final = 50_000_000
 BLOCKS_UNSEEN: Final = 2
 IRREVOCABLE_BLOCKS: Final = 100
+
+
+FALLS_OVER: Final = {
+    "ldk": (
+        "We have fallen behind",
+        "ldk panics in FundedChannel::channel_reestablish when a peer proves that it is behind ('We have fallen behind "
+        "- we have received proof'), so its own part waits until it is recovered by hand",
+    )
+}
+"""Peers that stop on purpose when they learn of their data loss: what the log says, and the reason for the matrix."""
 
 
 @scenario(8, "by us, anchors, HTLCs each way with and without their preimage", seconds_max=180)
@@ -143,9 +158,39 @@ async def their_data_loss(world: World) -> None:
     await pair.peer.stop()
     await pair.peer.restore_state(copy)
     await pair.peer.start()
-    await world.connect(pair.us, pair.peer)
-    txid = await commitment_txid(world, pair)
-    await _check_shares(world, pair, last, before, txid)
+    words, reason = FALLS_OVER.get(pair.peer.kind, ("", ""))
+    txid = await _meet(world, pair, words)
+    if not words or not _has_said(pair.peer, words):
+        await _check_shares(world, pair, last, before, txid)
+        return
+    await pair.peer.kill()
+    if not txid:
+        await pair.us.api.close(pair.channel_id, force=True, without_peer=True)
+        txid = await commitment_txid(world, pair)
+    share_sat = last.local_msat // SAT - (await opener_cost_sat(world, last, txid) if last.is_opener else 0)
+    await world.mine(1)
+    await resolve(world, pair, peer_too=False)
+    await check_share(world, pair, before, share_sat)
+    raise PeerAtFault(f"we close and have our {share_sat} sat, less fees; {reason}")
+
+
+async def _meet(world: World, pair: Pair, words: str) -> str:
+    """Connect until the channel's funding output is spent, and return by what; empty: the peer has said `words`."""
+    node_id = (await pair.peer.info()).node_id
+    found: list[str] = []
+
+    async def met() -> bool:
+        with contextlib.suppress(CommandRejected, DriverError):
+            await pair.us.api.connect(node_id, "127.0.0.1", pair.peer.port)
+        found[:] = await spending_txids(world, pair)
+        return bool(found) or (bool(words) and _has_said(pair.peer, words))
+
+    await world.until(met, "one of the two closes the channel")
+    return found[0] if found else ""
+
+
+def _has_said(peer: ForeignNode, words: str) -> bool:
+    return any(words in path.read_text(errors="replace") for path in peer.log_paths)
 
 
 # --- what they share --------------------------------------------------------------------------------------------------
