@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from leyden.bitcoin.tx import Transaction, txid_to_hex
+from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, TxOut, txid_to_hex
 from leyden.manager import events as ev
 from leyden.manager.onchain import sweeping
 from leyden.manager.onchain.active import ActiveSweep
@@ -262,3 +262,58 @@ def test_anchors_of_anyone_are_taken_beside_others_alone() -> None:
     stage.mine()
     assert not [one for one in scenes.view(m.channels[slot.channel_id]).unspent() if one.value_sat == 330]
     m.feerates = {144: 5_000}
+
+
+def beside_anchors() -> Stage:
+    """bob closed both channels with alice; she sweeps an output of the second one, and the anchors of the first."""
+    stage = Stage(topologies.double())
+    stage.m("alice").feerates = {144: 500}
+    scenes.close(stage, "bob", "alice")
+    for _ in range(20):
+        stage.mine()
+    scenes.close(stage, "bob", "alice", 1)
+    stage.world.disliked["alice"] = None
+    stage.mine(6)
+    kinds = [one.input.kind for one in sweep_of(stage).claims]
+    assert kinds.count(ClaimKind.ANCHOR_OF_ANYONE) == 2
+    return stage
+
+
+def dear_spend(stage: Stage, anchor: OutPoint) -> Transaction:
+    """A transaction of somebody that takes an anchor, and pays more than a sweep of some hundred thousand satoshi may
+    cost.
+    """
+    coin = Transaction(2, (TxIn(OutPoint(bytes(31) + b"\x01", 0), b"", 0),), (TxOut(60_000, scenes.ANYBODY),), 0)
+    stage.world.chain.grant(coin)
+    inputs = tuple([TxIn(one, b"", 0xFFFFFFFD) for one in (anchor, OutPoint(coin.txid(), 0))])
+    return Transaction(2, inputs, (TxOut(10_000, scenes.ANYBODY),), 0)
+
+
+@pytest.mark.parametrize("rises", [0, 1])
+def test_anchor_that_somebody_takes_holds_nothing_up(rises: int) -> None:
+    """A spend of it may wait in mempools for ever, and cost more to replace than all that is swept: the rest goes
+    without anchors, also when the sweep pays as much already as it may by itself.
+    """
+    stage = beside_anchors()
+    first = sweep_of(stage)
+    if rises:
+        stage["alice"].run(lambda m: sweeping.update(m, 1_000))
+        first = sweep_of(stage)
+    taken, *_ = [one.input for one in first.claims if one.input.kind is ClaimKind.ANCHOR_OF_ANYONE]
+    stage.world.chain.evict(first.txid)
+    rival = dear_spend(stage, taken.outpoint)
+    assert stage.world.chain.offer(rival).accepted
+    stage.world.left_out[rival.txid()] = "somebody"
+    stage.mine()
+    assert sweep_of(stage).refused
+    stage.mine()
+    second = waiting(stage)
+    assert [one.input.kind for one in sweep_of(stage).claims] == [ClaimKind.TO_REMOTE]
+    assert taken.outpoint not in [one.prevout for one in second.inputs]
+    stage.mine(sweeping.REPLACE_AFTER_BLOCKS)
+    assert len(sweep_of(stage).claims) == 1, "and stays without"
+    stage.world.disliked.clear()
+    stage.world.left_out.pop(waiting(stage).txid())
+    stage.mine()
+    assert rival.txid() in stage.world.chain.pool
+    assert stage.m("alice").sweep is None

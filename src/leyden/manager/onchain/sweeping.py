@@ -65,7 +65,7 @@ def update(m: Manager, feerate_per_kw: int | None = None) -> None:
         return
     waited = m.env.block_height - active.made_height
     news = [one for one in wanted.values() if one.input.outpoint not in active.outpoints()]
-    news = [one for one in news if one.input.kind is not ClaimKind.ANCHOR_OF_ANYONE]
+    news = [one for one in news if not _is_anchor(one)]
     asked = feerate_per_kw is not None or active.refused or waited >= REPLACE_AFTER_BLOCKS or (news and waited > 0)
     if asked and _begin(m, wanted, feerate_per_kw, active):
         return
@@ -93,9 +93,14 @@ def _begin(
     feerate = feerate_per_kw or fees.feerate_for(m, TARGET_BLOCKS)
     if older is not None:
         feerate = max(feerate, older.feerate_per_kw)
-    pays = [one for one in wanted.values() if one.input.value_sat > input_weight(one.input) * feerate // 1000]
+    shed = older is not None and older.refused and any(map(_is_anchor, older.claims))
+    pays = [
+        one
+        for one in wanted.values()
+        if one.input.value_sat > input_weight(one.input) * feerate // 1000 and _may_join(one, older)
+    ]
     worth = pays[:INPUTS_MAX]
-    if all(one.input.kind is ClaimKind.ANCHOR_OF_ANYONE for one in worth):
+    if all(map(_is_anchor, worth)):
         worth = []
     inputs = [one.input for one in worth]
     weight = whole_vbytes(claim_weight(inputs, [script]))
@@ -103,7 +108,7 @@ def _begin(
     if older is not None and older.fee_sat:
         old_weight = claim_weight([claim.input for claim in older.claims], [script])
         fee_sat = feerates.replacement_fee_sat(older.fee_sat, weight, feerate, old_weight=old_weight)
-        if feerate_per_kw is None and fee_sat * 1000 > weight * _ceiling_per_kw(m):
+        if feerate_per_kw is None and not shed and fee_sat * 1000 > weight * _ceiling_per_kw(m):
             return False  # nobody else can take what is swept: what waits in mempools is waited for
     amount_sat = sum([one.value_sat for one in inputs]) - fee_sat
     is_worth = bool(worth) and amount_sat >= dust_limit_for_script_sat(script)
@@ -117,6 +122,19 @@ def _begin(
     return True
 
 
+def _is_anchor(claim: OutputClaim) -> bool:
+    return claim.input.kind is ClaimKind.ANCHOR_OF_ANYONE
+
+
+def _may_join(claim: OutputClaim, older: ActiveSweep | None) -> bool:
+    """Anybody may spend an anchor, in a transaction that costs more to replace than all that is swept. So a sweep that
+    was refused goes on without any, and none joins one that is on its way.
+    """
+    if older is None or not _is_anchor(claim):
+        return True
+    return not older.refused and claim.input.outpoint in older.outpoints()
+
+
 def _ceiling_per_kw(m: Manager) -> int:
     """What a sweep goes up to by itself, whatever refuses it: there is no hurry."""
     return max(2 * fees.feerate_for(m, TARGET_BLOCKS), fees.feerate_for(m, URGENT_TARGET_BLOCKS))
@@ -125,11 +143,7 @@ def _ceiling_per_kw(m: Manager) -> int:
 def _say_what_waits(m: Manager, wanted: dict[OutPoint, OutputClaim], pays: list[OutputClaim], feerate: int) -> None:
     """Sum up what costs more than it brings, anchors aside, and tell of each output once."""
     swept = dict.fromkeys([one.input.outpoint for one in pays])
-    left = [
-        one.input
-        for outpoint, one in wanted.items()
-        if outpoint not in swept and one.input.kind is not ClaimKind.ANCHOR_OF_ANYONE
-    ]
+    left = [one.input for outpoint, one in wanted.items() if outpoint not in swept and not _is_anchor(one)]
     m.unswept_sat = sum([one.value_sat for one in left])
     for one in left:
         name = one.outpoint.serialize()
