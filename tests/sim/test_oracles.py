@@ -129,6 +129,19 @@ def test_planted_fault_is_found(plant: Callable[[World], None]) -> None:
         check_rest(world, books, orders)
 
 
+def test_old_copy_may_tell_of_a_payment_again_but_it_must_end() -> None:
+    """It knows nothing of what was told after the copy was made."""
+    world, books, orders = paid()
+    tell_two_outcomes(world)
+    world.restored["alice"] = None
+    check_rest(world, books, orders)
+    world.nodes["alice"].shown[:] = [
+        shown for shown in world.nodes["alice"].shown if not isinstance(shown.event, ev.PaymentSent)
+    ]
+    with pytest.raises(Violation, match=r"told \['PaymentFailed'\], not PaymentSent"):
+        check_rest(world, books, orders)
+
+
 def test_books_follow_payments_to_the_millisatoshi() -> None:
     """What somebody lost somebody else has."""
     world, books, orders = paid()

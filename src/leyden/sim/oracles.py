@@ -115,7 +115,8 @@ def _payments(world: World, orders: Sequence[Order]) -> Iterator[str]:
             continue
         told = {type(shown.event) for shown in payer.shown if _names(shown.event, order)}
         wanted = ev.PaymentSent if payment.sent is not None else ev.PaymentFailed
-        if told != {wanted}:
+        # Whoever starts from an old copy may have told before that a payment was sent, and does not know it any more.
+        if told != {wanted} and not (wanted in told and order.payer in world.restored):
             yield f"{name}: told {sorted(kind.__name__ for kind in told)}, not {wanted.__name__}"
     yield from _claims(world, orders)
 
@@ -226,7 +227,8 @@ def _events(node: SimNode) -> Iterator[str]:
             yield f"{event_id} was told twice in one life"
         in_life[(shown.life, event_id)] = None
     for event in first.values():
-        if isinstance(event, ev.PaymentSent) and f"failed/{event.payment_id.hex()}" in first:
+        is_known = node.name not in node.world.restored
+        if is_known and isinstance(event, ev.PaymentSent) and f"failed/{event.payment_id.hex()}" in first:
             yield f"payment {event.payment_id.hex()[:8]} was told as sent and as failed"
 
 
