@@ -1,6 +1,17 @@
 """Every mutant, by name: one for each guard of "Nothing is lost"."""
 
-from tests.mutants import batches, channels, claims, deadlines, handing_off, on_chain, output_rule, paying, stores
+from tests.mutants import (
+    batches,
+    chain_fees,
+    channels,
+    claims,
+    deadlines,
+    handing_off,
+    on_chain,
+    output_rule,
+    paying,
+    stores,
+)
 from tests.mutants.mutant import Mutant
 
 ALL: tuple[Mutant, ...] = (
@@ -13,5 +24,6 @@ ALL: tuple[Mutant, ...] = (
     *stores.MUTANTS,
     *deadlines.MUTANTS,
     *on_chain.MUTANTS,
+    *chain_fees.MUTANTS,
 )
 MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in ALL}
