@@ -165,7 +165,8 @@ async def their_data_loss(world: World) -> None:
         return
     await pair.peer.kill()
     if not txid:
-        await pair.us.api.close(pair.channel_id, force=True, without_peer=True)
+        with contextlib.suppress(CommandRejected):  # we may be about to
+            await pair.us.api.close(pair.channel_id, force=True, without_peer=True)
         txid = await commitment_txid(world, pair)
     share_sat = last.local_msat // SAT - (await opener_cost_sat(world, last, txid) if last.is_opener else 0)
     await world.mine(1)

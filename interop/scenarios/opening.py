@@ -106,7 +106,7 @@ async def refused_long_delay(world: World) -> None:
 async def refused_large_reserve(world: World) -> None:
     """Who asks the other to keep half of a channel is told that this is too much."""
     await world.reconfigure(world.us, f"[channels]\nchannel_reserve_percent = {RESERVE_PERCENT}\n")
-    await _we_are_refused(world, await _request(world, by_us=True))
+    await _we_are_refused(world, await _request(world, by_us=True, amount_sat=LARGE_SAT))
     await world.reconfigure(world.us, "")
 
 
