@@ -34,6 +34,11 @@ BUSY_SECONDS: Final = 5.0
 BUSY_LOOK_SECONDS: Final = 0.05
 MAX_DUST_EXPOSURE_MSAT: Final = 1_000_000_000
 """So high that no load scenario meets it."""
+RESERVE_MAX_SAT: Final = 400_000
+"""What it lets a peer ask it to keep. LDK ships without such a limit: with one it has something to refuse."""
+RESERVE_MAX_SAT_MEASURED: Final = 2_100_000_000_000_000
+FALLEN_BEHIND: Final = "We have fallen behind"
+"""What LDK says when it ends itself because the peer has proved that its data are an old copy."""
 
 Store: TypeAlias = Literal["direct", "manager_first"]
 
@@ -55,6 +60,8 @@ def start_options(
         "fee_proportional_millionths": options.fee_proportional_millionths,
         "cltv_expiry_delta": options.cltv_expiry_delta,
         "max_dust_exposure_msat": MAX_DUST_EXPOSURE_MSAT,
+        "reserve_max_sat": RESERVE_MAX_SAT if options.log_messages else RESERVE_MAX_SAT_MEASURED,
+        "recovers": False,
     }
 
 
@@ -85,6 +92,7 @@ class LdkNode:
         self._options = start_options(self._data, self._port, chain, options, store_of(options))
         self._process = ForeignProcess([str(program)], folder, self._log, pipes=True)
         self._lines: LdkLines | None = None
+        self._recovery = asyncio.Lock()
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -135,16 +143,38 @@ class LdkNode:
             await lines.close()
 
     async def _call(self, method: str, **params: object) -> Any:
+        lines = self._current_lines
+        try:
+            return await lines.call(method, **params)
+        except PeerFailed:
+            if not lines.has_ended or not await self._recovers(lines):
+                raise
+        return await self._current_lines.call(method, **params)
+
+    @property
+    def _current_lines(self) -> LdkLines:
         if self._lines is None:
             raise PeerFailed(f"{self.name} does not run")
-        return await self._lines.call(method, **params)
+        return self._lines
+
+    async def _recovers(self, ended: LdkLines) -> bool:
+        """Start again as LDK tells its user to when it has ended itself over an old copy of its data."""
+        async with self._recovery:
+            if self._lines is not ended:
+                return self._lines is not None  # another caller has done it, or somebody has killed it
+            await self._process.kill()
+            if self._options["recovers"] or FALLEN_BEHIND not in self._log.read_text(errors="replace"):
+                return False
+            self._options["recovers"] = True
+            await self.start()
+            return True
 
     async def copy_state(self, folder: Path) -> None:
         """See `ForeignNode`."""
         shutil.copytree(self._data, folder)
 
     async def restore_state(self, folder: Path) -> None:
-        """See `ForeignNode`."""
+        """See `ForeignNode`. An old copy makes LDK end itself; it is then started again to recover."""
         shutil.rmtree(self._data)
         shutil.copytree(folder, self._data)
 
@@ -349,9 +379,7 @@ class LdkNode:
 
     async def pay_all(self, invoices: Sequence[str], in_flight: int) -> BulkPaid:
         """See `ForeignNode`. Timed in the program itself."""
-        if self._lines is None:
-            raise PeerFailed(f"{self.name} does not run")
-        paid = await self._lines.call("pay_all", BULK_SECONDS, invoices=list(invoices), in_flight=in_flight)
+        paid = await self._current_lines.call("pay_all", BULK_SECONDS, invoices=list(invoices), in_flight=in_flight)
         return BulkPaid.of(paid["seconds"], paid["failed"], paid["latencies_ms"])
 
     async def payment(self, payment_hash: str) -> ForeignPayment:

@@ -10,6 +10,8 @@ from interop.foreign import PeerFailed, PeerRefused
 ANSWER_SECONDS: Final = 90.0
 """Longer than the program itself waits for a peer that does not answer an opening."""
 
+CLOSE_SECONDS: Final = 2.0
+
 
 class _Error(msgspec.Struct):
     kind: str
@@ -33,6 +35,8 @@ class LdkLines:
         self._output = process.stdout
         self._waiting: dict[int, asyncio.Future[Any]] = {0: asyncio.get_running_loop().create_future()}
         self._next_id = 1
+        self.has_ended = False
+        """Whether the program has said its last word."""
         self._reader = asyncio.create_task(self._read())
 
     async def begin(self, options: dict[str, object], seconds: float) -> None:
@@ -42,7 +46,7 @@ class LdkLines:
 
     async def call(self, method: str, seconds: float = ANSWER_SECONDS, /, **params: object) -> Any:
         """Call a method; return its result. Raises PeerRefused, PeerFailed."""
-        if self._reader.done():
+        if self.has_ended:
             raise PeerFailed(f"ldk ended before {method}")
         request_id, self._next_id = self._next_id, self._next_id + 1
         self._waiting[request_id] = asyncio.get_running_loop().create_future()
@@ -52,14 +56,15 @@ class LdkLines:
 
     def tell(self, method: str) -> None:
         """Send a request that has no answer."""
-        if not self._reader.done():
+        if not self.has_ended:
             self._input.write(msgspec.json.encode({"id": 0, "method": method}) + b"\n")
 
     async def close(self) -> None:
         """Forget the conversation; whoever still waits for an answer hears that the program is gone."""
+        self._input.close()
+        await asyncio.wait([self._reader], timeout=CLOSE_SECONDS)  # a program that is gone has said its last word
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
-        self._input.close()
 
     async def _answer(self, request_id: int, method: str, seconds: float) -> Any:
         try:
@@ -89,6 +94,7 @@ class LdkLines:
             future.set_exception(outcome(answer.error.kind, answer.error.text))
 
     def _fail_all(self, why: str) -> None:
+        self.has_ended = True
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(PeerFailed(why))

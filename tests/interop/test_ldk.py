@@ -1,12 +1,13 @@
 """What the LDK driver says to its program and makes of its answers, without one that runs."""
 
 import base64
+import sys
 from pathlib import Path
 
 import pytest
 
-from interop.foreign import ChainPlace, ForeignOptions
-from interop.ldk import channel_of, failure_name, payment_of, start_options, store_of
+from interop.foreign import ChainPlace, ForeignOptions, PeerFailed
+from interop.ldk import FALLEN_BEHIND, LdkNode, channel_of, failure_name, payment_of, start_options, store_of
 
 CHAIN = ChainPlace(18443, "user", "secret")
 
@@ -84,3 +85,45 @@ def test_a_channel_is_usable_when_its_policy_is_known(is_usable: bool, has_info:
         "has_forwarding_info": has_info,
     }
     assert channel_of(told).is_usable == (is_usable and has_info)
+
+
+PROGRAM = """#!{python}
+import json, sys
+options = json.loads(sys.stdin.readline())
+print(json.dumps({{"id": 0, "result": "started"}}), flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    if not options["recovers"]:
+        print("{words}", file=sys.stderr)
+        break
+    print(json.dumps({{"id": request["id"], "result": "recovered"}}), flush=True)
+"""
+
+
+def _node(tmp_path: Path, words: str) -> LdkNode:
+    program = tmp_path / "program"
+    program.write_text(PROGRAM.format(python=sys.executable, words=words))
+    program.chmod(0o700)
+    return LdkNode("peer", tmp_path / "peer", CHAIN, ForeignOptions(), program)
+
+
+async def test_an_old_copy_is_recovered_from(tmp_path: Path) -> None:
+    """LDK ends itself over an old copy: it is started again as it says then, and the call is made again."""
+    node = _node(tmp_path, f"{FALLEN_BEHIND} - and more")
+    await node.start()
+    try:
+        assert await node.new_address() == "recovered"
+    finally:
+        await node.kill()
+
+
+async def test_any_other_end_is_a_failure(tmp_path: Path) -> None:
+    """A program that ends for another reason stays away, and so does one that was killed."""
+    node = _node(tmp_path, "index out of bounds")
+    await node.start()
+    with pytest.raises(PeerFailed):
+        await node.new_address()
+    assert node.pid == 0
+    await node.kill()
+    with pytest.raises(PeerFailed, match="does not run"):
+        await node.new_address()

@@ -49,7 +49,8 @@ use crate::types::{Bumper, Gossip, Graph, LdkRouter, Manager, MessageRouter, Pee
 use crate::wallet::Wallet;
 use crate::{net, payments, turns};
 
-/// What the driver says first.
+/// What the driver says first. recovers: the data are an old copy, and LDK's way out of that is taken: no channel is
+/// known any more, its monitor only waits for what the peer publishes.
 pub struct Options {
     folder: PathBuf,
     port: u16,
@@ -57,6 +58,7 @@ pub struct Options {
     rpc_credentials: String,
     order: Order,
     log_level: Level,
+    recovers: bool,
     config: UserConfig,
 }
 
@@ -72,6 +74,7 @@ impl Options {
             rpc_credentials: given["rpc_credentials"].as_str()?.to_string(),
             order: if is_direct { Order::Direct } else { Order::ManagerFirst { delay } },
             log_level: if given["log_messages"].as_bool()? { Level::Trace } else { Level::Info },
+            recovers: given["recovers"].as_bool()?,
             config: config(&given)?,
         })
     }
@@ -86,6 +89,7 @@ fn config(given: &Value) -> Option<UserConfig> {
     handshake.negotiate_anchors_zero_fee_htlc_tx = true;
     handshake.announce_for_forwarding = false;
     handshake.commit_upfront_shutdown_pubkey = false;
+    config.channel_handshake_limits.max_channel_reserve_satoshis = given["reserve_max_sat"].as_u64()?;
     config.channel_handshake_limits.max_funding_satoshis = Amount::MAX_MONEY.to_sat();
     config.channel_handshake_limits.force_announced_channel_preference = false;
     let channel = &mut config.channel_config;
@@ -226,7 +230,7 @@ fn read_manager(
         CHANNEL_MANAGER_PERSISTENCE_SECONDARY_NAMESPACE,
         CHANNEL_MANAGER_PERSISTENCE_KEY,
     );
-    let Ok(raw) = raw else {
+    let Some(raw) = raw.ok().filter(|_| !ground.options.recovers) else {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
         let manager = Manager::new(
             Arc::clone(&ground.fees),

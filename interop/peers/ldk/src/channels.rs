@@ -18,6 +18,8 @@ use crate::node::Node;
 use crate::text::{hex, refused, Outcome, Params};
 
 const OPEN: Duration = Duration::from_secs(60);
+/// Two anchors of 330 satoshis.
+const ANCHORS_MSAT: u64 = 660_000;
 const LOOK: Duration = Duration::from_millis(10);
 const FUNDING_MAX_SAT: u64 = (1 << 24) - 1;
 
@@ -89,26 +91,31 @@ pub fn list(node: &Node) -> Value {
     node.manager.list_channels().iter().filter(|one| one.funding_txo.is_some()).map(describe).collect()
 }
 
-/// Balances: LDK tells each side's balance above its reserve, so a side that is not above it is what the others leave.
+/// Balances: LDK tells each side's balance above its reserve, and takes the anchors off the opener's. A side that is not
+/// above its reserve has what the other leaves.
 fn describe(one: &ChannelDetails) -> Value {
+    let has_anchors = one.channel_type.as_ref().is_some_and(|features| features.supports_anchors_zero_fee_htlc_tx());
+    let (our_anchors, their_anchors) = match (has_anchors, one.is_outbound) {
+        (false, _) => (0, 0),
+        (true, true) => (ANCHORS_MSAT, 0),
+        (true, false) => (0, ANCHORS_MSAT),
+    };
     let capacity_msat = one.channel_value_satoshis * 1000;
     let reserve_sat = one.unspendable_punishment_reserve.unwrap_or(0);
     let pending_msat: u64 = one.pending_inbound_htlcs.iter().map(|htlc| htlc.amount_msat).sum::<u64>()
         + one.pending_outbound_htlcs.iter().map(|htlc| htlc.amount_msat).sum::<u64>();
-    let above = |capacity: u64, reserve_sat: u64| (capacity > 0).then_some(capacity + reserve_sat * 1000);
-    let local = above(one.outbound_capacity_msat, reserve_sat);
-    let remote = above(one.inbound_capacity_msat, one.counterparty.unspendable_punishment_reserve);
+    let whole = |capacity: u64, reserve_sat: u64, anchors_msat: u64| {
+        (capacity > 0).then_some(capacity + reserve_sat * 1000 + anchors_msat)
+    };
+    let local = whole(one.outbound_capacity_msat, reserve_sat, our_anchors);
+    let their_reserve_sat = one.counterparty.unspendable_punishment_reserve;
+    let remote = whole(one.inbound_capacity_msat, their_reserve_sat, their_anchors);
     let rest = |other: u64| capacity_msat.saturating_sub(pending_msat).saturating_sub(other);
     let (local_msat, remote_msat) = match (local, remote) {
         (Some(local), Some(remote)) => (local, remote),
         (Some(local), None) => (local, rest(local)),
         (None, Some(remote)) => (rest(remote), remote),
         (None, None) => (0, 0),
-    };
-    let channel_type = match &one.channel_type {
-        Some(features) if features.supports_anchors_zero_fee_htlc_tx() => "anchors",
-        Some(features) if features.supports_static_remote_key() => "static_remotekey",
-        _ => "",
     };
     json!({
         "funding_outpoint": one.funding_txo.map(|txo| txo.into_bitcoin_outpoint().to_string()),
@@ -118,7 +125,7 @@ fn describe(one: &ChannelDetails) -> Value {
         "remote_msat": remote_msat,
         "is_usable": one.is_usable,
         "is_initiator": one.is_outbound,
-        "channel_type": channel_type,
+        "channel_type": if has_anchors { "anchors" } else { "static_remotekey" },
         "feerate_per_kw": one.feerate_sat_per_1000_weight.unwrap_or(0),
         "htlcs_pending": one.pending_inbound_htlcs.len() + one.pending_outbound_htlcs.len(),
         "reserve_sat": reserve_sat,

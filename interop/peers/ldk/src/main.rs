@@ -33,6 +33,12 @@ use crate::text::Params;
 
 #[tokio::main(worker_threads = 4)]
 async fn main() {
+    // LDK panics when it must not go on: then nothing else does either.
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let first = lines.next_line().await.ok().flatten().expect("the first line is the options");
     let options = boot::Options::read(&first).expect("the options are whole");
