@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from leyden.base.errors import PeerViolation, Reaction
+from leyden.bitcoin.tx import txid_to_hex
 from leyden.channel.inputs import ForceClose
 from leyden.channel.states import Closed, ForceClosing, Normal, Spent
 from leyden.journal.records import FundingDisconnected, ProvenStale
@@ -158,6 +159,8 @@ def test_a_theft_is_told_whatever_was_agreed_before(is_agreed: bool) -> None:
         assert spend is not None
         assert spend.kind is kind
         assert is_alarming(spend)
+        said = [one.level for one in stage[name].reports if txid_to_hex(spend.txid) in one.text]
+        assert said == ["error"]
     stage.mine(6)
     stage.rest()
     assert [one.reason for one in stage.told("bob", ev.ChannelClosed)] == ["the peer published a revoked commitment"]

@@ -66,7 +66,10 @@ def test_htlcs_of_the_peers_commitment_are_taken_directly(*, anchors: bool) -> N
     assert {claim.htlc: (claim.unlock_height, claim.contested) for claim in found["counterparty_timeout"]} == {
         (True, 0): (461, True), (True, 1): (501, True),
     }  # fmt: skip
+    # The script asks for it (OP_CHECKLOCKTIMEVERIFY); with the preimage it does not.
+    assert [claim.input.locktime for claim in found["counterparty_timeout"]] == [460, 500]
     (taken,) = found["counterparty_preimage"]
+    assert taken.input.locktime == 0
     assert (taken.htlc, taken.unlock_height, taken.deadline_height) == ((False, 0), HEIGHT + anchors, 461)
     assert taken.input.sequence == (1 if anchors else SEQUENCE_REPLACEABLE)
     assert not taken.contested

@@ -194,6 +194,25 @@ def test_htlcs_of_a_revoked_commitment_are_decided_too() -> None:
     assert channel.core.onchain_failed == {1: None}
 
 
+def test_a_preimage_that_a_cheater_shows_for_an_old_htlc_serves_the_one_that_took_its_place() -> None:
+    """The first try of a part has failed and left the state; its hash is that of the second, whose payer waits."""
+    pair = ready_pair()
+    witness = Witness(pair.a)
+    pair.offered(0, pending_add(1, 20_000_000, 460))
+    old = witness.remote[max(witness.remote)].transaction()
+    pair.resolve(1, failure(0))
+    pair.pump()
+    pair.offered(0, pending_add(1, 20_000_000, 480))
+    witness.journal.compact()
+    assert list(pair.a.core.outbound) == [1]
+    channel = ClosedChannel(pair, old, 0, witness.journal.penalty_log)
+    forfeited = channel.of_kind(WatchedKind.REVOKED_HTLC)
+    assert forfeited.htlc is not None
+    assert forfeited.htlc.htlc_id is None, "only the penalty log names it"
+    channel.spend(forfeited, 451, b"", SIGNATURE, SIGNATURE, preimage_of(1), forfeited.witness_script)
+    assert resolved(channel, 452).fulfilled == [(1, preimage_of(1))]
+
+
 def test_a_preimage_of_an_unknown_commitment_is_matched_by_its_hash() -> None:
     """Data were lost; whoever offered us the HTLC must hear of the preimage before it is too late."""
     pair = ready_pair()

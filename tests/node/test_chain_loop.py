@@ -1,6 +1,7 @@
 """Fee estimates from a service that is sound, absurd, or away."""
 
 import asyncio
+import logging
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -128,3 +129,13 @@ async def test_what_waits_for_a_block_is_published_again_by_who_has_the_store(
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     assert bool(published) is goes_on
+
+
+def test_log_tells_how_far_a_long_way_has_come(caplog: pytest.LogCaptureFixture) -> None:
+    """After a long absence blocks are many, and channels wait for them: a line every 250 of them, none at the tip."""
+    caplog.set_level(logging.INFO, logger="leyden.chain")
+    for height in range(100, 801):
+        chain_loop.tell_progress(cast(NodeCore, SimpleNamespace(best_height=height, blocks_behind=800 - height)))
+    assert [one.getMessage() for one in caplog.records] == [
+        f"block {height}, {800 - height} blocks behind" for height in (300, 550)
+    ]

@@ -136,7 +136,7 @@ def test_anchors_commitment_and_htlc_transactions_equal_appendix_f(test: dict[st
     signed = commitment.signed_transaction(sign_ecdsa(LOCAL_FUNDING_SECRET, digest), remote)
     assert signed.serialize().hex() == test["ExpectedCommitmentTxHex"]
 
-    digests = commitment.htlc_digests(SIGHASH_SINGLE_ANYONECANPAY)
+    digests = commitment.htlc_digests(commitment.htlc_sighash_type)
     assert len(digests) == len(test["HtlcDescs"])
     remotes = [signature(desc["RemoteSigHex"]) for desc in test["HtlcDescs"]]
     assert verify_ecdsa_many(KEYS.countersignatory_htlc_public_key, digests, remotes) is None

@@ -66,7 +66,7 @@ async def _follow(core: NodeCore, on_synced: Callable[[], None]) -> None:
                     onchain.check_reserve(core)
                 if is_tip and not core.is_synced:
                     on_synced()
-                _tell_progress(core)
+                tell_progress(core)
             case BlocksDisconnected(fork_height=fork_height, fork_hash=fork_hash):
                 core.runtime.on_blocks_disconnected(fork_height, fork_hash)
                 core.best_height, core.best_hash = fork_height, fork_hash
@@ -74,7 +74,7 @@ async def _follow(core: NodeCore, on_synced: Callable[[], None]) -> None:
                 onchain.check_reserve(core)
 
 
-def _tell_progress(core: NodeCore) -> None:
+def tell_progress(core: NodeCore) -> None:
     """Say now and then how far a long way to the tip has come."""
     behind = core.blocks_behind
     if behind and behind % PROGRESS_BLOCKS == 0:

@@ -50,7 +50,8 @@ def timed_out() -> Stage:
 
 @pytest.mark.parametrize("begin", [claimed_on_chain, timed_out])
 @pytest.mark.parametrize(
-    ("blocks_on", "depth"), [(0, 1), (1, 1), (1, 2), (6, 3), (8, 7), (70, 66), (98, 97), (105, 99)]
+    ("blocks_on", "depth"),
+    [(0, 1), (1, 1), (1, 2), (6, 3), (8, 7), (70, 66), (98, 97), (105, 99), (104, 100), (245, 100)],
 )
 @pytest.mark.parametrize("without", [False, True])
 @pytest.mark.parametrize("is_down", [False, True])
