@@ -1,5 +1,7 @@
 """Channels of every kind, opened by us and by the peer, and channels that one side does not want."""
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -289,14 +291,16 @@ async def _zero_conf(world: World, request: OpenRequest, *, by_us: bool) -> None
 
 
 async def _we_are_refused(world: World, request: OpenRequest) -> None:
-    """The peer must refuse, and its words reach our caller."""
+    """The peer must refuse; its words reach our caller, and its own log has them."""
     await world.connect(world.us, world.peer)
+    begun = _sizes(world.peer.log_paths)
     try:
         await _open_by_us(world, request)
     except CommandRejected as error:
         check(error.code == "open_refused", f"refused with {error.code}, not by the peer: {error}")
         words = str(error).partition("the peer refused: ")[2]
         check(len(words) > FEWEST_LETTERS, f"the peer gave no reason: {error}")
+        await _until_said(world, begun, words, "the peer's log")
         world.note(f"its words: {words}")
     else:
         check(False, "the peer took what it was to refuse")
@@ -306,7 +310,7 @@ async def _we_are_refused(world: World, request: OpenRequest) -> None:
 async def _peer_is_refused(world: World, request: OpenRequest, words: str) -> None:
     """We must refuse; our words reach the peer's caller, or what it keeps of errors, and our own log."""
     await world.connect(world.us, world.peer)
-    begun = world.us.child.log_path.stat().st_size
+    begun = _sizes([world.us.child.log_path])
     try:
         await world.peer.open_channel(request)
     except PeerRefused as error:
@@ -314,9 +318,18 @@ async def _peer_is_refused(world: World, request: OpenRequest, words: str) -> No
         check(any(words in one for one in told), f"the peer does not say {words!r}: {told}")
     else:
         check(False, "we took what we were to refuse")
+    await _until_said(world, begun, words, "our own log")
+    check(not await world.mempool(), "a funding transaction was published all the same")
+
+
+def _sizes(logs: Iterable[Path]) -> dict[Path, int]:
+    return {path: path.stat().st_size for path in logs}
+
+
+async def _until_said(world: World, begun: Mapping[Path, int], words: str, whose: str) -> None:
+    """Who refuses is asked why, and looks into its log. begun: how long the logs were before."""
 
     async def said() -> bool:
-        return words.encode() in world.us.child.log_path.read_bytes()[begun:]
+        return any(words.encode() in path.read_bytes()[size:] for path, size in begun.items())
 
-    await world.until(said, f"our own log says {words!r}", LOG_SECONDS)
-    check(not await world.mempool(), "a funding transaction was published all the same")
+    await world.until(said, f"{whose} says {words!r}", LOG_SECONDS)
