@@ -22,10 +22,9 @@ use lightning::sign::{EntropySource, InMemorySigner, KeysManager, NodeSigner};
 use lightning::util::config::{MaxDustHTLCExposure, UserConfig};
 use lightning::util::logger::Level;
 use lightning::util::persist::{
-    read_channel_monitors, KVStoreSync, CHANNEL_MANAGER_PERSISTENCE_KEY,
-    CHANNEL_MANAGER_PERSISTENCE_PRIMARY_NAMESPACE, CHANNEL_MANAGER_PERSISTENCE_SECONDARY_NAMESPACE,
-    OUTPUT_SWEEPER_PERSISTENCE_KEY, OUTPUT_SWEEPER_PERSISTENCE_PRIMARY_NAMESPACE,
-    OUTPUT_SWEEPER_PERSISTENCE_SECONDARY_NAMESPACE,
+    read_channel_monitors, KVStoreSync, CHANNEL_MANAGER_PERSISTENCE_KEY, CHANNEL_MANAGER_PERSISTENCE_PRIMARY_NAMESPACE,
+    CHANNEL_MANAGER_PERSISTENCE_SECONDARY_NAMESPACE, OUTPUT_SWEEPER_PERSISTENCE_KEY,
+    OUTPUT_SWEEPER_PERSISTENCE_PRIMARY_NAMESPACE, OUTPUT_SWEEPER_PERSISTENCE_SECONDARY_NAMESPACE,
 };
 use lightning::util::ser::ReadableArgs;
 use lightning_block_sync::init::{synchronize_listeners, validate_best_block_header};
@@ -96,8 +95,7 @@ fn config(given: &Value) -> Option<UserConfig> {
     channel.forwarding_fee_base_msat = given["fee_base_msat"].as_u64()? as u32;
     channel.forwarding_fee_proportional_millionths = given["fee_proportional_millionths"].as_u64()? as u32;
     channel.cltv_expiry_delta = given["cltv_expiry_delta"].as_u64()? as u16;
-    channel.max_dust_htlc_exposure =
-        MaxDustHTLCExposure::FixedLimitMsat(given["max_dust_exposure_msat"].as_u64()?);
+    channel.max_dust_htlc_exposure = MaxDustHTLCExposure::FixedLimitMsat(given["max_dust_exposure_msat"].as_u64()?);
     config.accept_forwards_to_priv_channels = true;
     config.manually_accept_inbound_channels = true;
     Some(config)
@@ -176,11 +174,8 @@ fn lay(
     let signer = Arc::new(Signer::new(Arc::clone(&keys), Arc::clone(&wallet)));
     let store = Arc::new(FilesystemStore::new(options.folder.join("store")));
     let graph: Arc<Graph> = Arc::new(NetworkGraph::new(Network::Regtest, Arc::clone(&log)));
-    let scorer = ProbabilisticScorer::new(
-        ProbabilisticScoringDecayParameters::default(),
-        Arc::clone(&graph),
-        Arc::clone(&log),
-    );
+    let scorer =
+        ProbabilisticScorer::new(ProbabilisticScoringDecayParameters::default(), Arc::clone(&graph), Arc::clone(&log));
     let router = LdkRouter::new(
         Arc::clone(&graph),
         Arc::clone(&log),
@@ -312,11 +307,8 @@ async fn synchronize(
             (block, (monitor, around.0, around.1, around.2))
         })
         .collect();
-    let mut listeners: Vec<(BlockHash, &(dyn Listen + Send + Sync))> = vec![
-        (manager.0, manager.1),
-        (sweeper.0, sweeper.1),
-        (ground.ledger.best().block_hash, &*ground.ledger),
-    ];
+    let mut listeners: Vec<(BlockHash, &(dyn Listen + Send + Sync))> =
+        vec![(manager.0, manager.1), (sweeper.0, sweeper.1), (ground.ledger.best().block_hash, &*ground.ledger)];
     for (block, listener) in &monitors {
         listeners.push((*block, listener));
     }
@@ -341,13 +333,7 @@ fn assemble(ground: Ground, manager: Arc<Manager>, sweeper: Arc<Sweeper>) -> Nod
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     let drawn = ground.keys.get_secure_random_bytes();
-    let peers = Peers::new(
-        handlers,
-        now.as_secs() as u32,
-        &drawn,
-        Arc::clone(&ground.log),
-        Arc::clone(&ground.keys),
-    );
+    let peers = Peers::new(handlers, now.as_secs() as u32, &drawn, Arc::clone(&ground.log), Arc::clone(&ground.keys));
     let saved = Arc::new(watch::channel(0).0);
     let records_path = ground.options.folder.join("records.jsonl");
     let records = Arc::new(Records::open(&records_path));
@@ -366,12 +352,8 @@ fn assemble(ground: Ground, manager: Arc<Manager>, sweeper: Arc<Sweeper>) -> Nod
         }),
     );
     let bump_wallet = Arc::new(WalletSync::new(Arc::clone(&ground.wallet), Arc::clone(&ground.log)));
-    let bumper = Bumper::new(
-        Arc::clone(&ground.broadcaster),
-        bump_wallet,
-        Arc::clone(&ground.signer),
-        Arc::clone(&ground.log),
-    );
+    let bumper =
+        Bumper::new(Arc::clone(&ground.broadcaster), bump_wallet, Arc::clone(&ground.signer), Arc::clone(&ground.log));
     Node {
         manager,
         watcher: ground.watcher,

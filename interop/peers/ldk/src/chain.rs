@@ -138,7 +138,7 @@ impl Broadcaster {
         self.accepted.lock().unwrap().extend(transactions.iter().map(Transaction::compute_txid));
     }
 
-    /// A child that pays for its parents. The parents may be known already, and then a package of two is refused by none.
+    /// A child that pays for its parents, which the mempool may know already.
     async fn publish_package(&self, rpc: &RpcClient, package: &[Transaction]) -> Result<(), String> {
         let raw: Vec<String> = package.iter().map(serialize_hex).collect();
         let answer = call(rpc, "submitpackage", &[json!(raw)]).await?;

@@ -91,8 +91,8 @@ pub fn list(node: &Node) -> Value {
     node.manager.list_channels().iter().filter(|one| one.funding_txo.is_some()).map(describe).collect()
 }
 
-/// Balances: LDK tells each side's balance above its reserve, and takes the anchors off the opener's. A side that is not
-/// above its reserve has what the other leaves.
+/// Balances: LDK tells each side's balance above its reserve, and takes the anchors off the opener's. A side that is
+/// not above its reserve has what the other leaves.
 fn describe(one: &ChannelDetails) -> Value {
     let has_anchors = one.channel_type.as_ref().is_some_and(|features| features.supports_anchors_zero_fee_htlc_tx());
     let (our_anchors, their_anchors) = match (has_anchors, one.is_outbound) {
@@ -176,9 +176,8 @@ pub fn pending_sweeps(node: &Node) -> Value {
         _ => true,
     };
     let sweeps = node.sweeper.tracked_spendable_outputs();
-    let unswept = |status: &OutputSpendStatus| {
-        !matches!(status, OutputSpendStatus::PendingThresholdConfirmations { .. })
-    };
+    let unswept =
+        |status: &OutputSpendStatus| !matches!(status, OutputSpendStatus::PendingThresholdConfirmations { .. });
     json!(balances.iter().filter(waits).count() + sweeps.iter().filter(|one| unswept(&one.status)).count())
 }
 

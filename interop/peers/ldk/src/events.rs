@@ -1,4 +1,4 @@
-//! What LDK tells us, and what we do about it. An event that is handled is in the records before the manager forgets it.
+//! What LDK tells us, and what we do about it. What an event changes is in the records before the manager forgets it.
 
 use std::sync::Arc;
 
@@ -48,10 +48,7 @@ pub fn handle(node: &Arc<Node>, event: Event) -> Result<(), ReplayEvent> {
             }
         }
         Event::SpendableOutputs { outputs, channel_id } => {
-            return node
-                .sweeper
-                .track_spendable_outputs(outputs, channel_id, true, None)
-                .map_err(|()| ReplayEvent());
+            return node.sweeper.track_spendable_outputs(outputs, channel_id, true, None).map_err(|()| ReplayEvent());
         }
         Event::BumpTransaction(bump) => node.bumper.handle_event(&bump),
         other => handle_payment(node, other),
@@ -83,7 +80,9 @@ fn handle_payment(node: &Arc<Node>, event: Event) {
             node.router.forget(&payment_hash);
             node.log.take_onion_error(&payment_hash.0);
         }
-        Event::PaymentPathFailed { payment_hash, failure, path, .. } => path_failed(node, payment_hash, &failure, &path),
+        Event::PaymentPathFailed { payment_hash, failure, path, .. } => {
+            path_failed(node, payment_hash, &failure, &path)
+        }
         Event::PaymentFailed { payment_hash: Some(payment_hash), reason, .. } => {
             node.records.change_sent(&hex(&payment_hash.0), |sent| {
                 sent.status = "failed".into();

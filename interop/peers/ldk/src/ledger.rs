@@ -158,7 +158,12 @@ impl State {
             .iter()
             .map(|coin| {
                 json!([
-                    coin.outpoint.to_string(), coin.value, coin.index, coin.height, coin.is_coinbase, coin.spent_height
+                    coin.outpoint.to_string(),
+                    coin.value,
+                    coin.index,
+                    coin.height,
+                    coin.is_coinbase,
+                    coin.spent_height
                 ])
             })
             .collect();

@@ -1,4 +1,4 @@
-//! LDK's log on standard error, and what can be learned from nothing but the log: the words of peers, and why a payment failed.
+//! LDK's log on standard error, and what nothing but the log says: the words of peers, and why a payment failed.
 
 use std::collections::HashMap;
 use std::io::Write;

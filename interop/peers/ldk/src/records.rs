@@ -1,4 +1,4 @@
-//! What this node did for its user: payments made and received. One JSON line for each change; the last line of a payment counts.
+//! What this node did for its user: payments made and received. One JSON line for each change; the last one counts.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -21,7 +21,7 @@ pub struct Sent {
     pub failure_hop: Option<u64>,
 }
 
-/// A payment to us. claims: amount by LDK's id of the set of HTLCs, which tells one event from another that comes again.
+/// A payment to us. claims: amount by LDK's id of the set of HTLCs, by which an event that comes again is known.
 #[derive(Clone, Default)]
 pub struct Received {
     pub held_msat: Option<u64>,

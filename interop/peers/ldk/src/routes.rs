@@ -73,8 +73,7 @@ impl LdkRouterTrait for Router {
             (Some(hops), None) => Some(hops.to_vec()),
             (None, _) => None,
         };
-        let route =
-            self.inner.find_route_with_id(payer, params, chosen.as_deref(), in_flight, hash, payment_id)?;
+        let route = self.inner.find_route_with_id(payer, params, chosen.as_deref(), in_flight, hash, payment_id)?;
         *self.parts.lock().unwrap().entry(hash).or_insert(0) += route.paths.len() as u64;
         Ok(route)
     }

@@ -76,9 +76,5 @@ pub type Sweeper = OutputSweeperSync<
     Arc<Log>,
     Arc<KeysManager>,
 >;
-pub type Bumper = BumpTransactionEventHandlerSync<
-    Arc<Broadcaster>,
-    Arc<WalletSync<Arc<Wallet>, Arc<Log>>>,
-    Arc<Signer>,
-    Arc<Log>,
->;
+pub type Bumper =
+    BumpTransactionEventHandlerSync<Arc<Broadcaster>, Arc<WalletSync<Arc<Wallet>, Arc<Log>>>, Arc<Signer>, Arc<Log>>;

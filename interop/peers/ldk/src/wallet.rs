@@ -11,7 +11,7 @@ use bitcoin::secp256k1::{All, Message, Secp256k1, SecretKey};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use bitcoin::transaction::Version;
 use bitcoin::{
-    Address, Amount, NetworkKind, Network, OutPoint, Psbt, ScriptBuf, Sequence, Transaction, TxIn, TxOut, WPubkeyHash,
+    Address, Amount, Network, NetworkKind, OutPoint, Psbt, ScriptBuf, Sequence, Transaction, TxIn, TxOut, WPubkeyHash,
     Witness,
 };
 use lightning::events::bump_transaction::sync::WalletSourceSync;
@@ -162,9 +162,8 @@ impl Wallet {
 
 impl WalletSourceSync for Wallet {
     fn list_confirmed_utxos(&self) -> Result<Vec<Utxo>, ()> {
-        let utxo = |coin: Coin| {
-            Utxo::new_v0_p2wpkh(coin.outpoint, Amount::from_sat(coin.value), &self.key_hash(coin.index))
-        };
+        let utxo =
+            |coin: Coin| Utxo::new_v0_p2wpkh(coin.outpoint, Amount::from_sat(coin.value), &self.key_hash(coin.index));
         Ok(self.unreserved().into_iter().map(utxo).collect())
     }
 
