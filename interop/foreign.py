@@ -379,6 +379,10 @@ class ForeignNode(Protocol):
         """Return what it has claimed for a hash, 0 when nothing."""
         ...
 
+    async def disowned(self) -> frozenset[str]:
+        """Return hashes of payments that it may tell as received and has sent back all the same, by its own log."""
+        ...
+
     async def received_records(self, payment_hash: str) -> Mapping[int, bytes]:
         """Return the custom records (type 65536 and above) of a payment that it has claimed; none when there are none.
 

@@ -394,6 +394,10 @@ class LdkNode:
         """See `ForeignNode`."""
         return int((await self._call("received", payment_hash=payment_hash))["msat"])
 
+    async def disowned(self) -> frozenset[str]:
+        """See `ForeignNode`. It does no such thing."""
+        return frozenset()
+
     async def received_records(self, payment_hash: str) -> Mapping[int, bytes]:
         """See `ForeignNode`."""
         records = (await self._call("received", payment_hash=payment_hash))["custom_records"]

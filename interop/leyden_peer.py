@@ -308,6 +308,10 @@ class LeydenPeer:
         done = [one for one in inbound if one.payment_hash == payment_hash and one.status == "succeeded"]
         return sum(one.amount_msat for one in done)
 
+    async def disowned(self) -> frozenset[str]:
+        """See `ForeignNode`. It does no such thing."""
+        return frozenset()
+
     async def received_records(self, payment_hash: str) -> Mapping[int, bytes]:
         """See `ForeignNode`. Events that nobody acknowledges stay."""
         records: dict[int, bytes] = {}

@@ -38,6 +38,7 @@ REMOTE_DELAY_BLOCKS: Final = 6
 COMMITMENT_TYPES: Final = {"static_remotekey": "STATIC_REMOTE_KEY", "anchors": "ANCHORS"}
 _TYPE_NAMES: Final = {name: ours for ours, name in COMMITMENT_TYPES.items()}
 _WORDS_OF_PEERS: Final = re.compile(r"(?:Received (?:Error|Warning)\(|received (?:funding error|warning message)).*")
+_REPLAYED: Final = re.compile(r"onion hop iterator for htlc\(id=\d+, hash=(\w{64})\): InvalidOnionVersion")
 
 
 def command_line(
@@ -389,6 +390,10 @@ class LndNode:
         """See `ForeignNode`."""
         return await self._payments.received_msat(payment_hash)
 
+    async def disowned(self) -> frozenset[str]:
+        """See `ForeignNode`. It does that when it is killed right after it has settled an invoice."""
+        return sent_back_as_replays(self.log_paths[0].read_text(errors="replace"))
+
     async def received_records(self, payment_hash: str) -> Mapping[int, bytes]:
         """See `ForeignNode`."""
         return await self._payments.received_records(payment_hash)
@@ -397,6 +402,11 @@ class LndNode:
 def words_of_peers(log: str) -> tuple[str, ...]:
     """Return what peers said in errors and warnings, as LND logs it."""
     return tuple(found.group(0) for found in _WORDS_OF_PEERS.finditer(log))
+
+
+def sent_back_as_replays(log: str) -> frozenset[str]:
+    """Return the hashes of HTLCs that it took for replays of themselves after a restart, settled before or not."""
+    return frozenset(_REPLAYED.findall(log)) if "sphinx packet replay attempted" in log else frozenset()
 
 
 def known_channel(channel: Json, *, is_usable: bool) -> ForeignChannel:

@@ -63,6 +63,10 @@ class Party(Protocol):
         """Return what it has claimed for each hash; 0 for nothing."""
         ...
 
+    async def disowned(self) -> frozenset[str]:
+        """See `ForeignNode`."""
+        ...
+
 
 @final
 class OurParty:
@@ -107,6 +111,10 @@ class OurParty:
                 found[one.payment_hash] += one.amount_msat
         return found
 
+    async def disowned(self) -> frozenset[str]:
+        """See `Party`. No payment of ours is."""
+        return frozenset()
+
 
 @final
 class TheirParty:
@@ -137,6 +145,10 @@ class TheirParty:
     async def received_msat(self, payment_hashes: list[str]) -> dict[str, int]:
         """See `Party`."""
         return {one: await self.node.received_msat(one) for one in payment_hashes}
+
+    async def disowned(self) -> frozenset[str]:
+        """See `Party`."""
+        return await self.node.disowned()
 
 
 class Wish(msgspec.Struct):
@@ -175,14 +187,17 @@ def amount_msat(chance: random.Random, largest_msat: int) -> int:
 
 
 class Sums(msgspec.Struct):
-    """What became of payments. stuck: pending for ever. moved_msat: by node, received less sent. fees_msat: by node,
-    paid on top.
+    """What became of payments.
+
+    stuck: pending for ever. disowned: failed by their payee, which tells them as received; they are among the sent or
+    the failed ones, and moved nothing. moved_msat: by node, received less sent. fees_msat: by node, paid on top.
     """
 
     sent: int = 0
     failed: int = 0
     stuck: int = 0
     unknown: int = 0
+    disowned: int = 0
     moved_msat: dict[str, int] = {}
     fees_msat: dict[str, int] = {}
 
@@ -191,8 +206,9 @@ class Sums(msgspec.Struct):
         """For the matrix."""
         never = f", {self.unknown} never begun" if self.unknown else ""
         stuck = f", {self.stuck} pending" if self.stuck else ""
+        disowned = f", {self.disowned} of them told as received and sent back" if self.disowned else ""
         count = self.sent + self.failed + self.stuck + self.unknown
-        return f"{count} payments: {self.sent} sent, {self.failed} failed{stuck}{never}"
+        return f"{count} payments: {self.sent} sent, {self.failed} failed{stuck}{never}{disowned}"
 
 
 async def _pending(wishes: list[Wish]) -> list[Wish]:
@@ -231,14 +247,20 @@ async def audit(wishes: list[Wish]) -> tuple[Sums, list[str]]:
     """Compare what payers say with what payees say. Returns the sums, and what is wrong, in sentences."""
     sent = await _sent(wishes)
     received: dict[str, int] = {}
+    disowned: set[str] = set()
     for payee in _parties([one.payee for one in wishes]):
         hashes = [one.payment_hash for one in wishes if one.payee.name == payee.name]
         received.update(await payee.received_msat(hashes))
+        disowned |= await payee.disowned()
     sums, wrong = Sums(), list[str]()
     for one in wishes:
         status = _status(one, sent)
         has_msat = received[one.payment_hash]
         paid_msat = one.amount_msat if status == "succeeded" else 0
+        if status in ("failed", "succeeded") and has_msat and one.payment_hash in disowned:
+            # The payer may have the proof and its money back: an unsigned update_fulfill_htlc, then the failure.
+            sums.disowned += 1
+            has_msat = paid_msat = 0
         if has_msat != paid_msat:
             wrong.append(f"{one}: {status} for its payer, its payee has {has_msat} msat")
         if status == "unknown" and one.is_accepted:

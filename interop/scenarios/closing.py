@@ -68,9 +68,13 @@ async def pending_htlcs_by_peer(world: World) -> None:
     await _close_with_htlcs(world, by_us=False)
 
 
-@scenario(7, f"to {', '.join(WITNESS_SCRIPTS)} of ours; we name no legacy address", seconds_max=90)
+@scenario(7, f"to {', '.join(WITNESS_SCRIPTS)} of ours; we name no legacy address", seconds_max=90, alone=True)
 async def our_scripts(world: World) -> None:
-    """Every output script that `shutdown` may name pays us."""
+    """Every output script that `shutdown` may name pays us.
+
+    In a world of its own: when the first output of a close is of a later witness version, LND never counts that close
+    as confirmed (its log: CNCT 'Unable to register confirmations: unsupported script type') and waits for ever.
+    """
     for number, (kind, script) in enumerate(WITNESS_SCRIPTS.items()):
         pair = await world.open(by_us=number % 2 == 0, amount_sat=CAPACITY_SAT, push_msat=PUSHED_MSAT)
         if number == 0:

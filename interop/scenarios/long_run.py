@@ -54,6 +54,8 @@ async def triangle(world: World) -> None:
     check(not wrong, f"{len(wrong)} wrong, the first: {'; '.join(wrong[:3])}")
     earned_msat = await _check_owned(world, begun, await _owned_msat(world, nodes), sums)
     done = f"{sums.in_words}; we earned {earned_msat} msat by forwarding"
+    if sums.disowned:
+        raise PeerAtFault(f"{done}. A payee has sent back what it tells as received: see subject 6")
     if sums.stuck:
         raise PeerAtFault(f"{done}. Pending ones are in no channel any more: see subject 6")
     world.note(done)

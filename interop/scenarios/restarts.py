@@ -24,6 +24,12 @@ STUCK: Final = {
     "CRTR 'Resuming HTLC attempt') and never adds them again (HSWC 'Trimming open circuits')"
 }
 """Why payments of a peer are pending when no channel has an HTLC any more, and where that shows."""
+DISOWNED: Final = {
+    "lnd": "No channel closed, balances agree; but lnd tells payments as received that it has sent back: it settles an "
+    "invoice before it notes that it has looked at the HTLC (`FwdStateProcessed`), and killed in between it takes the "
+    "HTLC for a replay of itself (log: HSWC 'sphinx packet replay attempted') and answers invalid_onion_version"
+}
+"""Why a peer fails payments that it goes on to tell as received, and where that shows."""
 
 
 @scenario(6, "kill -9 of Leyden under load", seconds_max=150)
@@ -68,6 +74,8 @@ async def _rounds(world: World, *, kills_us: bool, delay_ms: int) -> None:
         check(not wrong, f"round {number + 1}: {len(wrong)} wrong, the first: {'; '.join(wrong[:3])}")
     await world.reconfigure(world.us, "")
     done = f"{world.extent.rounds} rounds, {sums.in_words}"
+    if sums.disowned:
+        raise PeerAtFault(f"{done}. {DISOWNED.get(world.kind, 'It has sent back what it tells as received')}")
     if sums.stuck:
         raise PeerAtFault(f"{done}. {STUCK.get(world.kind, 'Pending ones are in no channel any more')}")
     world.note(done)

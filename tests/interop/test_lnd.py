@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from interop.foreign import ChainPlace, ForeignOptions
-from interop.lnd import command_line, known_channel, pending_channel, pending_htlc, words_of_peers
+from interop.lnd import command_line, known_channel, pending_channel, pending_htlc, sent_back_as_replays, words_of_peers
 
 PLACE = ChainPlace(18443, "user", "secret")
 
@@ -92,3 +92,12 @@ def test_words_of_peers_are_read_from_the_log() -> None:
         "Received Error(chan_id=ab, err=no) from 02",
         "received funding error from 02: too small",
     )
+
+
+def test_htlcs_that_were_taken_for_replays_are_found() -> None:
+    """Those that were malformed in another way are not: then nobody has spoken of a replay."""
+    failed = f"[ERR] HSWC link.go:1: unable to decode onion hop iterator for htlc(id=4, hash={'ab' * 32}): "
+    replay = "[ERR] HSWC iterator.go:905: unable to process onion packet: sphinx packet replay attempted\n"
+    assert sent_back_as_replays(f"{replay}{failed}InvalidOnionVersion\n") == {"ab" * 32}
+    assert not sent_back_as_replays(f"{failed}InvalidOnionVersion\n")
+    assert not sent_back_as_replays(f"{replay}{failed}InvalidOnionHmac\n")

@@ -18,6 +18,7 @@ class Paper:
         self.name = name
         self.said: dict[str, Sent] = {}
         self.got_msat: dict[str, int] = {}
+        self.sent_back: frozenset[str] = frozenset()
 
     async def invoice(self, amount_msat: int) -> str:
         """See `Party`."""
@@ -38,6 +39,10 @@ class Paper:
     async def received_msat(self, payment_hashes: list[str]) -> dict[str, int]:
         """See `Party`."""
         return {one: self.got_msat.get(one, 0) for one in payment_hashes}
+
+    async def disowned(self) -> frozenset[str]:
+        """See `Party`."""
+        return self.sent_back
 
 
 def judged(status: PaymentStatus | None, got_msat: int, *, is_accepted: bool = True) -> list[str]:
@@ -64,6 +69,20 @@ def test_ends_that_differ_are_told(status: PaymentStatus | None, got_msat: int) 
     """Lost, short, twice, or paid although its payer has failed it or knows nothing of it."""
     [sentence] = judged(status, got_msat, is_accepted=status is not None)
     assert f"{got_msat} msat" in sentence
+
+
+@pytest.mark.parametrize(("status", "is_wrong"), [("failed", False), ("pending", True), ("succeeded", False)])
+def test_what_a_payee_has_sent_back_counts_as_nothing_received(status: PaymentStatus, is_wrong: bool) -> None:
+    """The payer may have the proof all the same. It excuses nothing else: a payment that is pending is told."""
+    payer, payee = Paper("payer"), Paper("payee")
+    payer.said["aa"] = Sent(status, 1000, 7)
+    payee.got_msat["aa"] = 1000
+    payee.sent_back = frozenset({"aa"})
+    sums, wrong = asyncio.run(audit([Wish(payer, payee, 1000, "", "aa", True)]))
+    assert bool(wrong) is is_wrong
+    assert sums.disowned == (not is_wrong)
+    assert sums.moved_msat == {"payer": 0, "payee": 1000 if is_wrong else 0}
+    assert ("told as received" in sums.in_words) is not is_wrong
 
 
 def test_payment_that_was_taken_on_and_has_vanished_is_told() -> None:
