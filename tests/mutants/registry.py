@@ -5,6 +5,7 @@ from tests.mutants import (
     chain_fees,
     channels,
     claims,
+    closed_channels,
     deadlines,
     handing_off,
     on_chain,
@@ -24,6 +25,7 @@ ALL: tuple[Mutant, ...] = (
     *stores.MUTANTS,
     *deadlines.MUTANTS,
     *on_chain.MUTANTS,
+    *closed_channels.MUTANTS,
     *chain_fees.MUTANTS,
 )
 MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in ALL}
