@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import time
+from collections.abc import Awaitable
 from typing import Final
 
 from interop.cooperation import close_all
@@ -15,8 +17,6 @@ IN_FLIGHT: Final = 20
 """Payments each way at once."""
 LARGEST_MSAT: Final = 20_000_000
 CAPACITY_SAT: Final = 5_000_000
-MOMENTS_SECONDS: Final = 0.6
-"""The kill comes at a random moment of so long after the first payment has begun."""
 END_SECONDS: Final = 60.0
 STUCK: Final = {
     "lnd": "Nothing is lost, no channel closed, balances agree; but payments of lnd whose update_add_htlc was sent and "
@@ -63,9 +63,11 @@ async def _rounds(world: World, *, kills_us: bool, delay_ms: int) -> None:
     parties = (OurParty(world.us), TheirParty(world.peer))
     chance = random.Random(f"{kills_us} {delay_ms}")
     begun_msat = (await last_view(world, pair)).local_msat
-    wishes: list[Wish] = []
+    wishes, seconds = await _undisturbed(world, pair, parties, chance)
     for number in range(world.extent.rounds):
-        wishes += await _round(world, pair, parties, chance, kills_us=kills_us)
+        # As much of the load is behind a kill as is ahead of it, on any machine.
+        moment = asyncio.sleep(chance.random() * seconds)
+        wishes += await _round(world, pair, parties, chance, moment, kills_us=kills_us)
         sums, wrong = await audit(wishes)
         expected_msat = begun_msat + sums.moved_msat[world.us.name]
         now_msat = (await last_view(world, pair)).local_msat
@@ -81,16 +83,37 @@ async def _rounds(world: World, *, kills_us: bool, delay_ms: int) -> None:
     world.note(done)
 
 
-async def _round(
-    world: World, pair: Pair, parties: tuple[Party, Party], chance: random.Random, *, kills_us: bool
-) -> list[Wish]:
-    """Load both ways, one kill, and everything at rest again."""
+async def _load(parties: tuple[Party, Party], chance: random.Random) -> list[Wish]:
     ways = (parties, parties[::-1]) * IN_FLIGHT
-    wishes = [await wish(payer, payee, amount_msat(chance, LARGEST_MSAT)) for payer, payee in ways]
+    return [await wish(payer, payee, amount_msat(chance, LARGEST_MSAT)) for payer, payee in ways]
+
+
+async def _undisturbed(
+    world: World, pair: Pair, parties: tuple[Party, Party], chance: random.Random
+) -> tuple[list[Wish], float]:
+    """Make the payments of one round without a kill; return them, and how long they took."""
+    wishes = await _load(parties, chance)
+    begun = time.monotonic()
+    await asyncio.gather(*[fulfil(one) for one in wishes])
+    await until_ended(world, wishes, lambda: world.is_quiet(pair), END_SECONDS)
+    return wishes, time.monotonic() - begun
+
+
+async def _round(
+    world: World,
+    pair: Pair,
+    parties: tuple[Party, Party],
+    chance: random.Random,
+    moment: Awaitable[None],
+    *,
+    kills_us: bool,
+) -> list[Wish]:
+    """Load both ways, one kill when the moment has come, and everything at rest again."""
+    wishes = await _load(parties, chance)
     async with asyncio.TaskGroup() as group:
         for one in wishes:
             group.create_task(fulfil(one))
-        await asyncio.sleep(chance.random() * MOMENTS_SECONDS)
+        await moment
         await (world.us.child.kill() if kills_us else world.peer.kill())
     await (world.us.start() if kills_us else world.peer.start())
     await world.connect(world.us, world.peer)
