@@ -88,6 +88,58 @@ def test_second_stages_in_one_transaction_are_taken(consensus: Consensus) -> Non
     assert not [one for one in stage.left() if one.kind is not WatchedKind.TO_REMOTE]
 
 
+# --- our own second stages -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reorganised", [False, True])
+def test_own_second_stages_are_made_again_without_what_the_peer_took(
+    consensus: Consensus, *, reorganised: bool
+) -> None:
+    """One of three refunds that share a transaction goes to the peer, whose preimage is ours then; the other two come
+    by another one, with its own coins. When the peer's block is undone all three are there again.
+    """
+    stage = Ending("anchors").held(3, 0)
+    stage.world.grant("alice", 1_000_000)
+    stage.mine()
+    stage.world.validate = consensus
+    stage.close("local")
+    stage.mine()
+    stage.claim("bob")
+    taken = next(one for one in stage.htlcs(offered=True) if stage.waiting(one.outpoint))
+    theirs = stage.waiting(taken.outpoint)
+    assert theirs is not None
+    stage.world.crash("bob", stage["bob"].disk.under_way())
+    stage.world.chain.evict(theirs.txid())
+    stage.world.dislike("alice", dislikes=True)
+    stage.mine_to(stage.expiry("alice"))
+    [batch] = stage.claims
+    assert len(batch.claims) == 3
+    assert batch.with_coins
+    stage.world.chain.mine_block_with([theirs], MINER_SCRIPT)
+    stage.act()
+    assert list(stage.ours.state.core.onchain_preimages) == [taken.htlc.htlc_id if taken.htlc else None]
+    [rest] = stage.claims
+    assert taken.outpoint not in outpoints(rest)
+    assert len(rest.claims) == 2
+    waiting = stage.waiting(rest.claims[0].input.outpoint)
+    assert waiting is not None
+    assert waiting.txid() == rest.txid
+    if reorganised:
+        stage.world.chain.reorganise(1, 0, MINER_SCRIPT)
+        stage.world.chain.evict(theirs.txid())
+        stage.world.chain.mine(2, MINER_SCRIPT, drop=lambda _transaction: True)
+        stage.act()
+        assert sorted(len(one.claims) for one in stage.claims) in ([3], [1, 2])
+    stage.world.dislike("alice", dislikes=False)
+    stage.mine()
+    took = [one for one in stage.htlcs(offered=True) if stage.took(one)]
+    assert len(took) == (3 if reorganised else 2)
+    stages = [one for one in stage.view.outputs.values() if one.kind is WatchedKind.SECOND_STAGE]
+    assert len(stages) == len(took)
+    stage.mine_to(stage.height + stage.ours.state.keys.local_parameters.to_self_delay + 1)
+    assert not stage.left(), "swept"
+
+
 # --- restarts --------------------------------------------------------------------------------------------------------
 
 

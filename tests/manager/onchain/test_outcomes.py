@@ -387,6 +387,39 @@ def test_spendable_outputs_are_told_until_they_are_acknowledged() -> None:
     scenes.finish(stage)
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_spendable_outputs_are_told_once_whatever_is_undone(*, restarts: bool) -> None:
+    """The commitment is undone and mined again: the same outputs by the same id. Another one takes its place: its own."""
+    stage = Stage(scenes.direct())
+    scenes.close(stage, "bob", "alice")
+    stage.mine(8)
+    [first] = stage.told("alice", ev.SpendableOutputs)
+    stage.world.reorganise(8)
+    if restarts:
+        stage.world.restart("alice")
+    stage.act()
+    stage.mine(8)
+    assert {one.event_id for one in stage.told("alice", ev.SpendableOutputs)} == {first.event_id}
+    core = scenes.core(stage, "alice", "bob")
+    assert list(core.spendable) == list(first.outputs)
+    other = scenes.commitment_of(stage, "alice", "bob")
+    scenes.replace(stage, stage.world.chain.tip.height - other_height(stage) + 1, [other])
+    stage.act()
+    delay = stage.slot("alice", "bob").state.keys.local_parameters.to_self_delay
+    scenes.mine_to(stage, stage.world.chain.tip.height + delay)
+    told = stage.told("alice", ev.SpendableOutputs)
+    assert len({one.event_id for one in told}) == 2
+    assert set(told[-1].outputs).isdisjoint(first.outputs)
+    scenes.finish(stage)
+
+
+def other_height(stage: Stage) -> int:
+    """The height of the block that holds the commitment of alice's channel."""
+    spent = scenes.core(stage, "alice", "bob").spent
+    assert spent is not None
+    return spent.height
+
+
 def test_close_is_told_before_what_was_under_way() -> None:
     """H86: whoever reads the events in their order learns first why a payment ends."""
     stage = scenes.held(scenes.direct(), "bob", scenes.DUST_MSAT)
