@@ -1,9 +1,19 @@
 """What our channels ask for forwarding, signed, for those who are to know it."""
 
+from leyden.channel.inputs import SetPolicy
 from leyden.crypto.hashes import sha256d
+from leyden.journal.records import ForwardingPolicy
 from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.wire.messages import ChannelUpdate, encode
+
+
+def set_policy(m: Manager, slot: Slot, policy: ForwardingPolicy) -> None:
+    """Change what a channel asks for; a connected peer is told at once.
+
+    The update is later than any before it, also in the same second: who has seen one ignores all that are not later.
+    """
+    m.apply(slot, SetPolicy(policy, max(m.now_seconds, slot.update_timestamp + 1)))
 
 
 def channel_update(m: Manager, slot: Slot, short_channel_id: int = 0) -> bytes:
@@ -15,11 +25,12 @@ def channel_update(m: Manager, slot: Slot, short_channel_id: int = 0) -> bytes:
     core = slot.state.core
     scid = short_channel_id or core.remote_alias or (core.funding.short_channel_id if core.funding else 0)
     direction = 0 if m.node_id < slot.peer else 1
+    slot.update_timestamp = max(core.policy_timestamp, m.now_seconds, 1)
     unsigned = ChannelUpdate(
         signature=bytes(64),
         chain_hash=m.config.network.chain_hash,
         short_channel_id=scid,
-        timestamp=max(core.policy_timestamp, m.now_seconds, 1),
+        timestamp=slot.update_timestamp,
         message_flags=0b11,
         channel_flags=direction,
         cltv_expiry_delta=core.policy.cltv_expiry_delta,

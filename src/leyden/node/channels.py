@@ -7,13 +7,13 @@ from functools import partial
 
 from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.base.ids import NodeId
-from leyden.channel.inputs import SetPolicy, StartShutdown
+from leyden.channel.inputs import StartShutdown
 from leyden.channel.opening_v1 import OpenRequest
 from leyden.channel.states import Closed, ForceClosing, MutualClose, Negotiating, ShuttingDown, Spent
 from leyden.crypto import ec
 from leyden.journal.node_records import PeerRemembered
 from leyden.journal.records import ForwardingPolicy
-from leyden.manager import closes, opening
+from leyden.manager import channel_updates, closes, opening
 from leyden.manager.fees import target_feerate_per_kw
 from leyden.manager.forwarding import CLTV_EXPIRY_DELTA_MIN
 from leyden.manager.manager import Manager
@@ -250,8 +250,5 @@ async def set_policy(
         value(htlc_minimum_msat, old.htlc_minimum_msat, 1 << 50, "htlc_minimum_msat"),
     )
 
-    def change(manager: Manager) -> None:
-        manager.apply(slot, SetPolicy(policy, manager.now_seconds))
-
-    await core.run(change)
+    await core.run(lambda manager: channel_updates.set_policy(manager, slot, policy))
     return describe.policy_view(policy)

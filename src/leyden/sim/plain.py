@@ -60,6 +60,7 @@ APART: dict[type, dict[str, str]] = {
         "state": "by itself", "tail": "in the outbox", "peer": NEVER, "peeled": "its names",
         "closed_view": "follows from the journal",
         "away_since": "counts only while a signature has not left, for longer than links are cut",
+        "update_timestamp": "a date that a change of the policy looks at",
     },
     SimNode: {
         "world": "is around it", "config": NEVER, "seed": NEVER, "node_id": NEVER, "signs_late": NEVER,
