@@ -389,7 +389,7 @@ def test_spendable_outputs_are_told_until_they_are_acknowledged() -> None:
 
 @pytest.mark.parametrize("restarts", [False, True])
 def test_spendable_outputs_are_told_once_whatever_is_undone(*, restarts: bool) -> None:
-    """The commitment is undone and mined again: the same outputs by the same id. Another commitment has outputs of its own."""
+    """The commitment is undone and mined again: the same outputs by the same id. Another one has outputs of its own."""
     stage = Stage(scenes.direct())
     scenes.close(stage, "bob", "alice")
     stage.mine(8)
