@@ -44,11 +44,13 @@ class ForeignOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     store_delay_ms: every write of channel state becomes durable this much later; raises NotOffered at the start when
         the peer cannot do that. log_messages: its log shows every message, which costs time. fee_base_msat,
-        fee_proportional_millionths, cltv_expiry_delta: of what it forwards.
+        fee_proportional_millionths, cltv_expiry_delta: of what it forwards. max_dust_htlc_exposure_msat: what it
+        risks in HTLCs without an output; None: its own default, or more.
     """
 
     store_delay_ms: int = 0
     log_messages: bool = True
+    max_dust_htlc_exposure_msat: int | None = None
     fee_base_msat: int = 1000
     fee_proportional_millionths: int = 100
     cltv_expiry_delta: int = 72

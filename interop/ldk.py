@@ -59,7 +59,7 @@ def start_options(
         "fee_base_msat": options.fee_base_msat,
         "fee_proportional_millionths": options.fee_proportional_millionths,
         "cltv_expiry_delta": options.cltv_expiry_delta,
-        "max_dust_exposure_msat": MAX_DUST_EXPOSURE_MSAT,
+        "max_dust_exposure_msat": options.max_dust_htlc_exposure_msat or MAX_DUST_EXPOSURE_MSAT,
         "reserve_max_sat": RESERVE_MAX_SAT if options.log_messages else RESERVE_MAX_SAT_MEASURED,
         "recovers": False,
     }

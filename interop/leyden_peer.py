@@ -323,8 +323,10 @@ class LeydenPeer:
 
 
 def _settings(options: ForeignOptions) -> str:
+    limit_msat = options.max_dust_htlc_exposure_msat
+    exposure = "" if limit_msat is None else f"max_dust_htlc_exposure_msat = {limit_msat}\n"
     return (
-        f"[channels]\nto_self_delay = 6\n[store]\ndelay_ms = {options.store_delay_ms}\n"
+        f"[channels]\nto_self_delay = 6\n{exposure}[store]\ndelay_ms = {options.store_delay_ms}\n"
         f"[forwarding]\nfee_base_msat = {options.fee_base_msat}\n"
         f"fee_proportional_millionths = {options.fee_proportional_millionths}\n"
         f"cltv_expiry_delta = {options.cltv_expiry_delta}\n"

@@ -56,6 +56,7 @@ def command_line(
         f"--debuglevel=info{',PEER=debug' if options.log_messages else ''}",
         *("--trickledelay=50", "--accept-keysend", "--maxpendingchannels=20", "--gossip.announcement-conf=3"),
         "--keep-failed-payment-attempts",  # else it forgets which failure came from where
+        *_exposure(options),
         *("--protocol.wumbo-channels", "--protocol.option-scid-alias", "--protocol.zero-conf"),
         *("--bitcoin.regtest", "--bitcoin.node=bitcoind"),
         f"--bitcoin.defaultremotedelay={REMOTE_DELAY_BLOCKS}",
@@ -68,6 +69,11 @@ def command_line(
         f"--bitcoind.rpcpass={chain.password}",
         *("--bitcoind.rpcpolling", "--bitcoind.blockpollinginterval=200ms", "--bitcoind.txpollinginterval=500ms"),
     ]
+
+
+def _exposure(options: ForeignOptions) -> list[str]:
+    limit_msat = options.max_dust_htlc_exposure_msat
+    return [] if limit_msat is None else [f"--channel-max-fee-exposure={limit_msat // 1000}"]
 
 
 @final
