@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from interop import matrix, scenarios
 from interop.kinds import FOREIGN, KINDS, makers_of
 from interop.lane import Lane, Result
@@ -26,18 +28,33 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def keep(result: Result) -> None:
+    """Put a result into the matrix at once: a run that is interrupted has shown what it has shown."""
+    if result.peer in FOREIGN:
+        matrix.save(matrix.merge(matrix.load(), [result], scenario.scenarios), scenario.scenarios)
+
+
 async def run(kinds: Sequence[str], chosen: Sequence[Scenario], extent: Extent) -> list[Result]:
     """Build the peers, then run the scenarios with each of them, all peers side by side."""
     makers = await makers_of(kinds, say)
-    return [
-        result
-        for results in await asyncio.gather(*[_lane(kind, makers, chosen, extent) for kind in kinds])
-        for result in results
-    ]
+    of_each = [one for one in chosen if not one.once]
+    lanes = [_lane(kind, makers, chosen if kind == kinds[0] else of_each, extent) for kind in kinds]
+    results = [result for results in await asyncio.gather(*lanes) for result in results]
+    return results + [copy for kind in kinds[1:] for copy in copies(results, chosen, kind)]
+
+
+def copies(results: Sequence[Result], chosen: Sequence[Scenario], kind: str) -> list[Result]:
+    """Return the results of scenarios that are run once for all, as those of another peer that was in them."""
+    once = {one.key for one in chosen if one.once}
+    version = next((result.version for result in results if result.peer == kind), "?")
+    made = [msgspec.structs.replace(one, peer=kind, version=version) for one in results if one.scenario in once]
+    for one in made:
+        keep(one)
+    return made
 
 
 async def _lane(kind: str, makers: Mapping[str, PeerMaker], chosen: Sequence[Scenario], extent: Extent) -> list[Result]:
-    return await Lane(kind, makers, LOGS, say, extent).run(chosen)
+    return await Lane(kind, makers, LOGS, say, extent, keep).run(chosen)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -63,10 +80,6 @@ def main(arguments: Sequence[str]) -> int:
         results = asyncio.run(run(kinds, chosen, Extent(rounds=options.rounds, payments=options.payments)))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    foreign = [result for result in results if result.peer in FOREIGN]
-    if foreign:
-        matrix.save(matrix.merge(matrix.load(), foreign, scenario.scenarios), scenario.scenarios)
-        say(f"written: {matrix.PAGE.name}")
     failed = [result for result in results if result.outcome == "fail"]
     say(f"{len(results)} cells, {len(failed)} failed")
     return EXIT_FAILED if failed else 0

@@ -5,6 +5,7 @@ from typing import Final
 from interop.ledger import Coins, Output, coins_of, outputs_of
 from interop.scenario import check
 from interop.world import CONFIRMATIONS, SAT, Pair, World, outpoint_of
+from leyden.demo.processes import DemoNode
 from leyden.node.views import ChannelView
 
 FEE_SAT_MAX: Final = 40_000
@@ -88,11 +89,12 @@ async def closing_txid(world: World, pair: Pair) -> str:
     return found[0]
 
 
-async def close_all(world: World) -> None:
-    """Close every channel of our first node with the first foreign one, so that the next one is their only one."""
+async def close_all(world: World, us: DemoNode | None = None) -> None:
+    """Close every channel of our node with the first foreign one, so that the next one is their only one."""
+    ours = us or world.us
     peer_id = (await world.peer.info()).node_id
-    await world.connect(world.us, world.peer)
-    for one in await world.us.api.channels():
+    await world.connect(ours, world.peer)
+    for one in await ours.api.channels():
         if one.node_id == peer_id and one.state == "normal":
-            pair = await world.until_usable(world.us, world.peer, outpoint_of(one))
+            pair = await world.until_usable(ours, world.peer, outpoint_of(one))
             await close_together(world, pair, by_us=True)

@@ -31,16 +31,23 @@ class Result(msgspec.Struct, frozen=True):
 
 @final
 class Lane:
-    """The scenarios of one peer. logs: folder that gets the logs of what fails."""
+    """The scenarios of one peer. logs: folder that gets the logs of what fails. keep: gets each result at once."""
 
     def __init__(
-        self, kind: str, makers: Mapping[str, PeerMaker], logs: Path, say: Callable[[str], None], extent: Extent
+        self,
+        kind: str,
+        makers: Mapping[str, PeerMaker],
+        logs: Path,
+        say: Callable[[str], None],
+        extent: Extent,
+        keep: Callable[[Result], None],
     ) -> None:
         self._kind = kind
         self._makers = makers
         self._logs = logs
         self._say = say
         self._extent = extent
+        self._keep = keep
         self._world: World | None = None
         self._version = "?"
 
@@ -51,6 +58,7 @@ class Lane:
             for number, scenario in enumerate(scenarios, 1):
                 result = await self._run_one(scenario)
                 results.append(result)
+                self._keep(result)
                 reason = f": {result.reason}" if result.reason else ""
                 self._say(
                     f"{self._kind} {number}/{len(scenarios)} {scenario.key}: "

@@ -49,7 +49,8 @@ class Scenario(msgspec.Struct, frozen=True):
     """One row of the matrix.
 
     key: stable name, `subject.name`. seconds_max: it has failed when it takes longer, at the usual extent. alone: it
-    gets a world of its own, because it leaves nodes behind that nothing else can be tried with.
+    gets a world of its own, because it leaves nodes behind that nothing else can be tried with. once: all kinds of
+    peers are in it, so one run of it is the result of each.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Scenario(msgspec.Struct, frozen=True):
     run: ScenarioFunction
     seconds_max: int
     alone: bool
+    once: bool = False
 
 
 @final
@@ -68,14 +70,14 @@ class Registry:
         self.scenarios: list[Scenario] = []
 
     def __call__(
-        self, subject: int, title: str, *, seconds_max: int = 60, alone: bool = False
+        self, subject: int, title: str, *, seconds_max: int = 60, alone: bool = False, once: bool = False
     ) -> Callable[[ScenarioFunction], ScenarioFunction]:
         """Decorate a scenario. subject: number in `SUBJECTS`. title: what it shows, in a few words."""
 
         def register(function: ScenarioFunction) -> ScenarioFunction:
             name = getattr(function, "__name__", "")
             module = function.__module__.rpartition(".")[2]
-            self.scenarios.append(Scenario(f"{module}.{name}", subject, title, function, seconds_max, alone))
+            self.scenarios.append(Scenario(f"{module}.{name}", subject, title, function, seconds_max, alone, once))
             return function
 
         return register

@@ -215,8 +215,8 @@ async def _forward(world: World, payer: ForeignNode, payee: ForeignNode) -> None
     height = await world.height()
     held = await _hold_at(world, payer, payee)
     try:
-        incoming = await _htlc(payer, held.payment_hash, is_incoming=False)
-        outgoing = await _htlc(payee, held.payment_hash, is_incoming=True)
+        incoming = await _htlc(world, payer, held.payment_hash, is_incoming=False)
+        outgoing = await _htlc(world, payee, held.payment_hash, is_incoming=True)
     except NotOffered:
         world.note("the peer does not show HTLCs: expiries are not compared")
     else:
@@ -252,8 +252,8 @@ async def _fail_through_us(world: World, payer: ForeignNode, payee: ForeignNode)
 async def _check_htlcs(world: World, held: HeldOnTheWay, final_expiry: int) -> None:
     """Compare the HTLCs of the two channels of the peer in between."""
     try:
-        incoming = await _htlc(world.peer, held.payment_hash, is_incoming=True)
-        outgoing = await _htlc(world.peer, held.payment_hash, is_incoming=False)
+        incoming = await _htlc(world, world.peer, held.payment_hash, is_incoming=True)
+        outgoing = await _htlc(world, world.peer, held.payment_hash, is_incoming=False)
     except NotOffered:
         world.note("the peer does not show HTLCs: expiries are not compared")
         return
@@ -273,11 +273,18 @@ def _check_two(incoming: ForeignHtlc, outgoing: ForeignHtlc, one: ForeignNode, o
     check(blocks == CLTV_EXPIRY_DELTA, f"{blocks} blocks lie between the two expiries, not {CLTV_EXPIRY_DELTA}")
 
 
-async def _htlc(node: ForeignNode, payment_hash: str, *, is_incoming: bool) -> ForeignHtlc:
-    """Return the one HTLC of a payment in any of a foreign node's channels."""
+async def _htlc(world: World, node: ForeignNode, payment_hash: str, *, is_incoming: bool) -> ForeignHtlc:
+    """Return the one HTLC of a payment in any of a foreign node's channels, as soon as the node shows it."""
     found: list[ForeignHtlc] = []
-    for channel in await node.channels():
-        if channel.is_usable:
-            found += await node.htlcs(channel.funding_outpoint)
-    (htlc,) = [one for one in found if one.payment_hash == payment_hash and one.is_incoming == is_incoming]
+
+    async def shown() -> bool:
+        seen: list[ForeignHtlc] = []
+        for channel in await node.channels():
+            if channel.is_usable:
+                seen += await node.htlcs(channel.funding_outpoint)
+        found[:] = [one for one in seen if one.payment_hash == payment_hash and one.is_incoming == is_incoming]
+        return bool(found)
+
+    await world.until(shown, f"{node.name} shows the HTLC of {payment_hash[:16]}")
+    (htlc,) = found
     return htlc

@@ -36,7 +36,9 @@ class Triangle(msgspec.Struct, frozen=True):
     far_outpoint: str
 
 
-@scenario(9, "the triangle of all three: random payments both ways, restarts of each", seconds_max=240, alone=True)
+@scenario(
+    9, "the triangle of all three: random payments both ways, restarts of each", seconds_max=240, alone=True, once=True
+)
 async def triangle(world: World) -> None:
     """All balances are right in the end, to the millisatoshi, and every payment ended alike at both ends."""
     nodes = await _build(world)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Final, cast
 
-from interop.cooperation import close_together
+from interop.cooperation import close_all, close_together
 from interop.foreign import ForeignPayment, HtlcLimits, PeerRefused
 from interop.holding import cancel, check_ended, hold, settle
 from interop.scenario import check, scenario
@@ -177,7 +177,8 @@ async def one_satoshi(world: World) -> None:
 @scenario(3, "all that a channel can carry, to the millisatoshi, each way; one more fails")
 async def channel_limit(world: World) -> None:
     """What we say of a channel of ours is what it bears, in both directions."""
-    us = await world.second_us()  # so that nobody pays through another channel
+    us = await world.second_us()
+    await close_all(world, us)  # so that nobody pays through another channel
     pair = await world.open(amount_sat=SMALL_CHANNEL_SAT, push_msat=SMALL_CHANNEL_SAT // 2 * SAT, us=us)
     before = await standing(world, us)
     channel = await world.our_channel(pair.us, pair.funding_outpoint)

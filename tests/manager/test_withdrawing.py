@@ -7,8 +7,9 @@ import pytest
 
 from leyden.channel.states import Normal
 from leyden.journal.codec import decode_record
-from leyden.journal.records import Withdrawn
+from leyden.journal.records import ForwardingPolicy, Withdrawn
 from leyden.manager import events as ev
+from leyden.manager.channel_updates import set_policy
 from leyden.manager.forwarding import HOLD_SECONDS
 from leyden.manager.withdrawing import WITHDRAW_SECONDS
 from leyden.sim.oracles import check_rest
@@ -54,9 +55,17 @@ def _open(stage: Stage) -> None:
         stage.world.links[link] = True
 
 
+def two_ways() -> Stage:
+    """alice reaches dave over bob, and for more over carol: of two ways that cost the same the ids would decide."""
+    stage = Stage(topologies.diamond())
+    dearer = ForwardingPolicy(2000, 100, 72, 1)
+    stage["carol"].run(lambda m: set_policy(m, stage.slot("carol", "dave"), dearer))
+    return stage.rest()
+
+
 def over_two_ways() -> Stage:
     """alice has signed a payment for one of her two peers, which went away before it left."""
-    stage = Stage(topologies.diamond())
+    stage = two_ways()
     lost_before_it_left(
         stage, "alice", "bob", lambda: stage.pay("alice", "dave", stage.invoice("dave"), deadline_seconds=LONG_SECONDS)
     )
@@ -115,7 +124,7 @@ def test_forward_goes_on_when_its_peer_comes_back_in_time() -> None:
 
 def test_slow_store_alone_takes_nothing_back() -> None:
     """The peer is here and gets it as soon as it may leave; only when it goes its time begins."""
-    stage = Stage(topologies.diamond())
+    stage = two_ways()
     slot = stage.slot("alice", "bob")
     stage["alice"].disk.held[slot.tail.journal] = None
     stage.pay("alice", "dave", stage.invoice("dave"), deadline_seconds=LONG_SECONDS)
@@ -132,7 +141,7 @@ def test_slow_store_alone_takes_nothing_back() -> None:
 @pytest.mark.parametrize("arrives", [False, True])
 def test_signature_that_left_stays(arrives: bool) -> None:
     """Whether it arrived nobody knows: it is kept, and sent again."""
-    stage = Stage(topologies.diamond())
+    stage = two_ways()
     slot = stage.slot("alice", "bob")
     stage.pay("alice", "dave", stage.invoice("dave"), deadline_seconds=LONG_SECONDS)
     while not slot.state.core.own_signed.adds or slot.tail.unsent:
