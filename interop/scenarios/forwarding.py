@@ -27,7 +27,7 @@ OWN_MARGIN_BLOCKS: Final = 1
 # --- through the peer -------------------------------------------------------------------------------------------------
 
 
-@scenario(4, "us -> peer -> us: fee and expiries are those that the peer asks for")
+@scenario(4, "us -> peer -> us: fee and expiries are those that the peer asks for", alone=True)
 async def through_the_peer(world: World) -> None:
     """The invoice names what the peer has told its payee of its policy, and exactly that is paid."""
     way = await _us_peer_us(world)

@@ -66,6 +66,21 @@ def test_error_of_the_link_asks_for_another_connection(text: str) -> None:
     stage.check()
 
 
+def test_lnd_that_stops_closes_no_channel() -> None:
+    """It says `internal error` of a channel whose commitment it was at; other errors of an open channel close it."""
+    stage = Stage(topologies.direct())
+    slot = stage.slot("alice", "bob")
+    assert slot.state.session.reestablished
+    hear(stage, [encode(ErrorMessage(slot.channel_id, b"internal error"))])
+    assert type(slot.state) is Normal
+    assert not is_connected(stage)
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    stage.check()
+    assert stage.payment("alice").sent is not None
+    hear(stage, [encode(ErrorMessage(slot.channel_id, b"internal errors"))])
+    assert type(stage.slot("alice", "bob").state) is ForceClosing
+
+
 def test_old_store_is_proven_and_never_closes() -> None:
     """The peer gave up because we lost data: our newest commitment is one that we have revoked."""
     stage = Stage(topologies.direct())

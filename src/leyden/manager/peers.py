@@ -54,6 +54,8 @@ BITS_NAMED_MAX = 8
 FEATURES_KEPT_MASK = (1 << 1024) - 1
 DEAD = (ForceClosing, Stale, Spent, Closed)
 LINK_ERRORS = ("link failed", "sync error", "internal error")
+LND_STOPS = "internal error"
+"""All that LND says of a channel when it stops, or loses the connection, in the middle of a commitment (ADR 0014)."""
 
 CHANNEL_MESSAGES = frozenset(
     {
@@ -250,8 +252,8 @@ def _fail_channel(m: Manager, peer: Peer, slot: Slot, text: str) -> None:
     reason = f"the peer failed the channel: {text}"[:160]
     if isinstance(slot.state, DEAD):
         return
-    if text.startswith(LINK_ERRORS) and not reestablished:
-        # Some nodes say so when a connection goes wrong before `channel_reestablish`; a new connection heals it.
+    if text == LND_STOPS or (text.startswith(LINK_ERRORS) and not reestablished):
+        # Said when a connection goes wrong; a new one heals it, and deadlines guard the HTLCs until then.
         m.warn_peer(peer.node_id, slot, "try again", disconnect=True)
     elif not core.opened.is_opener and core.funding is None and not core.local_ready:
         # The opener has forgotten it, so it was never published: there is nothing to close.
