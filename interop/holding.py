@@ -24,8 +24,8 @@ class Held(msgspec.Struct, frozen=True):
     payment_id: str
 
 
-async def hold(world: World, pair: Pair, *, by_us: bool, amount_msat: int) -> Held:
-    """Let a payment through this channel come to its payee, who keeps it. It is the only channel of the two."""
+async def offer(pair: Pair, *, by_us: bool, amount_msat: int) -> Held:
+    """Begin a payment through this channel that its payee is to keep; it may not come so far."""
     preimage = secrets.token_bytes(32)
     payment_hash = hashlib.sha256(preimage).hexdigest()
     payment_id = ""
@@ -35,14 +35,18 @@ async def hold(world: World, pair: Pair, *, by_us: bool, amount_msat: int) -> He
     else:
         made = await pair.us.api.create_invoice(amount_msat, "held", payment_hash=payment_hash)
         await pair.peer.pay(made.invoice)
-    held = Held(pair.us, pair.peer, by_us, amount_msat, preimage.hex(), payment_hash, payment_id)
+    return Held(pair.us, pair.peer, by_us, amount_msat, preimage.hex(), payment_hash, payment_id)
 
-    async def is_there() -> bool:
-        if by_us:
-            return await pair.peer.held(payment_hash)
-        return await _claimable(held) is not None
 
-    await world.until(is_there, f"a payment of {amount_msat} msat waits for its payee")
+async def is_held(held: Held) -> bool:
+    """Whether its payee has it and waits."""
+    return await held.peer.held(held.payment_hash) if held.by_us else await _claimable(held) is not None
+
+
+async def hold(world: World, pair: Pair, *, by_us: bool, amount_msat: int) -> Held:
+    """Let a payment through this channel come to its payee, who keeps it. It is the only channel of the two."""
+    held = await offer(pair, by_us=by_us, amount_msat=amount_msat)
+    await world.until(lambda: is_held(held), f"a payment of {amount_msat} msat waits for its payee")
     return held
 
 

@@ -1,7 +1,6 @@
 """One process of a foreign node: in a session of its own, ended by its id, its output in a log."""
 
 import asyncio
-import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,11 +56,6 @@ class ForeignProcess:
         if process is not None and process.returncode is None:
             process.kill()
             await process.wait()
-
-    def kill_now(self) -> None:
-        """End it without waiting, when there is no event loop any more."""
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
 
     def last_words(self, lines: int = 5) -> str:
         """Return the end of the log."""

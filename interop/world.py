@@ -27,7 +27,6 @@ MINER_ADDRESS: Final = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 SAT: Final = 1000
 """Millisatoshi."""
 CONFIRMATIONS: Final = 6
-FUNDS_SAT: Final = 200_000_000
 SECOND_FUNDS_SAT: Final = 20_000_000
 COINS: Final = 4
 """Each node gets its funds in so many coins, so that a few channels can be opened in one block."""

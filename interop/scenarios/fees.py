@@ -1,13 +1,11 @@
 """Feerates of commitments that move, limits of what HTLCs without an output may sum up to, estimates that differ."""
 
 import asyncio
-import hashlib
-import secrets
 from typing import Final
 
 from interop.cooperation import close_all, close_together
 from interop.foreign import ForeignOptions, NotOffered, OpenRequest, PeerRefused
-from interop.holding import Held, check_ended, payer_status, settle
+from interop.holding import Held, check_ended, is_held, offer, payer_status, settle
 from interop.scenario import PeerAtFault, ScenarioFailed, check, scenario
 from interop.standing import check_moved, standing
 from interop.world import FEERATE_PER_KW, SAT, Pair, World
@@ -142,7 +140,7 @@ async def their_exposure(world: World) -> None:
 
 async def _expose(world: World, pair: Pair, *, by_us: bool) -> None:
     before = await standing(world, pair.us, pair.peer)
-    offered = [await _offer(pair, by_us=by_us) for _ in range(HELD_AT_ONCE)]
+    offered = [await offer(pair, by_us=by_us, amount_msat=DUST_MSAT) for _ in range(HELD_AT_ONCE)]
     arrived: list[Held] = []
 
     async def decided() -> bool:
@@ -176,27 +174,11 @@ async def _expose(world: World, pair: Pair, *, by_us: bool) -> None:
     world.note(f"{len(arrived)} of {HELD_AT_ONCE} arrived")
 
 
-async def _offer(pair: Pair, *, by_us: bool) -> Held:
-    preimage = secrets.token_bytes(32)
-    payment_hash = hashlib.sha256(preimage).hexdigest()
-    payment_id = ""
-    if by_us:
-        invoice = await pair.peer.create_invoice(DUST_MSAT, "dust", payment_hash=payment_hash)
-        payment_id = (await pair.us.api.pay(invoice)).payment_id
-    else:
-        made = await pair.us.api.create_invoice(DUST_MSAT, "dust", payment_hash=payment_hash)
-        await pair.peer.pay(made.invoice)
-    return Held(pair.us, pair.peer, by_us, DUST_MSAT, preimage.hex(), payment_hash, payment_id)
-
-
 async def _state(one: Held) -> str:
     """Return `held`, `failed` or `pending`."""
     if (await payer_status(one))[0] == "failed":
         return "failed"
-    if one.by_us:
-        return "held" if await one.peer.held(one.payment_hash) else "pending"
-    claimable = [pay.payment_hash for pay in await one.us.api.payments() if pay.status == "claimable"]
-    return "held" if one.payment_hash in claimable else "pending"
+    return "held" if await is_held(one) else "pending"
 
 
 async def _failure(one: Held) -> str:

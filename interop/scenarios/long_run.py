@@ -21,6 +21,8 @@ AT_ONCE: Final = 20
 LOOK_SECONDS: Final = 0.2
 PAUSE_SECONDS: Final = 0.3
 END_SECONDS: Final = 120.0
+PATIENCE_SECONDS: Final = 15.0
+"""A payment that is pending for so long keeps nobody from making the next one; it is looked at in the end."""
 PAYMENTS_PER_RESTART: Final = 80
 """The three take turns: each is restarted twice in a run of the usual length."""
 
@@ -138,8 +140,7 @@ async def _pay(
 
 
 async def _until_ended(one: Wish) -> None:
-    """A payment that its payer says nothing of for so long is looked at in the end."""
-    for _ in range(int(END_SECONDS / LOOK_SECONDS)):
+    for _ in range(int(PATIENCE_SECONDS / LOOK_SECONDS)):
         try:
             if await one.payer.status(one.payment_hash) != "pending":
                 return

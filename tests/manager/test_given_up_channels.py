@@ -81,6 +81,26 @@ def test_lnd_that_stops_closes_no_channel() -> None:
     assert type(stage.slot("alice", "bob").state) is ForceClosing
 
 
+def test_peer_that_stops_at_the_same_commitment_again_and_again_means_the_channel() -> None:
+    """LND fails a channel with the same words over an HTLC that it does not like, at each connection anew."""
+    stage = Stage(topologies.direct())
+    slot = stage.slot("alice", "bob")
+    stop = encode(ErrorMessage(slot.channel_id, b"internal error"))
+    for _ in range(2):
+        hear(stage, [stop])
+        assert type(slot.state) is Normal
+        stage.act()
+        assert slot.state.session.reestablished
+    stage.pay("alice", "bob", stage.invoice("bob"))
+    stage.rest()
+    for _ in range(2):
+        hear(stage, [stop])
+        assert type(slot.state) is Normal, "a commitment lies between"
+        stage.act()
+    hear(stage, [stop])
+    assert type(stage.slot("alice", "bob").state) is ForceClosing
+
+
 def test_old_store_is_proven_and_never_closes() -> None:
     """The peer gave up because we lost data: our newest commitment is one that we have revoked."""
     stage = Stage(topologies.direct())

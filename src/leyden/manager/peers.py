@@ -53,9 +53,11 @@ UNKNOWN_CHANNELS_ANSWERED_MAX = 64
 BITS_NAMED_MAX = 8
 FEATURES_KEPT_MASK = (1 << 1024) - 1
 DEAD = (ForceClosing, Stale, Spent, Closed)
-LINK_ERRORS = ("link failed", "sync error", "internal error")
 LND_STOPS = "internal error"
 """All that LND says of a channel when it stops, or loses the connection, in the middle of a commitment (ADR 0014)."""
+STOPS_MAX = 3
+"""So often in a row, with no commitment in between, it means the channel."""
+LINK_ERRORS = ("link failed", "sync error", LND_STOPS)
 
 CHANNEL_MESSAGES = frozenset(
     {
@@ -252,8 +254,7 @@ def _fail_channel(m: Manager, peer: Peer, slot: Slot, text: str) -> None:
     reason = f"the peer failed the channel: {text}"[:160]
     if isinstance(slot.state, DEAD):
         return
-    if text == LND_STOPS or (text.startswith(LINK_ERRORS) and not reestablished):
-        # Said when a connection goes wrong; a new one heals it, and deadlines guard the HTLCs until then.
+    if _is_about_the_link(slot, text):
         m.warn_peer(peer.node_id, slot, "try again", disconnect=True)
     elif not core.opened.is_opener and core.funding is None and not core.local_ready:
         # The opener has forgotten it, so it was never published: there is nothing to close.
@@ -267,6 +268,21 @@ def _fail_channel(m: Manager, peer: Peer, slot: Slot, text: str) -> None:
         name = slot.channel_id.hex()[:16]
         m.report("channel", "warning", f"channel {name} waits for channel_reestablish before it closes: {reason}")
         m.warn_peer(peer.node_id, slot, "closing needs your channel_reestablish first", disconnect=False)
+
+
+def _is_about_the_link(slot: Slot, text: str) -> bool:
+    """Return whether an error says that a connection goes wrong: a new one heals that, and deadlines guard the HTLCs
+    until then.
+    """
+    core = slot.state.core
+    if not slot.state.session.reestablished:
+        return text.startswith(LINK_ERRORS)
+    if text != LND_STOPS:
+        return False
+    numbers = (core.local.number, core.remote.number)
+    slot.stops = slot.stops + 1 if numbers == slot.stopped_at else 1
+    slot.stopped_at = numbers
+    return slot.stops < STOPS_MAX
 
 
 def _close_given_up(m: Manager, peer: Peer, slot: Slot) -> None:

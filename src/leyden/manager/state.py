@@ -57,7 +57,8 @@ class Slot(msgspec.Struct):
     once they are durable. negotiating_blocks: how many blocks of this life came while both sides were connected and had
     not agreed on a closing fee.
     acks: facts that may be forgotten, written with the channel's next record.
-    update_timestamp: of our last `channel_update` of this life.
+    update_timestamp: of our last `channel_update` of this life. stops: how often in a row the peer has stopped in the
+    middle of a commitment, stopped_at: (local, remote) commitment numbers at the last time.
     closed_view: the chain's side of a spent channel. onchain_claims: transactions that claim its outputs.
     own_commitment: our published one, serialised, and published_height, since when; anchor_claim: what pays for it.
     """
@@ -79,6 +80,8 @@ class Slot(msgspec.Struct):
     due_position: int = 0
     negotiating_blocks: int = 0
     update_timestamp: int = 0
+    stops: int = 0
+    stopped_at: tuple[int, int] = (0, 0)
     archived: bool = False
     closed_view: ClosedView | None = None
     onchain_claims: list[ActiveClaim] = []
