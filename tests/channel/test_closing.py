@@ -11,13 +11,16 @@ from leyden.channel.inputs import (
     ChangeFeerate,
     Commit,
     Connected,
+    DecideHtlcs,
     Disconnected,
     ForceClose,
     Learn,
     QueueAdd,
+    ReleaseClaim,
     SetPolicy,
     StartShutdown,
 )
+from leyden.channel.session import Session
 from leyden.channel.states import Closed, ForceClosing, MutualClose, Negotiating, Normal, ShuttingDown, Spent
 from leyden.crypto import ec
 from leyden.journal.records import (
@@ -26,14 +29,24 @@ from leyden.journal.records import (
     ForwardingPolicy,
     FundingAbandoned,
     FundingSpent,
+    HtlcsDecided,
     PolicyChanged,
     ProvenStale,
     SpendDisconnected,
 )
 from leyden.signer.policy import SignerRefused
-from leyden.wire.messages import ClosingSigned, FeeRange
-from tests.channel.pair import Pair, fulfil, pending_add, ready_pair
+from leyden.wire.messages import (
+    ChannelReestablish,
+    ChannelUpdate,
+    ClosingSigned,
+    CommitmentSigned,
+    FeeRange,
+    UpdateFailHtlc,
+    UpdateFulfillHtlc,
+)
+from tests.channel.pair import Pair, failure, fulfil, pending_add, ready_pair
 from tests.channel.play import a, play, state_name
+from tests.channel.test_commit import claim_of
 from tests.channel.test_negotiating import negotiating, signed_by
 
 SPENT = FundingSpent(b"transaction", 200, b"s" * 32)
@@ -133,6 +146,50 @@ def test_what_waits_in_a_channel_that_ends_returns_to_its_owner_once(which: int)
     assert refused == [fx.AddRefused(add, limits.CLOSING)]
     play(pair.a).on(Disconnected()).expect_nothing()
     play(pair.a).on(QueueAdd(add)).expect(fx.AddRefused(add, limits.CLOSING))
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_what_is_decided_in_a_channel_that_is_over_is_a_record_and_waits_in_no_queue(which: int) -> None:
+    """The monitor claims by the record. A queue that is never signed would grow, and outlive a reorganisation."""
+    pair = ready_pair()
+    pair.offered(1, pending_add(1), pending_add(2), pending_add(3))
+    pair.give(0, DecideHtlcs([], [failure(2)], []))  # waits for its signature when the channel ends
+    event, _state = ends(pair)[which]
+    pair.give(0, event)
+    assert pair.a.session == Session()
+    claim = claim_of(pair.a.core.opened.channel_id, 2, 1)
+    play(pair.a).on(DecideHtlcs([fulfil(0, 1)], [], [claim])).expect(a(HtlcsDecided))
+    play(pair.a).on(ReleaseClaim(claim.claim_id)).on(Commit()).expect_nothing()
+    assert pair.a.session == Session()
+    decided = {key: bool(htlc.preimage) for key, htlc in pair.a.core.inbound.items() if htlc.decided()}
+    assert decided == {0: True, 1: True, 2: False}
+
+
+def test_what_was_decided_while_the_chain_had_the_channel_is_sent_when_a_reorganisation_gives_it_back() -> None:
+    """The promise is in the journal: each update leaves once, with the first signature of the new connection."""
+    pair = ready_pair()
+    pair.offered(1, pending_add(1), pending_add(2), pending_add(3))
+    pair.give(0, DecideHtlcs([], [failure(1)], []))
+    pair.give(0, Learn(SPENT))
+    pair.give(0, DecideHtlcs([fulfil(0, 1)], [failure(2)], []))
+    pair.give(0, Learn(SpendDisconnected(199)))
+    assert pair.a.session == Session()
+    pair.reconnect()
+    pair.deliver(1)
+    sent = [message for message in pair.sent(0) if not isinstance(message, ChannelReestablish | ChannelUpdate)]
+    assert [(type(one), getattr(one, "id", None)) for one in sent] == [
+        (UpdateFulfillHtlc, 0),
+        (UpdateFailHtlc, 1),
+        (UpdateFailHtlc, 2),
+        (CommitmentSigned, None),
+    ]
+    pair.pump()
+    assert not pair.a.core.inbound
+    assert {key: bool(one.removal.preimage) for key, one in pair.b.core.outcomes.items()} == {
+        0: True,
+        1: False,
+        2: False,
+    }
 
 
 @pytest.mark.parametrize("which", range(4))

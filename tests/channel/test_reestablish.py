@@ -25,6 +25,7 @@ from leyden.channel.inputs import (
     StartShutdown,
 )
 from leyden.channel.reestablish import LOST_DATA
+from leyden.channel.session import Session
 from leyden.channel.states import ForceClosing, Normal, Stale
 from leyden.journal.records import Closing, ProvenStale
 from leyden.wire.messages import ChannelReestablish, UpdateFailHtlc, UpdateFulfillHtlc, decode
@@ -327,15 +328,18 @@ def test_claims_wait_for_their_release_again_after_a_reconnection() -> None:
     pair.give(1, ReleaseClaim(claim.claim_id))
     pair.pump()
     assert not pair.b.core.inbound
-    # A release that comes while nobody is connected is carried out with the next connection.
+    # A release that comes while nobody is connected is made again with the next connection, like a decision.
     pair.offered(0, pending_add(1))
     claim = claim_of(pair.b.core.opened.channel_id, 1, 1)
     claim = msgspec.structs.replace(claim, claim_id=b"another".ljust(32))
     pair.disconnect()
     pair.give(1, DecideHtlcs([], [], [claim]))
     pair.give(1, ReleaseClaim(claim.claim_id))
-    for who in (0, 1):
-        pair.give(who, Connected())
+    assert pair.b.session == Session()
+    pair.reconnect()
+    pair.pump()
+    assert not pair.b.core.inbound[1].removing
+    pair.give(1, ReleaseClaim(claim.claim_id))
     pair.pump()
     assert not pair.b.core.inbound
 

@@ -4,10 +4,11 @@ from typing import get_args
 
 from leyden.channel import session as module
 from leyden.channel.dispatch import apply
-from leyden.channel.inputs import ChangeFeerate, DecideHtlcs, Disconnected, QueueAdd
+from leyden.channel.inputs import ChangeFeerate, DecideHtlcs, Disconnected, QueueAdd, ReleaseClaim
 from leyden.channel.session import ClaimReleased, Fact, Session, is_removing, next_local
 from tests.channel.pair import failure, fulfil, pending_add, ready_pair
 from tests.channel.play import play
+from tests.channel.test_commit import claim_of
 from tests.channel.test_receive import add
 
 
@@ -30,6 +31,23 @@ def test_a_disconnection_leaves_a_session_as_it_began() -> None:
     left = pair.a.session
     assert left == Session()
     assert left.next_local is None
+
+
+def test_a_release_is_used_up_by_its_signature() -> None:
+    """A connection may last for years: nothing that is said once a payment stays until its end."""
+    pair = ready_pair()
+    pair.offered(0, pending_add(1), pending_add(2))
+    claims = [claim_of(pair.b.core.opened.channel_id, index, index - 1) for index in (1, 2)]
+    for claim in claims:
+        pair.give(1, DecideHtlcs([], [], [claim]))
+    pair.give(1, ReleaseClaim(claims[0].claim_id))
+    assert pair.b.session.released == {0}
+    pair.finish_pass(1)
+    pair.give(1, ReleaseClaim(claims[1].claim_id))
+    assert pair.b.session.released == {1}  # the peer has not revoked: it waits for the next signature
+    pair.pump()
+    assert not pair.b.session.released
+    assert not pair.b.core.inbound
 
 
 def test_the_next_commitment_is_the_latest_with_all_that_is_known() -> None:

@@ -7,13 +7,14 @@ from leyden.base.errors import CommandRejected, Reaction
 from leyden.channel import effects as fx
 from leyden.channel import limits
 from leyden.channel.errors import InvalidShutdown, NotReestablished, UnexpectedMessage
-from leyden.channel.inputs import ChangeFeerate, Commit, Connected, DecideHtlcs, QueueAdd, StartShutdown
+from leyden.channel.inputs import ChangeFeerate, Commit, Connected, DecideHtlcs, QueueAdd, ReleaseClaim, StartShutdown
 from leyden.channel.shutdown import is_shutdown_script
 from leyden.channel.states import MutualClose, Negotiating, Normal, ShuttingDown
 from leyden.journal.records import SentCommitment, ShutdownReceived, ShutdownStarted
 from leyden.wire.messages import Shutdown, UpdateFee, UpdateFulfillHtlc
 from tests.channel.pair import Pair, born_pair, failure, fulfil, pending_add, ready_pair
 from tests.channel.play import Party, a, play, state_name
+from tests.channel.test_commit import claim_of
 from tests.channel.test_receive import add
 
 WPKH, WSH = b"\x00\x14" + b"w" * 20, b"\x00\x20" + b"w" * 32
@@ -147,6 +148,21 @@ def test_removals_that_wait_are_sent_after_shutdown() -> None:
     pair.give(1, QueueAdd(pending_add(2)))
     pair.give(1, start(pair.b))
     play(pair.b).on(Commit()).expect(SentCommitment, UpdateFulfillHtlc, fx.SendCommitmentSigned)
+
+
+def test_a_released_claim_and_a_fee_that_wait_are_sent_after_shutdown() -> None:
+    """Only HTLCs that we would offer are given back: the release of a claim is not said twice."""
+    pair = ready_pair()
+    pair.offered(1, pending_add(1), pending_add(2))
+    claim = claim_of(pair.a.core.opened.channel_id, 1, 0)
+    for event in (DecideHtlcs([], [], [claim]), ReleaseClaim(claim.claim_id), ChangeFeerate(2_000)):
+        pair.give(0, event)
+    late = pending_add(3)
+    pair.give(0, QueueAdd(late))
+    refused = [one.add for one in pair.a.handle(start(pair.a)) if type(one) is fx.AddRefused]
+    assert refused == [late]
+    assert (pair.a.session.queued_msat, len(pair.a.session.queued_adds)) == (0, 0)
+    play(pair.a).on(Commit()).expect(SentCommitment, UpdateFulfillHtlc, UpdateFee, fx.SendCommitmentSigned)
 
 
 def test_an_add_of_the_peer_after_its_shutdown_fails_the_channel() -> None:

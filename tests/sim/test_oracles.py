@@ -74,6 +74,18 @@ def halt(world: World) -> None:
     world.nodes["bob"].manager.channels[_channel(world)].halted = "planted"
 
 
+def queue_a_removal(world: World) -> None:
+    world.nodes["bob"].manager.channels[_channel(world)].state.session.queued_removals.append(0)
+
+
+def queue_a_feerate(world: World) -> None:
+    world.nodes["bob"].manager.channels[_channel(world)].state.session.queued_feerate_per_kw = 2_000
+
+
+def keep_a_release(world: World) -> None:
+    world.nodes["bob"].manager.channels[_channel(world)].state.session.released.add(0)
+
+
 def reveal(world: World) -> None:
     """The signer is one for all lives: in another one it has revealed secrets that are not due."""
     bob = world.nodes["bob"]
@@ -101,6 +113,9 @@ PLANTS: list[Callable[[World], None]] = [
     disconnect,
     lose_payment,
     halt,
+    queue_a_removal,
+    queue_a_feerate,
+    keep_a_release,
     reveal,
 ]
 

@@ -143,7 +143,10 @@ def on_queue_add(state: LiveState, event: QueueAdd, env: ChannelEnv) -> ChannelD
 
 
 def on_decide_htlcs(state: LiveState, event: DecideHtlcs, _env: ChannelEnv) -> ChannelDecision:
-    """Record decisions on inbound HTLCs; they are promises from here on, made again at every connection."""
+    """Record decisions on inbound HTLCs; they are promises from here on, made again at every connection.
+
+    The peer of a channel that is over hears of none: its record alone tells the monitor what to claim.
+    """
     core = state.core
     forwarded = [one for one in event.forwarded if _undecided(core, one.htlc_id, fulfil=True)]
     fulfilled = [one.htlc_id for one in forwarded]
@@ -154,7 +157,7 @@ def on_decide_htlcs(state: LiveState, event: DecideHtlcs, _env: ChannelEnv) -> C
     if not (forwarded or failed or claims):
         return NOTHING
     queued = tuple([one.htlc_id for one in forwarded] + [one.htlc_id for one in failed])
-    facts = (RemovalsQueued(queued),) if queued else ()
+    facts = (RemovalsQueued(queued),) if queued and state.session.reestablished else ()
     return Decision((HtlcsDecided(forwarded, failed, claims),), facts)
 
 
@@ -168,7 +171,9 @@ def _undecided(core: ChannelCore, htlc_id: int, *, fulfil: bool) -> bool:
 
 
 def on_release_claim(state: LiveState, event: ReleaseClaim, _env: ChannelEnv) -> ChannelDecision:
-    """All parts are durable: queue the fulfils of this claim's HTLCs here."""
+    """All parts are durable: queue the fulfils of this claim's HTLCs here; without a connection the next one does."""
+    if not state.session.reestablished:
+        return NOTHING
     ids = claimed_ids(state.core, event.claim_id)
     return Decision((), (ClaimReleased(ids),)) if ids else NOTHING
 

@@ -19,8 +19,11 @@ class Session(msgspec.Struct):
     next_local: our next commitment as far as it is known: `core.local` with all acked changes of ours and received ones
     applied. received_*: the peer's updates since its last signature. queued_*: ours, to be sent with the next
     signature. removing: outbound htlc_ids that the peer removes in `received_removals`. released: inbound htlc_ids of
-    claims whose parts are all durable: their fulfils may leave on this connection (invariant P11). closing_*: the fee
-    we want signed, the fee we offered with its signature, and the peer's, on this connection.
+    claims whose parts are all durable: their fulfils may leave with the next signature (invariant P11). closing_*: the
+    fee we want signed, the fee we offered with its signature, and the peer's, on this connection.
+
+    Nothing is queued or released unless `reestablished`: what is decided before is queued from the journal by
+    `channel_reestablish`, and a channel that is over promises nothing to its peer any more.
     """
 
     connected: bool = False
@@ -105,6 +108,10 @@ class QueueTaken(msgspec.Struct, frozen=True, gc=False):
     adds: int
 
 
+class AddsRefused(msgspec.Struct, frozen=True, gc=False):
+    """No HTLC is offered any more; removals and a fee that wait go on."""
+
+
 class ConnectionOpened(msgspec.Struct, frozen=True, gc=False):
     """A connection on which nothing has been said for this channel."""
 
@@ -155,6 +162,7 @@ Fact: TypeAlias = (
     | ClaimReleased
     | FeerateQueued
     | QueueTaken
+    | AddsRefused
     | ConnectionOpened
     | ConnectionLost
     | ReestablishPassed
@@ -227,8 +235,14 @@ def _feerate_queued(_core: ChannelCore, session: Session, fact: FeerateQueued) -
 def _queue_taken(_core: ChannelCore, session: Session, fact: QueueTaken) -> None:
     for _ in range(fact.adds):
         session.queued_msat -= session.queued_adds.popleft().amount_msat
+    session.released.difference_update(session.queued_removals)
     session.queued_removals = []
     session.queued_feerate_per_kw = 0
+
+
+def _adds_refused(_core: ChannelCore, session: Session, _fact: AddsRefused) -> None:
+    session.queued_adds.clear()
+    session.queued_msat = 0
 
 
 def forget_received(session: Session) -> None:
@@ -289,6 +303,7 @@ _FACTS: dict[type, Callable[[ChannelCore, Session, Any], None]] = {
     ClaimReleased: _claim_released,
     FeerateQueued: _feerate_queued,
     QueueTaken: _queue_taken,
+    AddsRefused: _adds_refused,
     ConnectionOpened: _connection_opened,
     ConnectionLost: _connection_lost,
     ReestablishPassed: _reestablish_passed,

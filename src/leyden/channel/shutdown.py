@@ -13,7 +13,7 @@ from leyden.channel.effects import AddRefused, Effect, SendMessage
 from leyden.channel.env import ChannelEnv
 from leyden.channel.errors import InvalidShutdown, NotReestablished
 from leyden.channel.inputs import StartShutdown
-from leyden.channel.session import Fact, QueueTaken, RemovalsQueued, ShutdownSent
+from leyden.channel.session import AddsRefused, Fact, ShutdownSent
 from leyden.channel.states import NOTHING, ChannelDecision, LiveState
 from leyden.journal.records import ShutdownReceived, ShutdownStarted
 from leyden.wire.messages import Shutdown, encode
@@ -48,20 +48,11 @@ def on_start_shutdown(state: LiveState, event: StartShutdown, env: ChannelEnv) -
             "the peer cannot be paid to this kind of address; give a segwit address", code="bad_closing_script"
         )
     effects: list[Effect] = [AddRefused(add, limits.CLOSING) for add in state.session.queued_adds]
-    facts: list[Fact] = _drop_adds(state)
+    facts: list[Fact] = [AddsRefused()]
     if state.session.reestablished:
         effects.append(SendMessage(encode(Shutdown(core.opened.channel_id, event.scriptpubkey))))
         facts.append(ShutdownSent())
     return Decision((ShutdownStarted(event.scriptpubkey, event.feerate_per_kw),), tuple(facts), tuple(effects))
-
-
-def _drop_adds(state: LiveState) -> list[Fact]:
-    """Own adds that wait are given back; removals that wait go on (the next signature of the connection takes them)."""
-    session = state.session
-    if not session.queued_adds:
-        return []
-    kept = tuple(session.queued_removals)
-    return [QueueTaken(len(session.queued_adds)), RemovalsQueued(kept)]
 
 
 def on_shutdown(state: LiveState, msg: Shutdown, env: ChannelEnv) -> ChannelDecision:
@@ -89,7 +80,7 @@ def on_shutdown(state: LiveState, msg: Shutdown, env: ChannelEnv) -> ChannelDeci
         local_script = core.opened.local.upfront_shutdown_script or env.shutdown_script_of(core.opened.channel_keys_id)
         feerate = env.closing_feerate_per_kw
     effects: list[Effect] = [AddRefused(add, limits.CLOSING) for add in session.queued_adds]
-    facts: list[Fact] = _drop_adds(state)
+    facts: list[Fact] = [AddsRefused()]
     if not session.shutdown_sent:
         script = core.local_shutdown_script or local_script
         effects.append(SendMessage(encode(Shutdown(core.opened.channel_id, script))))

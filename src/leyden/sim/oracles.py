@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from leyden.bitcoin.networks import REGTEST
 from leyden.channel.snapshot import encode_core
-from leyden.channel.states import AwaitingReady, Closed, MutualClose, Normal, Spent
+from leyden.channel.states import AwaitingReady, Closed, MutualClose, Negotiating, Normal, Spent
 from leyden.manager import events as ev
 from leyden.manager import rebuild
 from leyden.manager.node_snapshot import encode_node_snapshot
@@ -203,16 +203,29 @@ def _waiting(node: SimNode) -> Iterator[str]:
 
 
 def _facts(slot: Slot) -> Iterator[str]:
-    core, session = slot.state.core, slot.state.session
+    core = slot.state.core
     if slot.halted:
         yield f"halted: {slot.halted}"
     for what in ("outcomes", "claims", "shown", "forward_events", "events"):
         if getattr(core, what):
             yield f"{what} is not empty: {getattr(core, what)}"
-    if session.queued_adds or session.queued_removals:
-        yield "updates are queued"
+    yield from _queued(slot)
     if slot.peeled:
         yield f"onions are kept: {list(slot.peeled)}"
+
+
+def _queued(slot: Slot) -> Iterator[str]:
+    """At rest no update waits to be signed in any state, and no claim is still released for one.
+
+    One thing may: a fee that was to change when the last HTLC went. A close is negotiated since, and it is never sent.
+    """
+    session = slot.state.session
+    if session.queued_adds or session.queued_removals or session.queued_msat:
+        yield f"updates are queued: {len(session.queued_adds)} adds, removals of {session.queued_removals}"
+    if session.queued_feerate_per_kw and type(slot.state) not in (Negotiating, MutualClose):
+        yield f"a feerate is queued: {session.queued_feerate_per_kw}"
+    if session.released:
+        yield f"HTLCs are released that are gone: {sorted(session.released)}"
 
 
 def _events(node: SimNode) -> Iterator[str]:
