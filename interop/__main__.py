@@ -12,7 +12,7 @@ import msgspec
 
 from interop import matrix, scenarios
 from interop.kinds import FOREIGN, KINDS, makers_of
-from interop.lane import Lane, Result
+from interop.lane import UNKNOWN_VERSION, Lane, Result
 from interop.scenario import Extent, Scenario, scenario
 from interop.world import PeerMaker
 
@@ -46,7 +46,8 @@ async def run(kinds: Sequence[str], chosen: Sequence[Scenario], extent: Extent) 
 def copies(results: Sequence[Result], chosen: Sequence[Scenario], kind: str) -> list[Result]:
     """Return the results of scenarios that are run once for all, as those of another peer that was in them."""
     once = {one.key for one in chosen if one.once}
-    version = next((result.version for result in results if result.peer == kind), "?")
+    known = [*results, *matrix.load()]
+    version = next((one.version for one in known if one.peer == kind and one.version != UNKNOWN_VERSION), "?")
     made = [msgspec.structs.replace(one, peer=kind, version=version) for one in results if one.scenario in once]
     for one in made:
         keep(one)

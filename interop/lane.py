@@ -16,6 +16,8 @@ from leyden.base.errors import LeydenError
 from leyden.demo.processes import Processes
 
 START_SECONDS: Final = 120.0
+UNKNOWN_VERSION: Final = "?"
+"""Of a peer that has not been started."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -49,7 +51,7 @@ class Lane:
         self._extent = extent
         self._keep = keep
         self._world: World | None = None
-        self._version = "?"
+        self._version = UNKNOWN_VERSION
 
     async def run(self, scenarios: Sequence[Scenario]) -> list[Result]:
         """Run the scenarios in order; each gives one result."""

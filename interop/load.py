@@ -189,13 +189,13 @@ def amount_msat(chance: random.Random, largest_msat: int) -> int:
 class Sums(msgspec.Struct):
     """What became of payments.
 
-    stuck: pending for ever. disowned: failed by their payee, which tells them as received; they are among the sent or
-    the failed ones, and moved nothing. moved_msat: by node, received less sent. fees_msat: by node, paid on top.
+    stuck: pending for ever, by payer. disowned: failed by their payee, which tells them as received; they are among the
+    sent or the failed ones, and moved nothing. moved_msat: by node, received less sent. fees_msat: by node, paid on top
     """
 
     sent: int = 0
     failed: int = 0
-    stuck: int = 0
+    stuck: dict[str, int] = {}
     unknown: int = 0
     disowned: int = 0
     moved_msat: dict[str, int] = {}
@@ -205,9 +205,9 @@ class Sums(msgspec.Struct):
     def in_words(self) -> str:
         """For the matrix."""
         never = f", {self.unknown} never begun" if self.unknown else ""
-        stuck = f", {self.stuck} pending" if self.stuck else ""
+        stuck = "".join(f", {count} pending at {payer}" for payer, count in self.stuck.items())
         disowned = f", {self.disowned} of them told as received and sent back" if self.disowned else ""
-        count = self.sent + self.failed + self.stuck + self.unknown
+        count = self.sent + self.failed + sum(self.stuck.values()) + self.unknown
         return f"{count} payments: {self.sent} sent, {self.failed} failed{stuck}{never}{disowned}"
 
 
@@ -267,7 +267,8 @@ async def audit(wishes: list[Wish]) -> tuple[Sums, list[str]]:
             wrong.append(f"{one}: its payer took it on and knows nothing of it")
         sums.sent += status == "succeeded"
         sums.failed += status == "failed"
-        sums.stuck += status == "pending"
+        if status == "pending":
+            _add(sums.stuck, one.payer.name, 1)
         sums.unknown += status == "unknown"
         _add(sums.moved_msat, one.payee.name, has_msat)
         _add(sums.moved_msat, one.payer.name, -paid_msat)

@@ -10,6 +10,7 @@ from interop.foreign import ForeignNode, NotOffered, OpenRequest
 from interop.kinds import FOREIGN
 from interop.load import GONE, OurParty, Party, Sums, TheirParty, Wish, amount_msat, audit, fulfil, until_ended, wish
 from interop.scenario import PeerAtFault, check, scenario
+from interop.scenarios.restarts import stuck_reason
 from interop.settlement import last_view
 from interop.world import COINS, CONFIRMATIONS, SAT, Pair, World
 
@@ -61,7 +62,8 @@ async def triangle(world: World) -> None:
     if sums.disowned:
         raise PeerAtFault(f"{done}. A payee has sent back what it tells as received: see subject 6")
     if sums.stuck:
-        raise PeerAtFault(f"{done}. Pending ones are in no channel any more: see subject 6")
+        kinds = {peer.name: peer.kind for peer in (world.peer, nodes.third)}
+        raise PeerAtFault(" ".join([f"{done}.", *sorted({stuck_reason(kinds[payer]) for payer in sums.stuck})]))
     world.note(done)
 
 
@@ -155,12 +157,21 @@ async def _restart(world: World, nodes: Triangle, who: int) -> None:
         await world.us.child.kill()
         await world.us.start()
     else:
-        peer = (world.peer, nodes.third)[who - 1]
+        peer, other = (world.peer, nodes.third) if who == 1 else (nodes.third, world.peer)
+        # LND that stops says `error` where it owes a signature, for which LDK closes, as BOLT 1 asks: they part first.
+        await other.disconnect((await peer.info()).node_id)
         await peer.stop()
         await peer.start()
     for pair in (nodes.near, nodes.other):
         await world.connect(pair.us, pair.peer)
-    await nodes.opener.connect((await nodes.acceptor.info()).node_id, nodes.acceptor.port)
+    opener_id, acceptor_id = (await nodes.opener.info()).node_id, (await nodes.acceptor.info()).node_id
+
+    async def joined() -> bool:
+        # "Already connected", says LND of a peer that it is still parting from: it is asked until the other one agrees.
+        await nodes.opener.connect(acceptor_id, nodes.acceptor.port)
+        return opener_id in await nodes.acceptor.peers()
+
+    await world.until(joined, "the other two are connected")
 
 
 async def _owned_msat(world: World, nodes: Triangle) -> dict[str, int]:

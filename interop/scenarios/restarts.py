@@ -20,7 +20,7 @@ CAPACITY_SAT: Final = 5_000_000
 END_SECONDS: Final = 60.0
 STUCK: Final = {
     "lnd": "Nothing is lost, no channel closed, balances agree; but payments of lnd whose update_add_htlc was sent and "
-    "not yet signed when it was killed stay IN_FLIGHT in it: after the restart it waits for their attempts (log: "
+    "not yet signed when it was killed or stopped stay IN_FLIGHT: after the restart it waits for their attempts (log: "
     "CRTR 'Resuming HTLC attempt') and never adds them again (HSWC 'Trimming open circuits')"
 }
 """Why payments of a peer are pending when no channel has an HTLC any more, and where that shows."""
@@ -79,8 +79,13 @@ async def _rounds(world: World, *, kills_us: bool, delay_ms: int) -> None:
     if sums.disowned:
         raise PeerAtFault(f"{done}. {DISOWNED.get(world.kind, 'It has sent back what it tells as received')}")
     if sums.stuck:
-        raise PeerAtFault(f"{done}. {STUCK.get(world.kind, 'Pending ones are in no channel any more')}")
+        raise PeerAtFault(f"{done}. {stuck_reason(world.kind)}")
     world.note(done)
+
+
+def stuck_reason(kind: str) -> str:
+    """Say why payments of such a payer are pending for ever."""
+    return STUCK.get(kind, f"Pending ones of {kind} are in no channel any more")
 
 
 async def _load(parties: tuple[Party, Party], chance: random.Random) -> list[Wish]:
