@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PART ?= $(shell date +%j)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-onchain test check fix bench bench-peers profile explore interop models mutants lock clean
+.PHONY: help demo demo-onchain test check fix bench bench-peers profile explore interop interop-chain models mutants lock clean
 
 help:
 	@echo 'make demo     three real nodes and a chain: open, pay, crash, close, account (JSON=1 for a program)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make explore  every order and crash of the scenarios, random worlds, power cuts, 200 rounds of kill -9: up to 40 minutes (PART=3: other crashes on chain)'
 	@echo 'make interop  the same life with LND and LDK: builds them first, needs Go and Rust (PEER=lnd, ONLY=part of a name,'
 	@echo '               LONG=1: 50 rounds of each restart, 10,000 payments)'
+	@echo 'make interop-chain  LND as it is shipped on our chain service, mixed work for ten minutes (MINUTES=)'
 	@echo 'make models   try every schedule of the small models of the rules'
 	@echo 'make mutants  take out one guard after the other: each must be missed (ONLY=part of a name)'
 	@echo 'make bench    how fast and how big; make profile: where the time goes; make bench-peers: beside LND and LDK'
@@ -72,6 +73,9 @@ explore: $(VENV)/installed
 interop: $(VENV)/installed
 	$(BIN)/python -m interop $(if $(PEER),--peer $(PEER)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(LONG),--rounds 50 --payments 10000)
+
+interop-chain: $(VENV)/installed
+	$(BIN)/python -m interop.acceptance --minutes $(or $(MINUTES),10)
 
 models: $(VENV)/installed
 	$(BIN)/python -m models

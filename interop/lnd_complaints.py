@@ -12,6 +12,7 @@ OWN_SUBSYSTEMS: Final = {
     "HSWC": "forwards",
     "PEER": "talks to peers",
     "PYDB": "keeps payments",
+    "RRPC": "tells its callers of payments",
     "RPCS": "answers its callers: what a piece of work calls for must be there, or the work fails",
     "SRVR": "connects",
 }
@@ -20,7 +21,7 @@ OWN_SUBSYSTEMS: Final = {
 OWN_WORDS: Final = {
     r"LTND: open .*lnd\.conf: no such file": "it is configured by its command line",
     r"CHFD: Unable to find funding output for shim intent": "it looks for an output before it has chosen one",
-    r"BTWL: Transaction \w+ not accepted by mempool: txn-already-in-mempool": "it publishes twice, to be sure",
+    r"BTWL: Transaction \w+ not accepted by mempool: txn-already-(in-mempool|known)": "it publishes twice, to be sure",
     r"SWPR: Estimated fee rate .* exceeds max allowed fee rate": "an anchor is worth less than its way home",
     r"SWPR: Failed to init fee function: .*delta=0": "the same anchor",
     r"SWPR: (Initial broadcast failed|Removing monitor record).*fee rate delta is zero": "the same anchor",
@@ -33,7 +34,7 @@ OWN_WORDS: Final = {
     r"SWPR: [Uu]nable to remove (conflicting sweep tx|descendant transactions)": "it forgets twice",
     r"DISC: ignoring remote ChannelAnnouncement\d for own channel": "the other LND tells it of their channel",
     r"DISC: unable to store the proof for .*: unable to find channel": "an announcement of a channel that is closed",
-    r"(DISC|GRDB|GRPH): .*edge not found": "a policy of a channel that is closed by now",
+    r"(DISC|GRDB|GRPH|NANN): .*edge not found": "a policy of a channel that is closed by now",
     r"NTFN: dead epoch stream": "it ends",
 }
 """Subsystem and text of other complaints (regular expressions) that are not about the chain service, and why."""

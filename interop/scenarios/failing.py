@@ -3,6 +3,7 @@
 from collections.abc import Awaitable
 from typing import Final
 
+from interop.cooperation import close_all
 from interop.crafted import Payee, hop_to, invoice_of_nobody, our_two, pay_route
 from interop.foreign import ForeignPayment, HtlcLimits, PeerRefused
 from interop.scenario import check, scenario
@@ -154,8 +155,38 @@ async def at_the_peer_in_between(world: World) -> None:
     await check_moved(world, before2, 0)
 
 
+@scenario(3, "too small for the channel behind the peer: we learn it, and that it was the first hop")
+async def too_small_behind_the_peer(world: World) -> None:
+    """The limit is one that our own node behind the peer has set when the channel was opened."""
+    first = await world.channel()
+    us2 = await world.second_us()
+    await close_all(world, us2)
+    await world.reconfigure(us2, f"[channels]\nhtlc_minimum_msat = {AMOUNT_MSAT}\n")
+    await world.open(by_us=False, push_msat=LARGE_SIDE_SAT // 2 * SAT, us=us2)
+    before, before2 = await standing(world), await standing(world, us2)
+    channel = await world.our_channel(first.us, first.funding_outpoint)
+    assert channel is not None
+    scid = await _scid_for(us2, channel.node_id)
+
+    async def pay(amount_msat: int) -> PaymentView:
+        expiry = await world.height() + FINAL_DELTA
+        last = RouteHop(scid, us2.node_id, amount_msat, expiry)
+        fee_msat = FEE_BASE_MSAT + amount_msat * FEE_MILLIONTHS // 1_000_000
+        to_peer = hop_to(channel, channel.node_id, amount_msat + fee_msat, expiry + CLTV_EXPIRY_DELTA)
+        return await pay_route(world.us, channel, [to_peer, last], Payee.nobody())
+
+    _check_ours("large enough", await pay(AMOUNT_MSAT), UNKNOWN_DETAILS, 1)
+    _check_ours("too small", await pay(AMOUNT_MSAT - 1), "amount_below_minimum", 0)
+    await check_moved(world, before, 0)
+    await check_moved(world, before2, 0)
+    await close_all(world, us2)
+    await world.reconfigure(us2, "")
+
+
 @scenario(
-    3, "fails at us in between: next node unknown, fee, CLTV delta, too small, no liquidity, away, onion of another"
+    3,
+    "fails at us in between: next node unknown, fee, CLTV delta, too small, disabled, no liquidity, away, onion of "
+    "another",
 )
 async def at_us_in_between(world: World) -> None:
     """Each has its own name, and the peer learns that it was the first hop."""
@@ -186,6 +217,9 @@ async def at_us_in_between(world: World) -> None:
     await world.us.api.set_policy(onward.channel_id, htlc_minimum_msat=AMOUNT_MSAT + 1)
     _check_theirs("too small for us", await pay(), "amount_below_minimum", 1)
     await world.us.api.set_policy(onward.channel_id, htlc_minimum_msat=1)
+    await world.us.api.set_policy(onward.channel_id, is_disabled=True)
+    _check_theirs("disabled", await pay(), "channel_disabled", 1)
+    await world.us.api.set_policy(onward.channel_id, is_disabled=False)
     await us2.child.kill()
     _check_theirs("next node away", await pay(), "temporary_channel_failure", 1)
     await us2.start()

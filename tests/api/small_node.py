@@ -281,8 +281,11 @@ class SmallNode(NodeControl):
         fee_proportional_millionths: int | None = None,
         cltv_expiry_delta: int | None = None,
         htlc_minimum_msat: int | None = None,
+        is_disabled: bool | None = None,
     ) -> v.ForwardingPolicyView:
-        return msgspec.structs.replace(channel().policy, fee_base_msat=fee_base_msat or 1000)
+        return msgspec.structs.replace(
+            channel().policy, fee_base_msat=fee_base_msat or 1000, is_disabled=bool(is_disabled)
+        )
 
     async def create_invoice(
         self,

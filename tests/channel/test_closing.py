@@ -27,6 +27,7 @@ from leyden.journal.records import (
     ChannelClosed,
     Closing,
     ForwardingPolicy,
+    ForwardingSwitched,
     FundingAbandoned,
     FundingSpent,
     HtlcsDecided,
@@ -306,5 +307,8 @@ def test_the_policy_of_a_live_channel_is_a_record() -> None:
     pair.disconnect()
     # A later update has a later timestamp, also within one second.
     play(pair.a).on(SetPolicy(policy, 1_700_000_000)).expect(PolicyChanged(policy, 1_700_000_001))
+    switched = ForwardingSwitched(policy, 1_700_000_002, is_disabled=True)
+    play(pair.a).on(SetPolicy(policy, 1, is_disabled=True)).expect(switched)
     pair.crash(0)
-    assert (pair.a.core.policy, pair.a.core.policy_timestamp) == (policy, 1_700_000_001)
+    assert (pair.a.core.policy, pair.a.core.policy_timestamp) == (policy, 1_700_000_002)
+    assert pair.a.core.forwarding_disabled

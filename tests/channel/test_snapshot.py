@@ -17,6 +17,7 @@ from leyden.journal.records import (
     AddedHtlc,
     CloseAgreed,
     Closing,
+    ForwardingSwitched,
     FundingSpent,
     HtlcSource,
     HtlcsShown,
@@ -52,6 +53,8 @@ def busy_pair(kind: CommitmentFormat) -> Pair:
 
 
 ON_CHAIN = ("output_spends", "undone_spend", "onchain_preimages", "onchain_failed", "spendable")
+LATER = (*ON_CHAIN, "forwarding_disabled")
+"""Fields at the end, in the order they came."""
 
 
 @pytest.mark.parametrize("kind", list(CommitmentFormat))
@@ -87,10 +90,11 @@ def test_a_snapshot_holds_what_the_chain_has_decided() -> None:
         SpendDisconnected(99),
         OutputSpent(b"two", 101, bytes(32)),
         OnchainResolved([(first, bytes(32))], [second], [SpendableOutput(txid, 1, 5, "to_local")]),
+        ForwardingSwitched(core.policy, 5, is_disabled=True),
     ):
         fold(core, record)
     again = decode_core(encode_core(core))
-    for name in ON_CHAIN:
+    for name in LATER:
         assert getattr(again, name)
         assert getattr(again, name) == getattr(core, name)
     assert [again.outcomes[one].removal.preimage for one in (first, second)] == [bytes(32), b""]
@@ -113,7 +117,7 @@ def test_a_snapshot_holds_every_durable_field_and_no_volatile_one() -> None:
     assert unset <= {
         "events", "forward_events", "policy_timestamp", "local_shutdown_script", "remote_shutdown_script",
         "closing_feerate_per_kw", "own_acked", "peer_signed", "remote_prior", "remote_prior_point",
-        "revocation_is_last", "withdrawn", *ON_CHAIN,
+        "revocation_is_last", "withdrawn", *LATER,
     }  # fmt: skip
 
 
@@ -165,7 +169,7 @@ def test_a_snapshot_without_fields_that_were_added_later_is_read() -> None:
     """Fields are added at the end with a default: what was written before keeps its meaning."""
     encoded = encode_core(full_core().a.core)
     fields = msgspec.msgpack.decode(encoded[1:])
-    older = decode_core(encoded[:1] + msgspec.msgpack.encode(fields[: -1 - len(ON_CHAIN)]))
+    older = decode_core(encoded[:1] + msgspec.msgpack.encode(fields[: -1 - len(LATER)]))
     assert older.withdrawn == []
     assert snapshot_of(older) == msgspec.structs.replace(snapshot_of(decode_core(encoded)), withdrawn=[])
 

@@ -182,3 +182,5 @@ def test_policy_is_shown_and_changed(leyden: Leyden, node: SmallNode) -> None:
     """Without options nothing changes."""
     assert "1000 msat + 100 millionths" in leyden("policy", "cccc").stdout
     assert "2000 msat + 100 millionths" in leyden("policy", "cccc", "--fee-base", "2sat").stdout
+    assert "nothing: it is disabled" in leyden("policy", "cccc", "--disable").stdout
+    assert "disabled" not in leyden("policy", "cccc", "--enable").stdout

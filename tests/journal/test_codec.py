@@ -41,6 +41,7 @@ def test_tags_are_unique_and_never_reused() -> None:
         16: "FundingSpent", 17: "SpendDisconnected", 18: "ChannelClosed", 19: "ProvenStale", 20: "PeerPolicy",
         21: "PolicyChanged", 22: "ClaimAbandoned", 23: "FundingAbandoned", 24: "Withdrawn",
         25: "OutputSpent", 26: "OutputsDisconnected", 27: "OnchainResolved",
+        28: "ForwardingSwitched",
     }  # fmt: skip
     assert len(RECORD_KINDS) == len(get_args(ChannelRecord))
 

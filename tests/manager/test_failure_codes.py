@@ -31,10 +31,10 @@ HASH = sha256(b"a hash that nobody knows the preimage of")
 STRANGER = ec.public_key(sha256(b"a node that is not on the way"))
 
 
-def set_policy(stage: Stage, policy: ForwardingPolicy) -> None:
+def set_policy(stage: Stage, policy: ForwardingPolicy, *, is_disabled: bool = False) -> None:
     """Bob changes what he asks for the channel to carol."""
     slot = stage.slot("bob", "carol")
-    stage["bob"].run(lambda m: m.apply(slot, SetPolicy(policy, m.now_seconds)))
+    stage["bob"].run(lambda m: m.apply(slot, SetPolicy(policy, m.now_seconds, is_disabled)))
     stage.rest()
 
 
@@ -116,6 +116,39 @@ def test_forward_with_the_least_blocks_passes() -> None:
     over_bob(stage, delta=CLTV_EXPIRY_DELTA_MIN)
     stage.check()
     assert stage.payment("alice").sent is not None
+
+
+def test_nothing_is_forwarded_out_of_a_disabled_channel() -> None:
+    """The payer learns that this way is closed; what the node pays itself goes on, and the way opens again."""
+    stage = Stage(topologies.line())
+    set_policy(stage, ForwardingPolicy(1000, 100, DELTA, 1), is_disabled=True)
+    known = stage.slot("carol", "bob").state.core.peer_policy
+    assert known is not None
+    assert known.disabled
+    over_bob(stage)
+    stage.check()
+    assert stage.failure("alice") == ("route_failed", FailureCode.CHANNEL_DISABLED, 0)
+    stage.pay("bob", "carol", stage.invoice("carol", tag="own"), "own")
+    stage.rest()
+    assert stage.payment("bob", "own").sent is not None
+    set_policy(stage, ForwardingPolicy(1000, 100, DELTA, 1))
+    stage.pay("alice", "carol", stage.invoice("carol", tag="again"), "again")
+    stage.check()
+    assert stage.payment("alice", "again").sent is not None
+
+
+@pytest.mark.parametrize("is_disabled", [False, True])
+def test_disabled_channel_takes_nothing_in_place_of_another(*, is_disabled: bool) -> None:
+    """Channels of one peer stand in for each other, but not this one."""
+    stage = Stage(topologies.make([("alice", "bob"), ("bob", "carol"), ("bob", "carol")]))
+    set_policy(stage, ForwardingPolicy(1000, 100, DELTA, 1), is_disabled=is_disabled)
+    stage.slot("bob", "carol", 1).halted = "a journal that hangs"
+    over_bob(stage, scid=stage.scid("bob", "carol", 1))
+    stage.rest()
+    if is_disabled:
+        assert stage.failure("alice") == ("route_failed", FailureCode.TEMPORARY_CHANNEL_FAILURE, 0)
+    else:
+        assert stage.payment("alice").sent is not None
 
 
 # --- the payer ------------------------------------------------------------------------------------------------------

@@ -143,6 +143,7 @@ class ChannelCore(msgspec.Struct):
     onchain_preimages: dict[int, bytes] = {}
     onchain_failed: dict[int, None] = {}
     spendable: dict[str, SpendableOutput] = {}
+    forwarding_disabled: bool = False
 
     @property
     def awaiting_revocation(self) -> bool:

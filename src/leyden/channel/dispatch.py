@@ -43,7 +43,7 @@ from leyden.channel.states import (
     Stale,
     state_of,
 )
-from leyden.journal.records import ChannelRecord, PolicyChanged, ReceivedCommitment, SentCommitment
+from leyden.journal.records import ChannelRecord, ForwardingSwitched, PolicyChanged, ReceivedCommitment, SentCommitment
 from leyden.wire.messages import (
     ChannelReady,
     ChannelReestablish,
@@ -71,7 +71,10 @@ def _on_set_policy(state: LiveState, event: SetPolicy, _env: ChannelEnv) -> Chan
     core = state.core
     timestamp = max(event.timestamp, core.policy_timestamp + 1)
     usable = state.session.reestablished and core.local_ready and core.remote_ready
-    return Decision((PolicyChanged(event.policy, timestamp),), (), (SendChannelUpdate(),) if usable else ())
+    record: ChannelRecord = PolicyChanged(event.policy, timestamp)
+    if event.is_disabled != core.forwarding_disabled:
+        record = ForwardingSwitched(event.policy, timestamp, event.is_disabled)
+    return Decision((record,), (), (SendChannelUpdate(),) if usable else ())
 
 
 _EVERYWHERE: dict[type, Handler] = {

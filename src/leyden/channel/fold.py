@@ -20,6 +20,7 @@ from leyden.journal.records import (
     ClaimAbandoned,
     CloseAgreed,
     Closing,
+    ForwardingSwitched,
     FundingAbandoned,
     FundingConfirmed,
     FundingDisconnected,
@@ -399,9 +400,14 @@ def _peer_policy(core: ChannelCore, record: PeerPolicy) -> None:
     core.peer_policy = record
 
 
-def _policy_changed(core: ChannelCore, record: PolicyChanged) -> None:
+def _policy_changed(core: ChannelCore, record: PolicyChanged | ForwardingSwitched) -> None:
     core.policy = record.policy
     core.policy_timestamp = record.timestamp
+
+
+def _forwarding_switched(core: ChannelCore, record: ForwardingSwitched) -> None:
+    _policy_changed(core, record)
+    core.forwarding_disabled = record.is_disabled
 
 
 def _funding_abandoned(core: ChannelCore, record: FundingAbandoned) -> None:
@@ -435,6 +441,7 @@ _FOLDS: dict[type, Callable[[ChannelCore, Any], None]] = {
     ProvenStale: _proven_stale,
     PeerPolicy: _peer_policy,
     PolicyChanged: _policy_changed,
+    ForwardingSwitched: _forwarding_switched,
     ClaimAbandoned: _claim_abandoned,
     FundingAbandoned: _funding_abandoned,
     Withdrawn: _withdrawn,

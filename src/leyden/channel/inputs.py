@@ -98,10 +98,14 @@ class ForceClose(msgspec.Struct, frozen=True, gc=False):
 
 
 class SetPolicy(msgspec.Struct, frozen=True, gc=False):
-    """Change what we ask for forwarding out of this channel. timestamp: seconds, for `channel_update`."""
+    """Change what we ask for forwarding out of this channel, and whether anything is.
+
+    timestamp: seconds, for `channel_update`.
+    """
 
     policy: ForwardingPolicy
     timestamp: int
+    is_disabled: bool = False
 
 
 class Learn(msgspec.Struct, frozen=True, gc=False):

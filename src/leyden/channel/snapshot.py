@@ -118,6 +118,7 @@ class ChannelSnapshot(msgspec.Struct, frozen=True, array_like=True, tag=1):
     onchain_preimages: dict[int, bytes] = {}
     onchain_failed: dict[int, None] = {}
     spendable: dict[str, SpendableOutput] = {}
+    forwarding_disabled: bool = False
 
 
 _SAME = [
@@ -155,6 +156,7 @@ _SAME = [
     "onchain_preimages",
     "onchain_failed",
     "spendable",
+    "forwarding_disabled",
 ]
 
 _encoder = msgspec.msgpack.Encoder()

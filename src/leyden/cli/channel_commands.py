@@ -268,6 +268,7 @@ def _show_channel(view: "ChannelView") -> None:
     forwarding = (
         f"{policy.fee_base_msat} msat + {policy.fee_proportional_millionths} millionths, "
         f"{policy.cltv_expiry_delta} blocks, at least {policy.htlc_minimum_msat} msat"
+        + (", disabled" if policy.is_disabled else "")
     )
     confirmed = f"{view.confirmations} confirmations" + ("" if view.is_zero_conf else f", {view.minimum_depth} needed")
     print_fields([
@@ -374,6 +375,9 @@ def policy(
     ] = None,
     cltv_expiry_delta: Annotated[int | None, typer.Option(help="Blocks.", show_default=False)] = None,
     htlc_minimum: Annotated[str | None, typer.Option(help="Smallest payment, e.g. 1msat.", show_default=False)] = None,
+    disable: Annotated[
+        bool | None, typer.Option("--disable/--enable", help="Forward nothing out of it, or do so.", show_default=False)
+    ] = None,
     directory: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -385,10 +389,9 @@ def policy(
     base_msat = None if fee_base is None else parse_msat(fee_base)
     minimum_msat = None if htlc_minimum is None else parse_msat(htlc_minimum)
     view = channel.policy
-    if any(value is not None for value in (base_msat, fee_millionths, cltv_expiry_delta, minimum_msat)):
-        view = finish(
-            control.set_policy(channel.channel_id, base_msat, fee_millionths, cltv_expiry_delta, minimum_msat)
-        )
+    changes = (base_msat, fee_millionths, cltv_expiry_delta, minimum_msat, disable)
+    if any(value is not None for value in changes):
+        view = finish(control.set_policy(channel.channel_id, *changes))
     if as_json:
         print_json(view)
         return
@@ -396,6 +399,7 @@ def policy(
         ("fee", f"{view.fee_base_msat} msat + {view.fee_proportional_millionths} millionths"),
         ("cltv_expiry_delta", f"{view.cltv_expiry_delta} blocks"),
         ("smallest HTLC", f"{view.htlc_minimum_msat} msat"),
+        ("forwards", "nothing: it is disabled" if view.is_disabled else "yes"),
     ])  # fmt: skip
 
 

@@ -350,6 +350,14 @@ class PolicyChanged(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     timestamp: int
 
 
+class ForwardingSwitched(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=28):
+    """As `PolicyChanged`, and whether anything is forwarded out of this channel from now on."""
+
+    policy: ForwardingPolicy
+    timestamp: int
+    is_disabled: bool
+
+
 class ClaimAbandoned(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=22):
     """A claim whose parts did not all become durable before a deadline; nothing of it has left the node."""
 
@@ -437,4 +445,5 @@ ChannelRecord: TypeAlias = (
     | OutputSpent
     | OutputsDisconnected
     | OnchainResolved
+    | ForwardingSwitched
 )

@@ -7,13 +7,16 @@ from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.wire.messages import ChannelUpdate, encode
 
+DIRECTION_FLAG = 1
+DISABLED_FLAG = 2
 
-def set_policy(m: Manager, slot: Slot, policy: ForwardingPolicy) -> None:
-    """Change what a channel asks for; a connected peer is told at once.
+
+def set_policy(m: Manager, slot: Slot, policy: ForwardingPolicy, *, is_disabled: bool = False) -> None:
+    """Change what a channel asks for, and whether anything is forwarded out of it; a connected peer is told at once.
 
     The update is later than any before it, also in the same second: who has seen one ignores all that are not later.
     """
-    m.apply(slot, SetPolicy(policy, max(m.now_seconds, slot.update_timestamp + 1)))
+    m.apply(slot, SetPolicy(policy, max(m.now_seconds, slot.update_timestamp + 1), is_disabled))
 
 
 def channel_update(m: Manager, slot: Slot, short_channel_id: int = 0) -> bytes:
@@ -24,7 +27,8 @@ def channel_update(m: Manager, slot: Slot, short_channel_id: int = 0) -> bytes:
     """
     core = slot.state.core
     scid = short_channel_id or core.remote_alias or (core.funding.short_channel_id if core.funding else 0)
-    direction = 0 if m.node_id < slot.peer else 1
+    direction = 0 if m.node_id < slot.peer else DIRECTION_FLAG
+    disabled = DISABLED_FLAG if core.forwarding_disabled else 0
     slot.update_timestamp = max(core.policy_timestamp, m.now_seconds, 1)
     unsigned = ChannelUpdate(
         signature=bytes(64),
@@ -32,7 +36,7 @@ def channel_update(m: Manager, slot: Slot, short_channel_id: int = 0) -> bytes:
         short_channel_id=scid,
         timestamp=slot.update_timestamp,
         message_flags=0b11,
-        channel_flags=direction,
+        channel_flags=direction | disabled,
         cltv_expiry_delta=core.policy.cltv_expiry_delta,
         htlc_minimum_msat=max(core.policy.htlc_minimum_msat, core.opened.remote.htlc_minimum_msat),
         fee_base_msat=core.policy.fee_base_msat,

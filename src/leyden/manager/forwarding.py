@@ -18,6 +18,7 @@ from leyden.manager.state import Peeled, Slot
 from leyden.payments.route_fees import fee_msat
 from leyden.sphinx.failures import (
     AmountBelowMinimum,
+    ChannelDisabled,
     ExpiryTooFar,
     ExpiryTooSoon,
     FailureMessage,
@@ -115,7 +116,7 @@ def _choose(m: Manager, named: Slot, amount_msat: int, tried: tuple[bytes, ...])
         if candidate.channel_id in tried or candidate.halted:
             continue
         state = candidate.state
-        if type(state) is not Normal or not state.session.reestablished:
+        if type(state) is not Normal or not state.session.reestablished or state.core.forwarding_disabled:
             continue
         queued_msat = state.session.queued_msat
         if limits.spendable_msat(state.core, queued_msat) >= amount_msat or (candidate is named and not others):
@@ -140,6 +141,8 @@ def _check_policy(
         return TemporaryNodeFailure()
     if type(outgoing.state) is not Normal:
         return PermanentChannelFailure() if outgoing.state.core.closing or outgoing.state.core.spent else _TEMPORARY
+    if outgoing.state.core.forwarding_disabled:
+        return ChannelDisabled(disabled_flags=0, channel_update=channel_update(m, outgoing, scid))
     if amount_msat < policy.htlc_minimum_msat:
         return AmountBelowMinimum(htlc_msat=amount_msat, channel_update=channel_update(m, outgoing, scid))
     fee = fee_msat(amount_msat, policy.fee_base_msat, policy.fee_proportional_millionths)

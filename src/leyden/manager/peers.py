@@ -11,7 +11,7 @@ from leyden.crypto.hashes import sha256d
 from leyden.journal.records import FundingAbandoned, PeerPolicy
 from leyden.manager import batches, onions, opening, peer_storage, watchtowers
 from leyden.manager.actions import Disconnect
-from leyden.manager.channel_updates import channel_update
+from leyden.manager.channel_updates import DIRECTION_FLAG, DISABLED_FLAG, channel_update
 from leyden.manager.config import CloseCause
 from leyden.manager.manager import Manager
 from leyden.manager.state import Peer, Slot
@@ -340,7 +340,7 @@ def _on_channel_update(m: Manager, peer: Peer, message: ChannelUpdate) -> None:
     slot = _channel_named(m, peer, message.short_channel_id)
     if slot is None or message.chain_hash != m.config.network.chain_hash:
         return
-    if message.channel_flags & 1 != (0 if peer.node_id < m.node_id else 1):
+    if message.channel_flags & DIRECTION_FLAG != (0 if peer.node_id < m.node_id else DIRECTION_FLAG):
         return
     known = slot.state.core.peer_policy
     if known is not None and message.timestamp <= known.timestamp:
@@ -356,7 +356,7 @@ def _on_channel_update(m: Manager, peer: Peer, message: ChannelUpdate) -> None:
         message.htlc_minimum_msat,
         message.htlc_maximum_msat,
         message.timestamp,
-        bool(message.channel_flags & 2),
+        bool(message.channel_flags & DISABLED_FLAG),
     )
     if known is None:
         # Ours may have come before the peer had the channel in its graph, and LND forgets such a one: its invoices

@@ -231,6 +231,7 @@ async def set_policy(
     fee_proportional_millionths: int | None,
     cltv_expiry_delta: int | None,
     htlc_minimum_msat: int | None,
+    is_disabled: bool | None,
 ) -> ForwardingPolicyView:
     """Change what a channel asks for forwarding, and tell the peer."""
     slot = find_channel(core, channel_id)
@@ -249,6 +250,6 @@ async def set_policy(
         value(cltv_expiry_delta, old.cltv_expiry_delta, 2016, "cltv_expiry_delta", CLTV_EXPIRY_DELTA_MIN),
         value(htlc_minimum_msat, old.htlc_minimum_msat, 1 << 50, "htlc_minimum_msat"),
     )
-
-    await core.run(lambda manager: channel_updates.set_policy(manager, slot, policy))
-    return describe.policy_view(policy)
+    disabled = slot.state.core.forwarding_disabled if is_disabled is None else is_disabled
+    await core.run(lambda manager: channel_updates.set_policy(manager, slot, policy, is_disabled=disabled))
+    return describe.policy_view(slot.state.core)

@@ -170,8 +170,13 @@ class NodeControl(Protocol):
         fee_proportional_millionths: int | None = None,
         cltv_expiry_delta: int | None = None,
         htlc_minimum_msat: int | None = None,
+        is_disabled: bool | None = None,
     ) -> ForwardingPolicyView:
-        """Change what forwarding out of a channel costs; None keeps a value."""
+        """Change what forwarding out of a channel costs, or whether there is any; None keeps a value.
+
+        is_disabled: forwards out of the channel fail with `channel_disabled`, payments of ours and to us go on. Codes:
+            `unknown_channel`, `invalid_policy`.
+        """
         ...
 
     # --- receiving ----------------------------------------------------------------------------------------------------

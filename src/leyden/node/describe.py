@@ -7,10 +7,10 @@ import msgspec
 
 from leyden.bitcoin.tx import txid_to_hex
 from leyden.channel import limits, ready
+from leyden.channel.core import ChannelCore
 from leyden.channel.states import Normal
 from leyden.invoices.fields import Bolt11Invoice
 from leyden.journal.node_records import PaymentReceived
-from leyden.journal.records import ForwardingPolicy
 from leyden.manager import claiming
 from leyden.manager.events import Event
 from leyden.manager.manager import Manager
@@ -52,13 +52,15 @@ def state_name(slot: Slot) -> ChannelStateName:
     return _STATE_NAMES[type(slot.state).__name__]
 
 
-def policy_view(policy: ForwardingPolicy) -> ForwardingPolicyView:
-    """Return a policy for users."""
+def policy_view(core: ChannelCore) -> ForwardingPolicyView:
+    """Return a channel's policy for users."""
+    policy = core.policy
     return ForwardingPolicyView(
         fee_base_msat=policy.fee_base_msat,
         fee_proportional_millionths=policy.fee_proportional_millionths,
         cltv_expiry_delta=policy.cltv_expiry_delta,
         htlc_minimum_msat=policy.htlc_minimum_msat,
+        is_disabled=core.forwarding_disabled,
     )
 
 
@@ -103,7 +105,7 @@ def channel_view(core: NodeCore, slot: Slot, waiting: Mapping[str, Waiting]) -> 
         minimum_depth=opened.minimum_depth,
         local_commitment_number=channel.local.number,
         remote_commitment_number=channel.remote.number,
-        policy=policy_view(channel.policy),
+        policy=policy_view(channel),
         user_channel_id=opened.user_channel_id.hex(),
         close_reason=closing.reason_of(core.manager, slot),
         closing_txid=closing.txid_of(core.manager, slot),

@@ -227,10 +227,17 @@ class NodeMethods(ABC):
         fee_proportional_millionths: int | None = None,
         cltv_expiry_delta: int | None = None,
         htlc_minimum_msat: int | None = None,
+        is_disabled: bool | None = None,
     ) -> ForwardingPolicyView:
-        """Change what forwarding out of a channel costs."""
+        """Change what forwarding out of a channel costs, or whether there is any."""
         return await channels.set_policy(
-            self.core, channel_id, fee_base_msat, fee_proportional_millionths, cltv_expiry_delta, htlc_minimum_msat
+            self.core,
+            channel_id,
+            fee_base_msat,
+            fee_proportional_millionths,
+            cltv_expiry_delta,
+            htlc_minimum_msat,
+            is_disabled,
         )
 
     # --- receiving ---------------------------------------------------------------------------------------------------

@@ -186,12 +186,13 @@ class PeerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForwardingPolicyView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a channel asks for forwarding (BOLT 7, "HTLC Fees")."""
+    """What a channel asks for forwarding (BOLT 7, "HTLC Fees"). is_disabled: nothing is forwarded out of it."""
 
     fee_base_msat: int
     fee_proportional_millionths: int
     cltv_expiry_delta: int
     htlc_minimum_msat: int
+    is_disabled: bool = False
 
 
 class ChannelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -330,7 +331,8 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     None unless it is held or being claimed, and created_seconds is then not before this start of the node). preimage:
     the proof, when it succeeded. fee_msat: what the parts that arrived cost; in_flight_msat: what is under way. When it
     failed: reason is a stable name (`payments/outcome.py`), advice says what to do, failure_code and failure_name are
-    BOLT 4's, failing_hop counts from our peer (0), each None when unknown.
+    BOLT 4's, failing_hop counts from our peer (0), each None when unknown. parts: how many are under way, or held; none
+    when it has ended.
     """
 
     payment_id: str

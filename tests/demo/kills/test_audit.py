@@ -35,8 +35,10 @@ def channel(name: str, other: str, number: int, local_msat: int) -> ChannelView:
     fields |= dict.fromkeys(("short_channel_id", "alias"), None) | dict.fromkeys(
         ("funding_txid", "user_channel_id"), ""
     )
-    policy = dict.fromkeys([field.name for field in msgspec.structs.fields(ForwardingPolicyView)], 0)
-    return ChannelView(**fields, policy=ForwardingPolicyView(**policy))
+    policy = ForwardingPolicyView(
+        fee_base_msat=0, fee_proportional_millionths=0, cltv_expiry_delta=0, htlc_minimum_msat=0
+    )
+    return ChannelView(**fields, policy=policy)
 
 
 def payment(payment_id: str, direction: str, **changes: Any) -> PaymentView:
