@@ -51,14 +51,20 @@ async def triangle(world: World) -> None:
 
     async def quiet() -> bool:
         near, other = await world.is_quiet(nodes.near), await world.is_quiet(nodes.other)
-        return near and other and await _is_far_quiet(world, nodes)
+        return near and other and await _far_agree(world, nodes)
 
     await until_ended(world, wishes, quiet, END_SECONDS)
-    await world.until(quiet, "no channel has an HTLC, and all balances agree")
+    await world.until(quiet, "no channel of ours has an HTLC, and all balances agree")
     sums, wrong = await audit(wishes)
     check(not wrong, f"{len(wrong)} wrong, the first: {'; '.join(wrong[:3])}")
     earned_msat = await _check_owned(world, begun, await _owned_msat(world, nodes), sums)
     done = f"{sums.in_words}; we earned {earned_msat} msat by forwarding"
+    if left := await nodes.acceptor.htlcs(nodes.far_outpoint):
+        holders = sorted({(nodes.acceptor if one.is_incoming else nodes.opener).kind for one in left})
+        raise PeerAtFault(
+            f"{done}. {len(left)} HTLCs stay in the channel of the other two, in none of ours: {' and '.join(holders)} "
+            f"has them and neither sends them on nor fails them, over all its restarts: {left[0].payment_hash}"
+        )
     if sums.disowned:
         raise PeerAtFault(f"{done}. A payee has sent back what it tells as received: see subject 6")
     if sums.stuck:
@@ -83,7 +89,7 @@ async def _build(world: World) -> Triangle:
     nodes = Triangle(third, near, other, opener, acceptor, await opener.open_channel(request))
     await world.until_in_mempool(1)
     await world.mine(CONFIRMATIONS)
-    await world.until(lambda: _is_far_quiet(world, nodes), "the other two have their channel")
+    await world.until(lambda: _far_agree(world, nodes), "the other two have their channel")
     return nodes
 
 
@@ -94,11 +100,11 @@ def _only_leyden(world: World) -> str:
     return world.kind
 
 
-async def _is_far_quiet(world: World, nodes: Triangle) -> bool:
-    """Whether the channel of the other two is usable, has no HTLC, and both agree on its balances."""
+async def _far_agree(world: World, nodes: Triangle) -> bool:
+    """Whether the channel of the other two is usable, and both agree on its balances and HTLCs."""
     one = await world.their_channel(nodes.opener, nodes.far_outpoint)
     other = await world.their_channel(nodes.acceptor, nodes.far_outpoint)
-    if one is None or other is None or one.htlcs_pending or other.htlcs_pending:
+    if one is None or other is None or one.htlcs_pending != other.htlcs_pending:
         return False
     step = nodes.opener.msat_step
     return one.is_usable and other.is_usable and one.remote_msat == other.local_msat // step * step
@@ -175,7 +181,9 @@ async def _restart(world: World, nodes: Triangle, who: int) -> None:
 
 
 async def _owned_msat(world: World, nodes: Triangle) -> dict[str, int]:
-    """What each has in the three channels, as the side says that knows it to the millisatoshi."""
+    """What each has in the three channels, as the side says that knows it to the millisatoshi. An HTLC that is left
+    belongs to who offered it.
+    """
     owned = {world.us.name: 0, world.peer.name: 0, nodes.third.name: 0}
     for pair in (nodes.near, nodes.other):
         ours = await last_view(world, pair)
@@ -183,8 +191,10 @@ async def _owned_msat(world: World, nodes: Triangle) -> dict[str, int]:
         owned[pair.peer.name] += ours.remote_msat
     far = await world.their_channel(nodes.acceptor, nodes.far_outpoint)
     assert far is not None, "it is usable"
-    owned[nodes.acceptor.name] += far.local_msat
-    owned[nodes.opener.name] += FAR_CAPACITY_SAT * SAT - far.local_msat
+    offered = [one for one in await nodes.acceptor.htlcs(nodes.far_outpoint) if not one.is_incoming]
+    theirs_msat = far.local_msat + sum(one.amount_msat for one in offered)
+    owned[nodes.acceptor.name] += theirs_msat
+    owned[nodes.opener.name] += FAR_CAPACITY_SAT * SAT - theirs_msat
     return owned
 
 
