@@ -33,6 +33,9 @@ WARM_UP: Final = 30
 SECONDS_A_CASE: Final = 5.0
 COUNT_MAX: Final = 3_000
 SYNC_PAYMENTS: Final = 100
+END_SECONDS: Final = 90.0
+"""A run that takes longer has stopped: it is tried once more, and then told as what it is."""
+ATTEMPTS: Final = 2
 DELAYS_MS: Final = (0, 150)
 
 
@@ -287,7 +290,11 @@ class PairRun:
             await side.stop()
 
     async def measure(self, case: Case) -> Measured:
-        """Measure one case: a short run says how fast it is, a longer one counts."""
+        """Measure one case: a short run says how fast it is, a longer one counts. Raises TimeoutError."""
+        async with asyncio.timeout(END_SECONDS):
+            return await self._measured(case)
+
+    async def _measured(self, case: Case) -> Measured:
         payer, payee = self.sides
         trial = max(WARM_UP if case.in_flight > 1 else 5, case.in_flight)
         seen = await payer.pay(await payee.invoices(trial, case.amount_sat), case.in_flight)
@@ -329,20 +336,29 @@ def _per_payment(before: Sequence[Use], after: Sequence[Use], count: int) -> tup
 
 async def measure_pair(pair: Pair, cases: Sequence[Case], makers: dict[str, PeerMaker], figures: Figures) -> None:
     """Measure every case of a pair; what cannot be done is noted with its reason."""
-    with World() as world:
-        run = PairRun(pair, world, makers)
-        try:
-            await run.start()
-            for side, kind in zip(run.sides, (pair.payer, pair.payee), strict=True):
-                figures.versions[kind] = side.version
-            for case in cases:
-                measured = await run.measure(case)
-                figures.measured = [one for one in figures.measured if (one.pair, one.case) != (pair, case)]
-                figures.measured.append(measured)
-        except NotOffered as error:
-            figures.refused[pair.title] = str(error)
-        finally:
-            await run.close()
+    left = list(cases)
+    figures.refused.pop(pair.title, None)
+    for attempt in range(1, ATTEMPTS + 1):
+        with World() as world:
+            run = PairRun(pair, world, makers)
+            try:
+                await run.start()
+                for side, kind in zip(run.sides, (pair.payer, pair.payee), strict=True):
+                    figures.versions[kind] = side.version
+                while left:
+                    measured = await run.measure(left[0])
+                    figures.measured = [one for one in figures.measured if (one.pair, one.case) != (pair, left[0])]
+                    figures.measured.append(measured)
+                    del left[0]
+                return
+            except NotOffered as error:
+                figures.refused[pair.title] = str(error)
+                return
+            except TimeoutError:
+                stopped = f"attempt {attempt} did not end: {left[0].title}"
+                figures.refused[pair.title] = "; ".join(filter(None, [figures.refused.get(pair.title), stopped]))
+            finally:
+                await run.close()
 
 
 # -------------------------------------------------------------------------------------------------------------- output

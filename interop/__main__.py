@@ -77,8 +77,9 @@ def main(arguments: Sequence[str]) -> int:
     if not chosen:
         parser.error(f"no scenario has {only!r} in its name: --list shows them")
     kinds: Sequence[str] = options.peer or FOREIGN
+    extent = Extent(rounds=options.rounds, payments=options.payments)
     try:
-        results = asyncio.run(run(kinds, chosen, Extent(rounds=options.rounds, payments=options.payments)))
+        results = asyncio.run(run(kinds, [one for one in chosen if extent.is_long or not one.long], extent))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     failed = [result for result in results if result.outcome == "fail"]

@@ -33,6 +33,9 @@ class PeerAtFault(Exception):
     """The peer itself breaks the protocol or loses its own state. The text says where in its behaviour it shows."""
 
 
+LONG_ROUNDS: Final = 50
+
+
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
     """How much of what can be repeated is done. rounds: of restarts, each scenario. payments: in the long run."""
 
@@ -44,13 +47,18 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
         usual = Extent()
         return max(1.0, self.rounds / usual.rounds, self.payments / usual.payments)
 
+    @property
+    def is_long(self) -> bool:
+        """Whether scenarios that mostly wait are run too."""
+        return self.rounds >= LONG_ROUNDS
+
 
 class Scenario(msgspec.Struct, frozen=True):
     """One row of the matrix.
 
     key: stable name, `subject.name`. seconds_max: it has failed when it takes longer, at the usual extent. alone: it
     gets a world of its own, because it leaves nodes behind that nothing else can be tried with. once: all kinds of
-    peers are in it, so one run of it is the result of each.
+    peers are in it, so one run of it is the result of each. long: only run when the extent is.
     """
 
     key: str
@@ -60,6 +68,7 @@ class Scenario(msgspec.Struct, frozen=True):
     seconds_max: int
     alone: bool
     once: bool = False
+    long: bool = False
 
 
 @final
@@ -70,14 +79,23 @@ class Registry:
         self.scenarios: list[Scenario] = []
 
     def __call__(
-        self, subject: int, title: str, *, seconds_max: int = 60, alone: bool = False, once: bool = False
+        self,
+        subject: int,
+        title: str,
+        *,
+        seconds_max: int = 60,
+        alone: bool = False,
+        once: bool = False,
+        long: bool = False,
     ) -> Callable[[ScenarioFunction], ScenarioFunction]:
         """Decorate a scenario. subject: number in `SUBJECTS`. title: what it shows, in a few words."""
 
         def register(function: ScenarioFunction) -> ScenarioFunction:
             name = getattr(function, "__name__", "")
             module = function.__module__.rpartition(".")[2]
-            self.scenarios.append(Scenario(f"{module}.{name}", subject, title, function, seconds_max, alone, once))
+            self.scenarios.append(
+                Scenario(f"{module}.{name}", subject, title, function, seconds_max, alone, once, long)
+            )
             return function
 
         return register

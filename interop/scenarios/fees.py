@@ -1,13 +1,14 @@
 """Feerates of commitments that move, limits of what HTLCs without an output may sum up to, estimates that differ."""
 
 import asyncio
+import time
 from typing import Final
 
 from interop.cooperation import close_all, close_together
 from interop.foreign import ForeignOptions, NotOffered, OpenRequest, PeerRefused
 from interop.holding import Held, check_ended, is_held, offer, payer_status, settle
 from interop.scenario import PeerAtFault, ScenarioFailed, check, scenario
-from interop.standing import check_moved, standing
+from interop.standing import check_moved, pairs_of, standing
 from interop.world import FEERATE_PER_KW, SAT, Pair, World
 from leyden.base.errors import CommandRejected
 from leyden.node.views import ChannelTypeName
@@ -20,6 +21,8 @@ MUCH_HIGHER_PER_KW: Final = 40 * FEERATE_PER_KW
 ABSURD_PER_KW: Final = 240_000
 MOVE_SECONDS: Final = 45.0
 """Longer than between two looks at the estimates."""
+TIMED_CHANNELS: Final = 6
+TIMER_SECONDS: Final = 3_900.0
 DUST_MSAT: Final = 300_000
 EXPOSURE_MSAT: Final = 4_000_000
 HELD_AT_ONCE: Final = 20
@@ -88,13 +91,45 @@ async def theirs_without_anchors(world: World) -> None:
         await close_together(world, pair, by_us=False)
 
 
+@scenario(
+    5,
+    f"`update_fee` of the peer by its own timer, on one of {TIMED_CHANNELS} channels, when the chain's estimate has "
+    "doubled; payments after it",
+    seconds_max=400,
+    alone=True,
+    long=True,
+)
+async def theirs_by_its_timer(world: World) -> None:
+    """LND looks at its estimate every 10 to 60 minutes; of many channels the first is sooner."""
+    for _ in range(TIMED_CHANNELS):
+        await world.open(by_us=False, amount_sat=500_000, push_msat=200_000 * SAT, channel_type="static_remotekey")
+    pairs = await pairs_of(world.us, world.peer)
+    before = {pair.channel_id: await _feerate(world, pair) for pair in pairs}
+    await world.set_feerate(2 * FEERATE_PER_KW)
+
+    async def moved() -> bool:
+        return any([await _feerate(world, pair) not in (before[pair.channel_id], None) for pair in pairs])
+
+    begun = time.monotonic()
+    await world.until(moved, "both sides have another feerate on a channel", TIMER_SECONDS)
+    world.note(f"after {(time.monotonic() - begun) / 60:.0f} minutes")
+    await world.pay_peer(20_000 * SAT)
+    await world.peer_pays(20_000 * SAT)
+    await standing(world)
+
+
+async def _feerate(world: World, pair: Pair) -> int | None:
+    """Return the feerate on which both sides agree, if they do now."""
+    ours = await world.our_channel(pair.us, pair.funding_outpoint)
+    theirs = await world.their_channel(pair.peer, pair.funding_outpoint)
+    if ours is None or theirs is None:
+        raise ScenarioFailed("the channel is gone")
+    return ours.feerate_per_kw if ours.feerate_per_kw == theirs.feerate_per_kw else None
+
+
 async def _until_feerate(world: World, pair: Pair, feerate_per_kw: int) -> None:
     async def moved() -> bool:
-        ours = await world.our_channel(pair.us, pair.funding_outpoint)
-        theirs = await world.their_channel(pair.peer, pair.funding_outpoint)
-        if ours is None or theirs is None:
-            raise ScenarioFailed("the channel is gone")
-        return ours.feerate_per_kw == theirs.feerate_per_kw == feerate_per_kw
+        return await _feerate(world, pair) == feerate_per_kw
 
     await world.until(moved, f"both sides have {feerate_per_kw} sat/kw on the channel", MOVE_SECONDS)
     await world.until_usable(pair.us, pair.peer, pair.funding_outpoint)
