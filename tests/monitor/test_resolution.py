@@ -52,9 +52,9 @@ def test_a_preimage_in_the_mempool_is_found() -> None:
     channel = closed(CommitmentSource.LOCAL)
     output = channel.htlc(1, offered=True)
     waiting = spending_of(output.outpoint, SIGNATURE, preimage_of(2), output.witness_script)
-    assert dict(preimages_of(channel.core, output, waiting)) == {1: preimage_of(2)}
+    assert dict(preimages_of(channel.core, output, waiting.inputs[0])) == {1: preimage_of(2)}
     other = spending_of(output.outpoint, SIGNATURE, preimage_of(1), output.witness_script)
-    assert dict(preimages_of(channel.core, output, other)) == {}
+    assert dict(preimages_of(channel.core, output, other.inputs[0])) == {}
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -65,7 +65,7 @@ def _shown_to_all_of_its_hash(original: Any, hit: Hit) -> Any:
     def preimages_of(core: Any, output: Any, spending: Any) -> Any:
         named = dict(original(core, output, spending))
         for htlc_id, htlc in core.outbound.items():
-            preimage = revealed(spending.inputs, htlc.add.payment_hash)
+            preimage = revealed(spending, htlc.add.payment_hash)
             if preimage and htlc_id not in named:
                 hit()
                 named[htlc_id] = preimage

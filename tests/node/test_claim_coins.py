@@ -67,7 +67,27 @@ def test_claim_that_would_cost_too_much_is_no_alarm(code: str, level: str) -> No
 
     wallet.fund_claim = refuse  # type: ignore[method-assign, assignment]
     room("fees 9000 minimum=2600", "crash alice", "force-close bob alice-bob", "rest")
-    assert {one.level for one in room.world.nodes["bob"].reports if "planted" in one.text} == {level}
+    assert [one.level for one in room.world.nodes["bob"].reports if "planted" in one.text] == [level]
+
+
+def test_coins_that_wait_for_a_block_are_no_alarm_and_are_told_when_that_was_in_vain() -> None:
+    """The next block frees them, mostly; then coins that are missing for good are told all the same."""
+    room = Room()
+    wallet = cast(Wallet, room.world.nodes["bob"].runtime.wallet)
+    codes = ["coins_in_use", "coins_in_use", "coins_in_use", "insufficient_funds", "insufficient_funds"]
+
+    def refuse(*_args: object) -> ClaimDraft:
+        raise CommandRejected("planted", code=codes.pop(0))
+
+    def levels() -> list[str]:
+        return [one.level for one in room.world.nodes["bob"].reports if "planted" in one.text]
+
+    wallet.fund_claim = refuse  # type: ignore[method-assign, assignment]
+    room("fees 9000 minimum=2600", "crash alice", "force-close bob alice-bob", "rest")
+    assert levels() == []
+    for told in (["warning"], ["warning"], ["warning", "error"], ["warning", "error"]):
+        room("mine 1", "rest")
+        assert levels() == told
 
 
 def test_what_nobody_wants_any_more_keeps_no_coins() -> None:

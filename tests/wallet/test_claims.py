@@ -271,7 +271,7 @@ def test_draft_that_is_made_again_frees_its_coins(world: WalletWorld) -> None:
     assert second.coins == first.coins
     with pytest.raises(CommandRejected, match="locked for fundings and claims") as refused:
         claim(world, [anchor], owner=OTHER)
-    assert refused.value.code == "insufficient_funds"
+    assert refused.value.code == "coins_in_use"
     world.wallet.forget_pending(tx.txid())
     assert world.wallet.balance().locked_sat == 0
     claim(world, [anchor], owner=OTHER)
@@ -332,6 +332,23 @@ def test_what_is_missing_is_said(world: WalletWorld) -> None:
     with pytest.raises(CommandRejected) as refused:
         world.wallet.fund_claim(OWNER, template, 10**6, COIN)
     assert refused.value.code == "feerate_too_high"
+
+
+def test_coins_that_wait_for_a_block_are_told_apart_from_coins_that_are_missing(world: WalletWorld) -> None:
+    """For these nobody has to send anything."""
+    world.fund(1)
+    first, second = anchors(world, 2)
+    publish(world, claim(world, [first])[1])
+    with pytest.raises(CommandRejected, match="wait for a block") as refused:
+        claim(world, [second], owner=OTHER)
+    assert refused.value.code == "coins_in_use"
+    dear = template_of([second], [ANCHOR_VALUE_SAT], [], (60_000_000, 0))
+    for blocks in (0, 1):
+        world.mine(blocks)
+        with pytest.raises(CommandRejected, match="send at least that") as refused:
+            world.wallet.fund_claim(OTHER, dear, 100_000, 100 * COIN)
+        assert refused.value.code == "insufficient_funds"
+    claim(world, [second], owner=OTHER)
 
 
 def test_rival_of_a_send_of_our_own_does_not_forget_it(world: WalletWorld) -> None:

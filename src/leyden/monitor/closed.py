@@ -15,15 +15,18 @@ from leyden.monitor.watched import WatchedOutput, commitment_outputs, second_sta
 
 @final
 class Seen:
-    """A transaction that spends watched outputs. height: of its block. spent: what it spends, by input index."""
+    """A transaction that spends watched outputs. height: of its block. spent: what it spends, by input index. inputs:
+    of the same, by outpoint; it may have hundreds.
+    """
 
-    __slots__ = ("height", "spent", "transaction", "txid")
+    __slots__ = ("height", "inputs", "spent", "transaction", "txid")
 
     def __init__(self, transaction: Transaction, height: int, spent: dict[int, WatchedOutput]) -> None:
         self.transaction = transaction
         self.txid = transaction.txid()
         self.height = height
         self.spent = spent
+        self.inputs = {one.outpoint: transaction.inputs[index] for index, one in spent.items()}
 
 
 @final

@@ -35,9 +35,8 @@ def taker_of(view: ClosedView, output: WatchedOutput) -> Taker | None:
             return Taker.US if _by_revocation(view, output) else Taker.PEER
         case WatchedKind.HTLC:
             assert output.htlc is not None, "an HTLC output holds one"
-            inputs = [one for one in seen.transaction.inputs if one.prevout == output.outpoint]
             # Whoever received it shows the preimage, whoever offered it has waited for the expiry.
-            fulfilled = bool(revealed(inputs, output.htlc.payment_hash))
+            fulfilled = bool(revealed(seen.inputs[output.outpoint], output.htlc.payment_hash))
             return Taker.PEER if fulfilled == output.htlc.offered else Taker.US
         case WatchedKind.REVOKED_HTLC:
             # The peer cannot take it but by a second stage.
@@ -49,6 +48,5 @@ def taker_of(view: ClosedView, output: WatchedOutput) -> Taker | None:
 
 def _by_revocation(view: ClosedView, output: WatchedOutput) -> bool:
     """Return whether the script's branch with the revocation key was taken (BOLT 3, "`to_local` Output")."""
-    transaction = view.spenders[output.outpoint].transaction
-    witness = next(one.witness for one in transaction.inputs if one.prevout == output.outpoint)
+    witness = view.spenders[output.outpoint].inputs[output.outpoint].witness
     return len(witness) > 1 and witness[1] == _BY_REVOCATION

@@ -6,11 +6,11 @@ Spec: BOLT 5, "HTLC Output Handling: Local Commitment, Local Offers", "HTLC Outp
 Offers", "Requirements" (irrevocably resolved: 100 blocks).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from leyden.bitcoin.tx import OutPoint, Transaction, TxIn, txid_to_hex
+from leyden.bitcoin.tx import OutPoint, TxIn, txid_to_hex
 from leyden.channel.build import ChannelKeys
 from leyden.channel.core import ChannelCore
 from leyden.channel.htlc import OutboundHtlc
@@ -85,15 +85,14 @@ def unlock_height(core: ChannelCore, keys: ChannelKeys, output: WatchedOutput) -
     return output.height + keys.local_parameters.to_self_delay
 
 
-def revealed(inputs: Iterable[TxIn], payment_hash: bytes) -> bytes:
-    """Return the preimage (32 bytes) of `payment_hash` that a witness of these inputs shows, else empty.
+def revealed(spending: TxIn, payment_hash: bytes) -> bytes:
+    """Return the preimage (32 bytes) of `payment_hash` that the witness of an input shows, else empty.
 
     Both ways to take an HTLC with its preimage show it as an item of its own; what else has 32 bytes has another hash.
     """
-    for one in inputs:
-        for item in one.witness:
-            if len(item) == 32 and sha256(item) == payment_hash:
-                return item
+    for item in spending.witness:
+        if len(item) == 32 and sha256(item) == payment_hash:
+            return item
     return b""
 
 
@@ -104,23 +103,24 @@ def _preimages(core: ChannelCore, view: ClosedView) -> Iterator[tuple[int, bytes
     the preimage all the same, before it is too late.
     """
     for outpoint, seen in view.spenders.items():
-        yield from preimages_of(core, view.outputs[outpoint], seen.transaction)
+        yield from preimages_of(core, view.outputs[outpoint], seen.inputs[outpoint])
 
 
-def preimages_of(core: ChannelCore, output: WatchedOutput, spending: Transaction) -> Iterator[tuple[int, bytes]]:
-    """Yield (htlc_id, preimage) of HTLCs that we offered, which a spend of `output` reveals."""
-    inputs = [one for one in spending.inputs if one.prevout == output.outpoint]
+def preimages_of(core: ChannelCore, output: WatchedOutput, spending: TxIn) -> Iterator[tuple[int, bytes]]:
+    """Yield (htlc_id, preimage) of HTLCs that we offered, which the input that spends `output` reveals."""
+    if not any(len(item) == 32 for item in spending.witness):
+        return
     named = output.htlc
     if named is not None and named.htlc_id is not None:
         # A commitment that was withdrawn may name an id that was given again: the hash must be that of the HTLC here.
         htlc = core.outbound.get(named.htlc_id) if named.offered else None
         if htlc is not None and htlc.add.payment_hash == named.payment_hash:
-            preimage = revealed(inputs, named.payment_hash)
+            preimage = revealed(spending, named.payment_hash)
             if preimage:
                 yield named.htlc_id, preimage
     elif output.kind in (WatchedKind.UNKNOWN, WatchedKind.REVOKED_HTLC):
         for htlc_id, htlc in core.outbound.items():
-            preimage = revealed(inputs, htlc.add.payment_hash)
+            preimage = revealed(spending, htlc.add.payment_hash)
             if preimage:
                 yield htlc_id, preimage
 
@@ -138,9 +138,7 @@ def withdrawn_preimages(core: ChannelCore, view: ClosedView) -> Iterator[tuple[A
         named = view.outputs[outpoint].htlc
         for add in adds if named is not None and named.offered else ():
             if named is not None and (add.htlc_id, add.payment_hash) == (named.htlc_id, named.payment_hash):
-                preimage = revealed(
-                    [one for one in seen.transaction.inputs if one.prevout == outpoint], add.payment_hash
-                )
+                preimage = revealed(seen.inputs[outpoint], add.payment_hash)
                 if preimage:
                     yield add, preimage
 

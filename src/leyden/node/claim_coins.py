@@ -17,8 +17,8 @@ def fund_claim(runtime: Runtime, action: FundClaim) -> None:
         draft = wallet.fund_claim(claim_id, template, action.feerate_per_kw, action.fee_max_sat)
         transaction = wallet.sign(draft)
     except CommandRejected as error:
-        reason, too_dear = error.what, error.code == "fee_too_high"
-        runtime.run_on_chain(lambda m: claims.claim_not_funded(m, claim_id, reason, too_dear=too_dear))
+        reason, too_dear, in_use = error.what, error.code == "fee_too_high", error.code == "coins_in_use"
+        runtime.run_on_chain(lambda m: claims.claim_not_funded(m, claim_id, reason, too_dear=too_dear, in_use=in_use))
         return
     wanted: list[bool] = []
     runtime.run_on_chain(lambda m: wanted.append(claims.claim_funded(m, claim_id, transaction, draft.fee_sat)))

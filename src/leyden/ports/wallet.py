@@ -73,7 +73,7 @@ class OnchainWallet(Protocol):
     def fund_claim(self, owner: bytes, template: ClaimTemplate, feerate_per_kw: int, fee_max_sat: int) -> ClaimDraft:
         """Choose and lock coins for the fee of a claim.
 
-        Raises CommandRejected (`insufficient_funds`, `fee_too_high`).
+        Raises CommandRejected (`insufficient_funds`, `coins_in_use`, `fee_too_high`).
         """
         ...
 

@@ -350,7 +350,8 @@ class Wallet:
 
         Raises:
             CommandRejected: the feerate is out of range (codes of `checks`), the coins do not reach
-                (`insufficient_funds`), or what replaces the older versions costs too much (`fee_too_high`).
+                (`insufficient_funds`; `coins_in_use` when those would that wait for a block with a transaction of
+                ours, or to us), or what replaces the older versions costs too much (`fee_too_high`).
         """
         self.release(owner)
         check_feerate(feerate_per_kw)
@@ -367,7 +368,7 @@ class Wallet:
         confirmed, own = self._free()
         draft = fund(template, [freed, confirmed, own], terms)
         if isinstance(draft, int):
-            raise self._insufficient_for_claim(draft)
+            raise self._insufficient_for_claim(draft, sum(coin.value_sat for coin in (*confirmed, *own)))
         self._locks[owner] = _lock_of(draft)
         return draft
 
@@ -389,12 +390,14 @@ class Wallet:
         used = [coin.path for entry in rivals for coin in entry.coins if keychain_of(coin.path) == chain]
         return used[0] if used else chain.path(index)
 
-    def _insufficient_for_claim(self, short_sat: int) -> CommandRejected:
+    def _insufficient_for_claim(self, short_sat: int, free_sat: int) -> CommandRejected:
         balance = self.balance()
         parts = [f"{balance.confirmed_sat + balance.unconfirmed_sat} sat in the wallet"]
         parts += [f"{balance.locked_sat} sat of them locked for fundings and claims"] if balance.locked_sat else []
         parts += [f"{balance.immature_sat} sat immature"] if balance.immature_sat else []
         what = f"the fee of a claim is {short_sat} sat more than the coins that can be spent now ({', '.join(parts)})"
+        if balance.confirmed_sat + balance.unconfirmed_sat - free_sat >= short_sat:
+            return CommandRejected(f"{what}: the others wait for a block", code="coins_in_use")
         return CommandRejected(f"{what}: send at least that to an address of the wallet", code="insufficient_funds")
 
     def release(self, owner: bytes) -> None:

@@ -52,6 +52,7 @@ class Offer(NamedTuple):
 
     name: str
     transaction: Transaction
+    txid: bytes
     result: BroadcastResult
 
 
@@ -73,7 +74,7 @@ class Ending(Stage):
 
         def offered(transactions: Sequence[Transaction], what: str, name: str = "") -> BroadcastResult:
             result = offer(transactions, what, name)
-            self.offers += [Offer(name, one, result) for one in transactions]
+            self.offers += [Offer(name, one, one.txid(), result) for one in transactions]
             return result
 
         self.world.broadcast_package = offered  # type: ignore[method-assign, assignment]
@@ -87,11 +88,19 @@ class Ending(Stage):
                 tag = f"{payer} {number}"
                 text = self.invoice(payee, amount_msat, tag=tag)
                 self.pay(payer, payee, text, tag, deadline_seconds=PATIENT_SECONDS)
+        self._write()
         self.act()
         self.seconds(3)
         core = self.ours.state.core
         assert (len(core.outbound), len(core.inbound)) == (ours, theirs)
         return self
+
+    def _write(self) -> None:
+        """Write what waits before anything else happens: many payments wait then for one signature, not each for its
+        own.
+        """
+        while writes := [one for one in self.world.enabled() if one.kind == "commit"]:
+            self.world.perform(writes[0])
 
     def claim(self, name: str, count: int = 1) -> None:
         """The user of a node takes payments that it was asked about."""
@@ -217,16 +226,15 @@ class Ending(Stage):
 
     def published(self) -> Iterator[Transaction]:
         """What we offered to the mempool that spends a watched output, each once."""
-        seen: dict[bytes, Transaction] = {}
-        for name, transaction, _result in self.offers:
-            if name == self.us and any(one.prevout in self.view.outputs for one in transaction.inputs):
-                seen[transaction.txid()] = transaction
-        yield from seen.values()
+        ours = {one.txid: one.transaction for one in self.offers if one.name == self.us}
+        for transaction in ours.values():
+            if any(one.prevout in self.view.outputs for one in transaction.inputs):
+                yield transaction
 
     def took(self, output: WatchedOutput) -> bool:
         """Whether a transaction of ours in a block has spent an output."""
         seen = self.view.spenders.get(output.outpoint)
-        return seen is not None and any(seen.txid == one.txid() for one in self.published())
+        return seen is not None and any(one.name == self.us and one.txid == seen.txid for one in self.offers)
 
     def refusals(self) -> list[str]:
         """What the mempool did not take of us."""

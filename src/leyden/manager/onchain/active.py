@@ -30,8 +30,9 @@ class ActiveClaim(msgspec.Struct):
     feerate_per_kw, fee_sat, weight, transaction (serialised), txid: of the version that was published last; empty
     before the first. made_height, sent_height: when it was made, and published last. refused: the chain service did
     not take it. outbid: because another transaction waits in its place, which pays more. without_coins: the wallet had
-    none for it when it was asked last. making: the version that is to replace it, until it is signed. dropped: what it
-    spends is claimed otherwise, or by nobody: a late signature is of no use.
+    none for it when it was asked last; told: at which level that was reported. merged: made of claims that each had no
+    coins; it does not part again because its deadline is near. making: the version that is to replace it, until it is
+    signed. dropped: what it spends is claimed otherwise, or by nobody: a late signature is of no use.
     """
 
     claim_id: bytes
@@ -48,6 +49,8 @@ class ActiveClaim(msgspec.Struct):
     refused: bool = False
     outbid: bool = False
     without_coins: bool = False
+    told: str = ""
+    merged: bool = False
     making: Version | None = None
     dropped: bool = False
 

@@ -105,5 +105,5 @@ def _look_for_preimages(m: Manager, slot: Slot, transaction: Transaction) -> Non
     for one in transaction.inputs:
         output = view.outputs.get(one.prevout)
         if output is not None:
-            found.update(preimages_of(core, output, transaction))
+            found.update(preimages_of(core, output, one))
     outcomes.learn_preimages(m, slot, found)

@@ -29,6 +29,8 @@ from leyden.transactions.claims import HOLDER_KINDS, build_claim, claim_weight
 from leyden.transactions.fees import DUST_LIMIT_P2WSH_SAT, MIN_DUST_LIMIT_SAT, whole_vbytes
 
 LIMITS = PackageLimits()
+MERGED_LIMITS = PackageLimits(near_blocks=0, single_blocks=0)
+"""Where there are fewer coins than transactions: late in one of many is better than not at all in one of its own."""
 _NEVER = 1 << 32
 REVOKED = (
     ClaimKind.REVOKED_TO_LOCAL,
@@ -45,11 +47,14 @@ def update(m: Manager, slot: Slot) -> None:
     wanted = _wanted(m, slot)
     kept: list[ActiveClaim] = []
     split: list[ActiveClaim] = []
+    penniless: list[ActiveClaim] = []
     for active in slot.onchain_claims:
         fresh = [wanted.get(claim.input.outpoint) for claim in active.claims]
         left = [claim for claim in fresh if claim is not None]
         if len(left) < len(fresh):
             _drop(m, slot, active)
+        elif _is_penniless(active):
+            penniless.append(active)
         elif _must_split(m, active, left):
             split.append(active)
         else:
@@ -60,6 +65,7 @@ def update(m: Manager, slot: Slot) -> None:
     slot.onchain_claims = kept
     for active in kept:
         _refresh(m, slot, active)
+    _merge(m, slot, penniless, wanted)
     for active in split:
         _split(m, slot, active, [wanted.pop(claim.input.outpoint) for claim in active.claims])
     for group in group_claims(list(wanted.values()), m.env.block_height, LIMITS):
@@ -102,6 +108,28 @@ def _must_split(m: Manager, active: ActiveClaim, fresh: list[OutputClaim]) -> bo
     return len(groups) > 1 and (not _is_out(active) or _heir(m, active, groups) is not None)
 
 
+def _is_penniless(active: ActiveClaim) -> bool:
+    """Return whether a claim was never published, for the wallet had no coins for it."""
+    return active.without_coins and not active.transaction and active.making is None
+
+
+def _merge(m: Manager, slot: Slot, penniless: list[ActiveClaim], wanted: dict[OutPoint, OutputClaim]) -> None:
+    """Claim together what had no coins apart: one coin pays for one transaction a block, however large that is.
+
+    What the other side may take would go alone near its deadline; but a claim without a coin is no claim.
+    """
+    known = {active.claim_id: active for active in penniless}
+    claims = [wanted.pop(claim.input.outpoint) for active in penniless for claim in active.claims]
+    for group in group_claims(claims, m.env.block_height, MERGED_LIMITS):
+        active = known.get(claim_id_of([claim.input.outpoint for claim in group]))
+        if active is None:
+            _begin(m, slot, group, None, merged=True)
+        else:
+            active.claims = group
+            slot.onchain_claims.append(active)
+            _refresh(m, slot, active)
+
+
 def _parts(m: Manager, active: ActiveClaim, claims: list[OutputClaim]) -> tuple[tuple[OutputClaim, ...], ...]:
     """Return what may stay together of a claim.
 
@@ -114,7 +142,7 @@ def _parts(m: Manager, active: ActiveClaim, claims: list[OutputClaim]) -> tuple[
         if len(claims) <= LIMITS.near_inputs or left <= LIMITS.near_blocks:
             size = 1
         return tuple([tuple(claims[first : first + size]) for first in range(0, len(claims), size)])
-    return group_claims(claims, m.env.block_height, LIMITS)
+    return group_claims(claims, m.env.block_height, MERGED_LIMITS if active.merged else LIMITS)
 
 
 def _is_out(active: ActiveClaim) -> bool:
@@ -172,9 +200,14 @@ def _made_of(group: tuple[OutputClaim, ...]) -> ActiveClaim:
     )
 
 
-def _begin(m: Manager, slot: Slot, group: tuple[OutputClaim, ...], older: ActiveClaim | None) -> None:
-    """older: a larger claim that is in mempools, and whose place this one takes."""
+def _begin(
+    m: Manager, slot: Slot, group: tuple[OutputClaim, ...], older: ActiveClaim | None, *, merged: bool = False
+) -> None:
+    """older: a larger claim that is in mempools, and whose place this one takes. merged: there were no coins for its
+    parts, which was told.
+    """
     active = _made_of(group)
+    active.merged = active.without_coins = merged
     slot.onchain_claims.append(active)
     m.claiming[slot.channel_id] = slot
     if active.fixed:
@@ -343,7 +376,7 @@ def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat:
         return False  # an output of it was taken meanwhile
     slot, active = found
     version.fee_sat = fee_sat
-    active.without_coins = False
+    active.without_coins, active.told = False, ""
     if active is slot.anchor_claim:
         bumping.on_funded(m, slot, active, transaction)
     else:
@@ -351,22 +384,27 @@ def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat:
     return True
 
 
-def claim_not_funded(m: Manager, claim_id: bytes, reason: str, *, too_dear: bool = False) -> None:
+def claim_not_funded(m: Manager, claim_id: bytes, reason: str, *, too_dear: bool = False, in_use: bool = False) -> None:
     """The wallet has no coins for a claim: it is tried again at each block, and told once until there are some.
 
     The version before is offered again meanwhile.
 
-    Args: too_dear: there are coins, but it would cost more than it may; nobody has to do anything about that.
+    Args:
+        too_dear: there are coins, but it would cost more than it may; nobody has to do anything about that.
+        in_use: there are coins, in transactions that wait for a block; that is told when there are none in the next
+            one either.
     """
     found = _find(m, claim_id)
     if found is None or found[1].making is None:
         return
     slot, active = found
     active.making = None
-    if not active.without_coins:
-        active.without_coins = True
+    level = "warning" if too_dear or in_use else "error"
+    is_first, active.without_coins = not active.without_coins, True
+    if not (in_use and is_first) and active.told not in (level, "error"):
+        active.told = level
         what = f"no coins are spent on the {describe(active)}: {reason}"
-        m.report("chain", "warning" if too_dear else "error", f"channel {slot.channel_id.hex()[:16]}: {what}")
+        m.report("chain", level, f"channel {slot.channel_id.hex()[:16]}: {what}")
     if active.transaction and active is slot.anchor_claim:
         bumping.publish(m, slot, active)
     elif active.transaction:
