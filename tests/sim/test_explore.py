@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from leyden.base.errors import StorageBroken
-from leyden.sim.explore import Limits, Tier, every_prefix, explore
-from leyden.sim.fingerprint import Fingerprints
+from leyden.sim.explore import Limits, Tier, explore
+from leyden.sim.fingerprint import Fingerprints, digest
+from leyden.sim.node import SimNode
 from leyden.sim.scenario import Crash, Cut, Scenario, replay
 from leyden.sim.schedules import STORE_FIRST, Scripted
 from leyden.sim.user import Order
@@ -23,13 +24,6 @@ from tests.sim.scenarios import scenario
 result = explore(scenario("direct"), Tier.TIERED)
 print(result.base_worlds, result.combinations, result.fresh, result.rests, result.digest.hex())
 """
-
-
-def test_every_combination_of_prefixes_is_one() -> None:
-    """From nothing to everything of each journal, and no bound on how many that are."""
-    assert list(every_prefix({})) == [()]
-    assert len(list(every_prefix({"a": 3, "b": 3, "c": 4}))) == 80
-    assert list(every_prefix({"a": 1, "b": 1}))[1] == (("a", 0), ("b", 1))
 
 
 def test_payment_survives_everything_and_the_count_is_complete() -> None:
@@ -116,9 +110,17 @@ def test_limits_end_it_and_the_result_says_so() -> None:
 @pytest.mark.parametrize(
     ("tier", "crashes"), [(Tier.FIXED, 1), (Tier.FIXED, 2), (Tier.TIERED, 1), (Tier.TIERED, 2), (Tier.ALL, 1)]
 )
-def test_what_is_wrong_is_found_with_the_run_that_shows_it(tier: Tier, crashes: int) -> None:
+def test_what_is_wrong_is_found_with_the_run_that_shows_it(
+    tier: Tier, crashes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The actions up to the first crash, and the crashes: enough to see the same again."""
     first = scenario("direct")
+    true_ledger = Fingerprints.ledger
+
+    def with_lives(prints: Fingerprints, node: SimNode) -> bytes:
+        return digest(true_ledger(prints, node), node.lives)
+
+    monkeypatch.setattr(Fingerprints, "ledger", with_lives)  # what is asked below decides something
 
     def wrong(world: World, orders: list[Order]) -> None:
         lives = world.nodes["bob"].lives - first.base.nodes["bob"].lives
@@ -135,6 +137,43 @@ def test_what_is_wrong_is_found_with_the_run_that_shows_it(tier: Tier, crashes: 
         replay(bad, Scripted(found.actions, STORE_FIRST), found.deviations)
 
 
+def test_what_is_told_again_in_a_life_is_found_though_all_else_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two worlds that differ only in what their lives have told have one future, and not one judgement."""
+    true_cut = World.cut
+
+    def tells_again(world: World, one: str, other: str) -> None:
+        true_cut(world, one, other)
+        alice = world.nodes["alice"]
+        if alice.shown and alice.shown[-1].life == alice.lives:
+            alice.shown.append(alice.shown[-1])
+
+    monkeypatch.setattr(World, "cut", tells_again)
+    found = explore(scenario("direct"), Tier.FIXED).violation
+    assert found is not None
+    assert "was told twice in one life" in found.what
+
+
+def test_close_that_must_be_is_missed_though_all_else_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel that may be closed may stay open; once the call has returned it may not."""
+    true_cut = World.cut
+
+    def asks(world: World, one: str, other: str) -> None:
+        true_cut(world, one, other)
+        for channel_id in world.nodes["alice"].manager.channels:
+            world.closes_asked[channel_id] = bool(world.nodes["alice"].shown)
+
+    monkeypatch.setattr(World, "cut", asks)
+    first = scenario("direct")
+
+    def begun(world: World) -> list[Order]:
+        world.closes_asked.update(dict.fromkeys(world.nodes["alice"].manager.channels, False))
+        return first.begin(world)
+
+    found = explore(Scenario("direct", first.base, begun), Tier.FIXED).violation
+    assert found is not None
+    assert "is Normal, and should be closed" in found.what
+
+
 def test_lost_connections_are_deviations_too() -> None:
     """Without them fewer combinations are tried."""
     with_cuts = explore(scenario("direct"))
@@ -145,13 +184,13 @@ def test_lost_connections_are_deviations_too() -> None:
 
 def test_a_world_that_comes_back_on_its_way_is_a_livelock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may go round in circles, however slowly."""
-    true_print = Fingerprints.world
+    true_print = Fingerprints.future
 
     def always_the_same(prints: Fingerprints, world: World, *rest: object) -> bytes:
         crashed = any(line.startswith("crash") for line in world.trace)
         return b"the same" if crashed else true_print(prints, world, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Fingerprints, "world", always_the_same)
+    monkeypatch.setattr(Fingerprints, "future", always_the_same)
     found = explore(scenario("direct")).violation
     assert found is not None
     assert found.what.startswith("Livelock")

@@ -9,8 +9,9 @@ from leyden.journal.batch import Snapshot
 from leyden.manager import events as ev
 from leyden.manager.actions import Report
 from leyden.manager.state import Peer
+from leyden.node.runtime import RuntimeLimits
 from leyden.sim.commands import IN_TURN
-from leyden.sim.fingerprint import Fingerprints
+from leyden.sim.fingerprint import Fingerprints, Remembered, remembered
 from leyden.sim.handler import Prompt
 from leyden.sim.node import Shown, SimNode
 from leyden.sim.scenario import Begun, begin
@@ -174,6 +175,50 @@ def test_equal_worlds_have_equal_fingerprints() -> None:
     other.world.steps += 1
     other.world.clock.now_seconds += 5
     assert print_of(one) == print_of(other)
+
+
+def test_what_only_oracles_remember_is_not_of_the_future() -> None:
+    """What a life has told, and whether a close that was asked for must come, is told apart and leads to the same."""
+    begun = on_the_way()
+    node, channel_id = bob(begun), next(iter(bob(begun).manager.channels))
+    told = ev.PaymentClaimAbandoned("x", b"", b"")
+    node.shown.append(Shown(node.lives - 1, told))
+    begun.world.closes_asked[channel_id] = False
+    before, whole = Fingerprints().future(begun.world, begun.orders), print_of(begun)
+    assert remembered(begun.world) == Remembered(frozenset(), frozenset())
+    node.shown.append(Shown(node.lives, told))
+    assert print_of(begun) != whole
+    begun.world.closes_asked[channel_id] = True
+    assert remembered(begun.world) == Remembered(frozenset({("bob", "x")}), frozenset({channel_id}))
+    node.shown.append(Shown(node.lives, told))
+    assert remembered(begun.world).is_told_twice
+    assert Fingerprints().future(begun.world, begun.orders) == before
+
+
+def test_what_is_remembered_ends_with_a_life() -> None:
+    """And what is told once more is told twice."""
+    both = Remembered(frozenset({("alice", "x"), ("bob", "x")}), frozenset({bytes(32)}))
+    assert both.without("bob") == Remembered(frozenset({("alice", "x")}), frozenset({bytes(32)}))
+    assert both.without("bob").told_too(frozenset({("bob", "x")})) == both
+    assert both.told_too(frozenset({("bob", "x")})).is_told_twice
+
+
+def test_counts_that_are_far_from_deciding_anything_do_not_count() -> None:
+    """Messages of a peer, up to half of what makes a flood; what a payment that has ended would have tried next."""
+    begun = on_the_way(1000)
+    peer = next(iter(bob(begun).manager.peers.values()))
+    paid = next(iter(begun.world.nodes["alice"].manager.node.ledger.payments.values()))
+    before = print_of(begun)
+    peer.messages += 1
+    paid.next_part += 1
+    assert not paid.is_live
+    assert print_of(begun) == before
+    peer.messages = RuntimeLimits.STRANGER_MESSAGES // 2 + 1
+    assert print_of(begun) != before
+    live = on_the_way()
+    before = print_of(live)
+    payment(live, "next_part", 7)
+    assert print_of(live) != before
 
 
 def test_what_a_journal_folds_to_counts_and_not_how_it_is_kept() -> None:

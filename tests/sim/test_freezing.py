@@ -2,7 +2,14 @@
 
 from collections.abc import Callable
 
-from leyden.sim.freezing import Freezer
+import pytest
+
+from leyden.bitcoin.tx import OutPoint, Transaction
+from leyden.journal.batch import Snapshot
+from leyden.journal.node_records import PaymentStarted
+from leyden.manager.state import Slot
+from leyden.ports.chain import BlockData
+from leyden.sim.freezing import Freezer, _is_value
 from leyden.sim.scenario import begin
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.world import World
@@ -72,6 +79,37 @@ def test_values_are_shared_and_keyrings_are_not() -> None:
         one.nodes["alice"].runtime.record_wallet(issued.record)
     watched = [set(vars_of(at.nodes["alice"].runtime.wallet)) for at in (one, other)]
     assert watched[1] < watched[0]
+
+
+def test_values_that_are_made_later_are_shared_too() -> None:
+    """A block that two worlds have mined is one object, and so is what thaws; what may change is copied."""
+    world = begin(scenario("direct")).world
+    freezer = Freezer(world)
+    frozen = freezer.freeze(world)
+    one, other = freezer.thaw(frozen), freezer.thaw(frozen)
+    for at in (one, other):
+        at.mine()
+    assert one.chain.block(one.chain.tip.hash) is not other.chain.block(other.chain.tip.hash)
+    thawed = [freezer.thaw(freezer.freeze(at)) for at in (one, other)]
+    blocks = [at.chain.block(at.chain.tip.hash) for at in thawed]
+    assert blocks[0] is blocks[1] is not None
+    assert thawed[0].nodes["alice"].disk is not thawed[1].nodes["alice"].disk
+
+
+def test_two_freezers_do_not_mix_what_they_share() -> None:
+    """The number of a value is that of the freezer that made the bytes."""
+    freezers, values = [Freezer(()), Freezer(())], [OutPoint(bytes(32), 1), OutPoint(bytes(32), 2)]
+    frozen = [freezer.freeze([value]) for freezer, value in zip(freezers, values, strict=True)]
+    assert [freezer.thaw(one)[0] for freezer, one in zip(freezers, frozen, strict=True)] == values
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_value"),
+    [(BlockData, True), (Transaction, True), (Snapshot, True), (Slot, False), (PaymentStarted, False)],
+)
+def test_only_what_holds_nothing_that_may_change_is_a_value(kind: type, is_value: bool) -> None:
+    """A frozen struct with a list in it could be changed through it."""
+    assert _is_value(kind) is is_value
 
 
 def vars_of(wallet: object) -> dict[bytes, object]:

@@ -51,6 +51,19 @@ def test_command_that_is_refused_says_so() -> None:
     stage.check()
 
 
+def test_what_left_the_mempool_is_news_when_it_comes_back() -> None:
+    """A look into the mempool that does not find a transaction any more forgets it, as the shipped node does."""
+    stage = Stage(topologies.direct())
+    alice, pool = stage["alice"], stage.world.chain.pool
+    stage.world.grant("alice", 50_000)
+    [waiting] = pool
+    alice.seen_in_pool = {waiting: None, bytes(32): None}
+    stage.world.mine()
+    assert list(alice.seen_in_pool) == [waiting, bytes(32)]
+    alice.follow()
+    assert not alice.seen_in_pool
+
+
 def test_what_was_shown_is_kept_with_its_life() -> None:
     """The oracles tell repetitions in one life from those in several."""
     stage = Stage(topologies.direct())

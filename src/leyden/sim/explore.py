@@ -6,19 +6,18 @@ two fixed schedules that could not differ more. With a second crash allowed the 
 recovery. Worlds that are equal by content (`fingerprint`) are explored once, so the count is finite (ADR 0013).
 """
 
-import gc
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from itertools import product
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from leyden.sim.books import Books
-from leyden.sim.fingerprint import Fingerprints, core_digest, digest
-from leyden.sim.freezing import Freezer, dismantle
+from leyden.sim.disturbing import Disturbance, disturbances
+from leyden.sim.fingerprint import Fingerprints, core_digest, digest, remembered
+from leyden.sim.freezing import Freezer, dismantle, few_collections
+from leyden.sim.judged import Ahead, Judged, Seen, at_rest
 from leyden.sim.node import SimNode
 from leyden.sim.oracles import check_rest
 from leyden.sim.probe import probe
@@ -38,9 +37,9 @@ def fixed() -> list[Schedule]:
 
 REST_STEPS_MIN = 5_000
 """A recovery may take at least that long before it is a livelock, else ten times the longest that was seen."""
+UNSEEN_MAX = 20
+"""Deliveries in a row of a recovery after which its world is looked at again."""
 PROGRESS_EVERY = 200
-GC_FIRST = 50_000
-"""So many new containers until the collector looks at them: some twenty worlds."""
 
 
 class Tier(Enum):
@@ -141,6 +140,13 @@ class _Name(NamedTuple):
     left: int
 
 
+class _Outcome(NamedTuple):
+    """What a disturbance has led to. told: events (node, event_id) that were told in it."""
+
+    future: bytes
+    told: frozenset[tuple[str, str]]
+
+
 class _Waiting(NamedTuple):
     """A world that is to be looked at; `frozen` is empty when that was done."""
 
@@ -173,10 +179,13 @@ class _Explorer:
         self._root = _Place(world, orders, books, {})
         # Whence each distinct world was first reached: the way to it, for who must show a violation.
         self._reached: dict[_Name, tuple[_Name | None, _Step]] = {}
-        # Worlds from which rest was judged good, by schedule and crashes that were still tried on the way.
+        # Worlds from which rest was judged good, by schedule and crashes that were still tried on the way; and those
+        # from which it was judged without a crash on the way.
         self._good: dict[tuple[str, int], dict[bytes, None]] = {
             (recovery.name, left): {} for recovery in RECOVERIES for left in range(limits.crashes)
         }
+        self._judged = {recovery.name: Judged() for recovery in RECOVERIES}
+        self._outcomes: dict[bytes, _Outcome] = {}
         self._keys: list[dict[bytes, None]] = [{} for _ in range(limits.crashes)]
         self._after: list[dict[bytes, None]] = [{} for _ in range(limits.crashes)]
         self._probed: dict[bytes, None] = {}
@@ -190,15 +199,14 @@ class _Explorer:
     def run(self) -> Result:
         """Explore."""
         result, began = self._result, time.perf_counter()
-        self._ends = began + self._limits.seconds_max
-        self._began = began
+        self._began, self._ends = began, began + self._limits.seconds_max
         try:
-            with _few_collections():
+            with few_collections():
                 self._run_tier()
             result.is_complete = True
         except _LimitReached:
             pass
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong in a world is what is looked for
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in a world is looked for
             result.violation = self._found(error)
         result.seconds = time.perf_counter() - began
         self._progress(result)
@@ -240,8 +248,7 @@ class _Explorer:
             now = time.perf_counter()
             result.seconds = now - self._began
             self._progress(result)
-            worlds = result.base_worlds + result.fresh + result.second_fresh
-            if now > self._ends or worlds > self._limits.worlds_max:
+            if now > self._ends or result.base_worlds + result.fresh + result.second_fresh > self._limits.worlds_max:
                 raise _LimitReached
 
     # --- worlds ----------------------------------------------------------------------------------------------------
@@ -264,12 +271,15 @@ class _Explorer:
             dismantle(node)
         dismantle(world)
 
-    def _fingerprint(self, place: _Place) -> bytes:
+    def _see(self, place: _Place) -> Seen:
         moved = [node for name, node in place.world.nodes.items() if name not in place.known]
-        fingerprint = self._prints.world(place.world, place.orders, place.known)
+        future, also = self._prints.future(place.world, place.orders, place.known), remembered(place.world)
         for node in moved:
             self._promises.check_folds(node, self._prints.held.get(node.name))
-        return fingerprint
+        return Seen(digest(future, also.digest()), future, also)
+
+    def _fingerprint(self, place: _Place) -> bytes:
+        return self._see(place).fingerprint
 
     def _found_world(self, fingerprint: bytes) -> None:
         self._result.digest = digest(self._result.digest, fingerprint)
@@ -365,12 +375,12 @@ class _Explorer:
         """Return the worlds after each crash and each lost connection: they are steps like others."""
         found: list[_Waiting] = []
         left = here.name.left - 1
-        for key, deviation, touched in self._disturbances(place):
+        for one in self._disturbances(place):
             self._result.combinations += 1
-            if self._is_known(key, left):
+            if self._is_known(one.key, left):
                 continue
-            other = self._deviated(here.frozen, place, deviation, touched)
-            if self._note(_Name(self._fingerprint(other), left), here.name, deviation, other, found):
+            other = self._deviated(here.frozen, place, one)
+            if self._note(_Name(self._fingerprint(other), left), here.name, one.deviation, other, found):
                 self._result.fresh += 1
             self._leave(other)
         return found
@@ -403,29 +413,15 @@ class _Explorer:
 
     # --- crashes and lost connections --------------------------------------------------------------------------------
 
-    def _disturbances(self, place: _Place) -> Iterator[tuple[bytes, Deviation, Sequence[str]]]:
-        """Yield every crash and every lost connection of this world, with what tells equal ones and whom it touches."""
-        world, orders = place.world, place.orders
-        step, quiet = world.steps - self._first_step, world.quiet_seconds
-        self._fingerprint(place)
-        for name, node in world.nodes.items():
-            if not node.is_up:
+    def _disturbances(self, place: _Place) -> Iterator[Disturbance]:
+        """Yield every crash and every lost connection of this world that is to be tried, and is of this part."""
+        limits = self._limits
+        self._see(place)
+        for one in disturbances(self._prints, place.world, place.orders, place.known, self._first_step):
+            if isinstance(one.deviation, Cut) and not limits.cuts:
                 continue
-            links = [pair for pair in world.connections if name in pair]
-            others = {other: known for other, known in place.known.items() if other != name}
-            around = digest(self._prints.around(world, orders, links), self._prints.ledger(node), others)
-            touched = [name, *[one if other == name else other for one, other in links]]
-            for kept in every_prefix(node.disk.under_way()):
-                key = digest("crash", name, around, self._prints.durable(node.disk, dict(kept)))
-                if self._is_of_part(key):
-                    yield key, Crash(step, name, kept, quiet), touched
-        for pair in list(world.connections) if self._limits.cuts else []:
-            key = digest("cut", pair, self._prints.around(world, orders, [pair]), place.known)
-            if self._is_of_part(key):
-                yield key, Cut(step, *pair, quiet), pair
-
-    def _is_of_part(self, key: bytes) -> bool:
-        return int.from_bytes(key[:4], "big") % self._limits.share == self._limits.part % self._limits.share
+            if int.from_bytes(one.key[:4], "big") % limits.share == limits.part % limits.share:
+                yield one
 
     def _is_known(self, key: bytes, left: int) -> bool:
         """Return whether this was tried, with as many crashes left afterwards; from now on it was."""
@@ -434,8 +430,17 @@ class _Explorer:
         self._keys[left][key] = None
         return False
 
-    def _deviated(self, frozen: bytes, place: _Place, deviation: Deviation, touched: Sequence[str]) -> _Place:
+    def _leads_to_known(self, one: Disturbance) -> bool:
+        """Return whether it leads where another one has led, and all that comes then is good for this one too."""
+        outcome = self._outcomes.get(one.future)
+        if outcome is None:
+            return False
+        also = one.remembered.told_too(outcome.told)
+        return all(self._judged[recovery.name].ahead(outcome.future, also) is not None for recovery in RECOVERIES)
+
+    def _deviated(self, frozen: bytes, place: _Place, one: Disturbance) -> _Place:
         """Return the world after a crash or a lost connection."""
+        deviation = one.deviation
         self._deviations.append(deviation)
         other = self._thaw(frozen, place.known)
         mark = self._promises.mark(other.world, [deviation.node] if isinstance(deviation, Crash) else [])
@@ -446,7 +451,7 @@ class _Explorer:
         else:
             deviate(other.world, deviation, other.orders)
         self._promises.check(other.world, mark)
-        for name in touched:
+        for name in one.touched:
             other.known.pop(name, None)
         self._deviations.pop()
         return other
@@ -454,87 +459,142 @@ class _Explorer:
     def _disturb(self, frozen: bytes, place: _Place, left: int) -> None:
         """Try every crash and every lost connection of this world. left: how many crashes may still come."""
         result, is_first = self._result, left == self._limits.crashes
-        for key, deviation, touched in self._disturbances(place):
+        for one in self._disturbances(place):
             if is_first:
                 result.combinations += 1
             else:
                 result.second_combinations += 1
-            if self._is_known(key, left - 1):
+            if self._is_known(one.key, left - 1) or (left == 1 and self._leads_to_known(one)):
                 continue
-            other = self._deviated(frozen, place, deviation, touched)
-            self._deviations.append(deviation)
-            fingerprint = self._fingerprint(other)
-            if not any(fingerprint in after for after in self._after[left - 1 :]):
-                self._after[left - 1][fingerprint] = None
-                self._found_world(fingerprint)
+            other = self._deviated(frozen, place, one)
+            self._deviations.append(one.deviation)
+            seen = self._see(other)
+            if left == 1:
+                self._outcomes[one.future] = _Outcome(seen.future, seen.remembered.told - one.remembered.told)
+            if not any(seen.fingerprint in after for after in self._after[left - 1 :]):
+                self._after[left - 1][seen.fingerprint] = None
+                self._found_world(seen.fingerprint)
                 if is_first:
                     result.fresh += 1
                 else:
                     result.second_fresh += 1
-                self._recover(other, fingerprint, left - 1)
+                self._recover(other, seen, left - 1)
             else:
                 self._leave(other)
             self._deviations.pop()
 
-    def _recover(self, place: _Place | None, fingerprint: bytes, left: int) -> None:
-        assert place is not None
-        frozen, known = self._freeze(place), dict(place.known)
-        for recovery in RECOVERIES:
-            self._recovery = recovery
-            if self._is_good(fingerprint, recovery, left):
-                continue
-            place = place or self._thaw(frozen, known)
-            self._settle(place, fingerprint, recovery, left)
-            self._leave(place)
-            place = None
+    def _recover(
+        self, place: _Place, seen: Seen, left: int, recoveries: Sequence[Ranked] = RECOVERIES, before: int = 0
+    ) -> None:
+        """Run to rest and judge it, or to a world from which that has been done; and take the world apart.
 
-    def _settle(self, place: _Place, fingerprint: bytes, recovery: Ranked, left: int) -> None:
-        """Run to rest and judge it, or to a world from which that has been done."""
+        Schedules go together while they choose the same. Where all that can happen is that something arrives, nobody
+        looks whether the world is a known one: the next one will do. before: steps since the crash.
+        """
+        way: list[Seen] = []
         path: dict[bytes, None] = {}
-        while not self._is_good(fingerprint, recovery, left):
-            if fingerprint in path or len(path) > max(REST_STEPS_MIN, 10 * self._result.rest_steps_max):
+        agreed, steps, end = 0, 0, None
+        while True:
+            way.append(seen)
+            todo = self._not_judged(way, recoveries, left)
+            if not todo:
+                break
+            recoveries, self._recovery = todo, todo[0]
+            if seen.future in path or before + steps > max(REST_STEPS_MIN, 10 * self._result.rest_steps_max):
                 raise Livelock("\n".join(place.world.trace[-60:]))
-            path[fingerprint] = None
+            path[seen.future] = None
             if left:
                 self._disturb(self._freeze(place), place, left)
-                self._recovery = recovery
-            enabled = place.world.enabled()
-            if enabled:
-                self._perform(place, recovery.choose(place.world, enabled))
+                self._recovery = todo[0]
+            actions, alike = _choose(place.world, todo)
+            if len(actions) > 1:
+                self._recover_apart(place, way, todo, left, before + steps)
+                return
+            if actions:
+                done, alike = self._go_on(place, actions[0], todo, 1 if left else UNSEEN_MAX, alike=alike)
+                steps, agreed = steps + done, agreed if alike else len(way)
             elif not self._wait(place):
+                end = at_rest(place.world, seen.remembered)
                 self._check_rest(place)
-                self._result.rest_steps_max = max(self._result.rest_steps_max, len(path))
+                self._result.rest_steps_max = max(self._result.rest_steps_max, before + steps)
+                for recovery in todo:
+                    self._take_in(way, recovery, left, end)
                 break
-            fingerprint = self._fingerprint(place)
-        self._good[recovery.name, left].update(path)
+            seen = self._see(place)
+        if left == 0:
+            self._take_in_of_others(way[agreed:], recoveries, end)
+        self._leave(place)
 
-    def _is_good(self, fingerprint: bytes, recovery: Ranked, left: int) -> bool:
+    def _go_on(
+        self, place: _Place, action: Action, recoveries: Sequence[Ranked], steps_max: int, *, alike: bool
+    ) -> tuple[int, bool]:
+        """Take a step, and all that come then at which something arrives; return how many, and whether all schedules
+        of recoveries would have done the same.
+        """
+        for done in range(1, steps_max + 1):
+            self._perform(place, action)
+            actions, next_alike = _choose(place.world, recoveries)
+            if done == steps_max or [one.kind for one in actions] != ["deliver"]:
+                return done, alike
+            action, alike = actions[0], alike and next_alike
+        raise AssertionError("at least one step is taken")
+
+    def _not_judged(self, way: list[Seen], recoveries: Sequence[Ranked], left: int) -> list[Ranked]:
+        """Return the schedules from which the last world of a way was not judged; take in the way of the others."""
+        todo = [recovery for recovery in recoveries if not self._is_good(way[-1], recovery, left)]
+        for recovery in recoveries:
+            if recovery not in todo:
+                self._take_in(way, recovery, left)
+        return todo
+
+    def _take_in_of_others(self, way: list[Seen], recoveries: Sequence[Ranked], end: Ahead | None) -> None:
+        """The last steps of a way are those of the other schedules too, if all chose the same."""
+        last = way[-1]
+        for recovery in RECOVERIES:
+            ahead = end or self._judged[recovery.name].ahead(last.future, last.remembered)
+            if recovery not in recoveries and ahead is not None:
+                self._judged[recovery.name].add(way, ahead)
+
+    def _take_in(self, way: list[Seen], recovery: Ranked, left: int, end: Ahead | None = None) -> None:
+        """Note that a way leads to a good end: to rest, or to a world from which that was judged already."""
+        last = way[-1]
+        ahead = end or self._judged[recovery.name].ahead(last.future, last.remembered)
+        if left == 0 and ahead is not None:
+            self._judged[recovery.name].add(way, ahead)
+        else:
+            self._good[recovery.name, left].update(dict.fromkeys([one.fingerprint for one in way]))
+
+    def _recover_apart(
+        self, place: _Place, way: list[Seen], recoveries: Sequence[Ranked], left: int, steps: int
+    ) -> None:
+        """From here each schedule goes its own way."""
+        frozen, known = self._freeze(place), dict(place.known)
+        for recovery in recoveries:
+            self._recovery = recovery
+            if recovery is not recoveries[0]:
+                place = self._thaw(frozen, known)
+            self._perform(place, recovery.choose(place.world, place.world.enabled()))
+            seen = self._see(place)
+            self._recover(place, seen, left, [recovery], steps + 1)
+            self._take_in([*way, seen], recovery, left)
+
+    def _is_good(self, seen: Seen, recovery: Ranked, left: int) -> bool:
         """What any order leads to is judged as such, with every crash on the way."""
-        if self._result.tier is Tier.TIERED and _Name(fingerprint, 0) in self._reached:
+        if left == 0 and self._judged[recovery.name].ahead(seen.future, seen.remembered) is not None:
             return True
-        return any(fingerprint in self._good[recovery.name, more] for more in range(left, self._limits.crashes))
+        if self._result.tier is Tier.TIERED and _Name(seen.fingerprint, 0) in self._reached:
+            return True
+        return any(seen.fingerprint in self._good[recovery.name, more] for more in range(left, self._limits.crashes))
+
+
+def _choose(world: World, recoveries: Sequence[Ranked]) -> tuple[list[Action], bool]:
+    """Return what these schedules choose, each action once, and whether all schedules of recoveries choose alike."""
+    enabled = world.enabled()
+    if not enabled:
+        return [], True
+    choices = {recovery: recovery.choose(world, enabled) for recovery in RECOVERIES}
+    return list(dict.fromkeys([choices[recovery] for recovery in recoveries])), len(set(choices.values())) == 1
 
 
 def _life_of(node: SimNode) -> tuple[object, ...]:
     return node.manager.outbox, node.manager, node.runtime, node.life
-
-
-@contextmanager
-def _few_collections() -> Generator[None]:
-    """Worlds are cycles and die young: most of what the collector looks at lives as long as the explorer."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_FIRST, 5, 1000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-def every_prefix(under_way: Mapping[str, int]) -> Iterator[tuple[tuple[str, int], ...]]:
-    """Yield every combination of kept prefixes, as (journal, records), from nothing to everything."""
-    names = list(under_way)
-    for counts in product(*[range(under_way[name] + 1) for name in names]):
-        yield tuple(zip(names, counts, strict=True))

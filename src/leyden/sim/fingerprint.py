@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,44 @@ DIGEST_BYTES = 16
 CACHE_MAX = 200_000
 
 _CHANNELS = attrgetter("_channels")
+
+
+class Remembered(NamedTuple):
+    """What decides nothing in a world: for it an oracle only finds more to be wrong.
+
+    told: events, as (node, event_id), that were told in lives that still last: not to be told again there. must_close:
+    channels (channel_id) that have to be closed at rest; whether they only may is part of the world. is_told_twice:
+    something was told in a life that had been told there, so all is lost already.
+    """
+
+    told: frozenset[tuple[str, str]]
+    must_close: frozenset[bytes]
+    is_told_twice: bool = False
+
+    def without(self, node: str) -> "Remembered":
+        """Return what is left of it when a node has crashed."""
+        return self._replace(told=frozenset([one for one in self.told if one[0] != node]))
+
+    def told_too(self, more: frozenset[tuple[str, str]]) -> "Remembered":
+        """Return it with more that was told."""
+        return self._replace(told=self.told | more, is_told_twice=self.is_told_twice or bool(self.told & more))
+
+    def digest(self) -> bytes:
+        """Return a digest."""
+        return digest(sorted(self.told), sorted(self.must_close), self.is_told_twice)
+
+
+def remembered(world: World) -> Remembered:
+    """Return what is remembered of a world."""
+    told = [
+        (node.name, shown.event.event_id)
+        for node in world.nodes.values()
+        if node.is_up
+        for shown in node.shown
+        if shown.life == node.lives
+    ]
+    must_close = frozenset([one for one, must in world.closes_asked.items() if must])
+    return Remembered(frozenset(told), must_close, len(set(told)) < len(told))
 
 
 def digest(*parts: object) -> bytes:
@@ -132,7 +170,7 @@ class Fingerprints:
     def ledger(self, node: SimNode) -> bytes:
         """Return the digest of what outlives every crash beside the journals: what users were told, and the witness."""
         told = {shown.event.event_id: shown.event for shown in node.shown}
-        reports = [report.text for report in node.reports if report.level == "error"]
+        reports = list(dict.fromkeys([report.text for report in node.reports if report.level == "error"]))
         witness = [
             [keys_id, keys.policy.highest_revoked, keys.policy.lowest_signed]
             for keys_id, keys in _CHANNELS(node.signer).items()
@@ -150,17 +188,23 @@ class Fingerprints:
             node.best.hash, values.rest(node),
         ]  # fmt: skip
         if node.is_up:
-            told_now = [shown.event.event_id for shown in node.shown if shown.life == node.lives]
             late = [] if node.late is None else [request_of(one) for one in node.late.waiting]
             held = self.held[node.name] = in_memory(node.manager)
-            parts += [told_now, late, held, _manager(values, node.manager), _runtime(values, node.runtime)]
+            parts += [late, held, _manager(values, node.manager), _runtime(values, node.runtime)]
             parts.append(values.life(node.life))
         return digest(*parts)
 
     # --- the world -------------------------------------------------------------------------------------------------
 
     def world(self, world: World, orders: Sequence[Order], nodes: dict[str, bytes] | None = None) -> bytes:
-        """Return the fingerprint of a world. nodes: digests that are known already; those that lack are added."""
+        """Return the fingerprint of a world, with what is remembered of it."""
+        return digest(self.future(world, orders, nodes), remembered(world).digest())
+
+    def future(self, world: World, orders: Sequence[Order], nodes: dict[str, bytes] | None = None) -> bytes:
+        """Return the digest of all that decides what may happen in a world, without what is only `Remembered`.
+
+        nodes: digests that are known already; those that lack are added.
+        """
         known = {} if nodes is None else nodes
         for name, node in world.nodes.items():
             if name not in known:
@@ -174,7 +218,7 @@ class Fingerprints:
             links,
             Values(None).rest(world),
             [world.chain.tip.hash, list(world.chain.pool), world.chain.conditions()],
-            [act.name for act in world.acts],
+            [[act.name for act in world.acts], list(world.closes_asked)],
             [[order.started.payment_id, order.accepted] for order in orders],
             world.clock.now_seconds if world.waits_for_time() or _holds_forwards(world) else 0,
         ]

@@ -256,8 +256,9 @@ class SimNode:
         return fork
 
     def follow(self) -> None:
-        """Take one step along the chain: back to the fork, or one block on."""
+        """Take one step along the chain: back to the fork, or one block on. What left the mempool was never seen."""
         chain, fork = self.world.chain, self._fork()
+        self.seen_in_pool = {txid: None for txid in self.seen_in_pool if txid in chain.pool}
         if fork != self.best:
             self.best = fork
             self.runtime.on_blocks_disconnected(fork.height, fork.hash)

@@ -17,8 +17,8 @@ import msgspec
 from leyden.channel.session import Session
 from leyden.manager.manager import Manager
 from leyden.manager.outbox import Line, Outbox, Signing, Tail
-from leyden.manager.state import ClaimableSet, ClaimableStatus, Slot
-from leyden.node.runtime import Runtime
+from leyden.manager.state import ClaimableSet, ClaimableStatus, Peer, Slot
+from leyden.node.runtime import Runtime, RuntimeLimits
 from leyden.payments.outbound import OutboundPayment
 from leyden.sim.books import Books
 from leyden.sim.disk import SimStore
@@ -59,6 +59,7 @@ APART: dict[type, dict[str, str]] = {
     Slot: {
         "state": "by itself", "tail": "in the outbox", "peer": NEVER, "peeled": "its names",
         "closed_view": "follows from the journal",
+        "deadline_bound": "follows from the records",
         "away_since": "counts only while a signature has not left, for longer than links are cut",
         "update_timestamp": "a date that a change of the policy looks at",
     },
@@ -77,6 +78,7 @@ APART: dict[type, dict[str, str]] = {
         "quiet_seconds": COUNTS, "granted_sat": "in the chain", "broadcasts": "in the mempool",
         "nodes": "by themselves", "connections": "by themselves", "chain": "its tip, mempool and fees",
         "acts": "their names",
+        "closes_asked": "its channels; which must be closed is remembered by itself",
         "clock": "counts only while something waits for it", "_became": "as _since",
         "_since": "an order of what is possible, which the schedules of the explorer do not ask for",
     },
@@ -88,6 +90,10 @@ _ROWS = frozenset((list, tuple, deque))
 _CALLBACKS = frozenset((FunctionType, MethodType, partial, CellType))
 _CALM = [Session(), Session(connected=True), Session(connected=True, reestablished=True)]
 _SORTED = ("removing", "released", "events_shown")
+_PAYMENT_APART = ("started", "sent", "failed", "terms")
+"""Records, and what follows from them."""
+_FOR_PARTS = ("next_part", "failed_parts", "refused_parts", "excluded", "last_failure", "give_up")
+"""What the next part of a payment goes by: one that has ended offers none."""
 
 
 class Values:
@@ -156,6 +162,10 @@ class Values:
                 return ["set", value.set_id, self._is_current(value)]
             case BaseException():
                 return [type(value).__name__, str(value)]
+            case Peer() if value.messages <= RuntimeLimits.STRANGER_MESSAGES // 2:
+                # A count of what has come, far from where it decides something.
+                names = [name for name in value.__struct_fields__ if name != "messages"]
+                return ["peer", [self.of(getattr(value, name)) for name in names]]
             case msgspec.Struct() if value.__struct_config__.frozen:
                 return [type(value).__name__, value]
             case msgspec.Struct():
@@ -196,7 +206,8 @@ class Values:
 
     def payment(self, payment: OutboundPayment) -> list[object]:
         """Return what of an own payment is in memory alone; the others are records, or follow from them."""
-        names = [name for name in payment.__struct_fields__ if name not in ("started", "sent", "failed", "terms")]
+        apart = _PAYMENT_APART if payment.is_live else _PAYMENT_APART + _FOR_PARTS
+        names = [name for name in payment.__struct_fields__ if name not in apart]
         return [payment.started.payment_id, [self.of(getattr(payment, name)) for name in names]]
 
     def outbox(self, outbox: Outbox) -> list[object]:
