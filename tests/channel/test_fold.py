@@ -10,8 +10,10 @@ from leyden.journal import penalty
 from leyden.journal.records import (
     Acknowledged,
     ChannelOpened,
+    FailedHtlc,
     ForwardedPayment,
     HtlcsShown,
+    OnchainResolved,
     PeerPolicy,
     ReceivedRevocation,
     SentCommitment,
@@ -85,6 +87,25 @@ def test_a_fulfilled_htlc_acknowledged_early_leaves_no_second_outcome() -> None:
     pair.pump()
     assert not pair.a.core.outcomes
     assert not pair.a.core.outbound
+
+
+@pytest.mark.parametrize("acknowledged", [False, True])
+@pytest.mark.parametrize("answer", [fulfil(0, 1), failure(0)])
+def test_a_preimage_of_the_mempool_outlives_what_the_peer_says_later(
+    answer: ForwardedPayment | FailedHtlc, acknowledged: bool
+) -> None:
+    """It went upstream, so a failure is no outcome; when the HTLC is gone nothing of it is kept but what waits."""
+    pair = ready_pair()
+    pair.offered(0, pending_add(1))
+    pair.give(0, Learn(OnchainResolved([(0, preimage_of(1))], [], [])))
+    if acknowledged:
+        pair.give(0, Learn(Acknowledged([], [0], [], [])))
+    pair.resolve(1, answer)
+    pair.pump()
+    core = pair.a.core
+    assert not any((core.outbound, core.onchain_preimages))
+    again = isinstance(answer, ForwardedPayment)
+    assert [one.removal.preimage for one in core.outcomes.values()] == [preimage_of(1)] * (again or not acknowledged)
 
 
 def test_a_hand_off_keeps_the_shared_secret() -> None:

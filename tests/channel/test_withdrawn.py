@@ -8,13 +8,13 @@ import pytest
 from leyden.channel import effects as fx
 from leyden.channel.commit import on_withdraw
 from leyden.channel.errors import InvalidReestablish
-from leyden.channel.inputs import ChangeFeerate, Commit, DecideHtlcs, QueueAdd, StartShutdown, Withdraw
+from leyden.channel.inputs import ChangeFeerate, Commit, DecideHtlcs, Learn, QueueAdd, StartShutdown, Withdraw
 from leyden.channel.snapshot import snapshot_of
 from leyden.channel.states import NOTHING, ShuttingDown
-from leyden.journal.records import Withdrawn
+from leyden.journal.records import Acknowledged, OnchainResolved, Withdrawn
 from leyden.wire.channel_type import ChannelType, CommitmentFormat
 from leyden.wire.messages import decode
-from tests.channel.pair import Pair, failure, fulfil, pending_add, ready_pair
+from tests.channel.pair import Pair, failure, fulfil, pending_add, preimage_of, ready_pair
 from tests.channel.play import play
 from tests.channel.test_crash import START
 from tests.channel.world import World
@@ -57,6 +57,20 @@ def test_what_was_signed_is_undone(kind: CommitmentFormat) -> None:
     assert len(core.penalty_rows) == rows + 4 > penalties, "a row of each HTLC, for the day when the number is revoked"
     after = msgspec.structs.replace(snapshot_of(pair.a.core), withdrawn=[], position=before.position)
     assert after == msgspec.structs.replace(before, revocation_is_last=after.revocation_is_last)
+
+
+def test_what_the_chain_has_said_of_an_htlc_goes_with_its_id() -> None:
+    """The HTLC that has the id next is another one, and nothing is known of it."""
+    pair = ready_pair()
+    pair.give(0, QueueAdd(pending_add(0)))
+    pair.give(0, QueueAdd(pending_add(1)))
+    pair.give(0, Commit())
+    pair.give(0, Learn(OnchainResolved([(0, preimage_of(0))], [1], [])))
+    pair.give(0, Learn(Acknowledged([], [0, 1], [], [])))
+    taken_back(pair)
+    core = pair.a.core
+    assert core.next_outbound_id == 0
+    assert not any((core.outbound, core.onchain_preimages, core.onchain_failed))
 
 
 @KINDS

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 
+import msgspec
 import pytest
 
 from leyden.channel.states import Normal
@@ -11,10 +12,12 @@ from leyden.journal.records import ForwardingPolicy, Withdrawn
 from leyden.manager import events as ev
 from leyden.manager.channel_updates import set_policy
 from leyden.manager.forwarding import HOLD_SECONDS
+from leyden.manager.onchain import outcomes
 from leyden.manager.withdrawing import WITHDRAW_SECONDS
 from leyden.sim.oracles import check_rest
 from leyden.sim.scenario import combinations
 from leyden.sphinx.failures import FailureCode
+from tests.manager.onchain import scenes
 from tests.manager.stage import Stage
 from tests.sim import topologies
 
@@ -204,6 +207,44 @@ def test_sources_return_when_the_withdrawal_is_durable(make: Callable[[], Stage]
     _open(stage)
     stage.check()
     assert stage.payment("alice").sent is not None
+
+
+def preimage_of_the_forward() -> bytes:
+    """Return what `over_a_forwarder` could learn."""
+    stage = Stage(topologies.line())
+    stage.pay("alice", "carol", stage.invoice("carol"), deadline_seconds=30)
+    stage.rest()
+    sent = stage.payment("alice").sent
+    assert sent is not None
+    return sent.preimage
+
+
+def test_preimage_that_was_seen_goes_upstream_before_its_id_is_given_again() -> None:
+    """Outcomes are kept by id. The HTLC that has the id then is another one: it fails like any that is refused."""
+    preimage = preimage_of_the_forward()
+    stage = over_a_forwarder()
+    slot, upstream = stage.slot("bob", "carol"), stage.slot("bob", "alice").tail.journal
+    [htlc_id] = slot.state.core.outbound
+    stage["bob"].disk.held[upstream] = None
+    stage["bob"].run(lambda m: outcomes.learn_preimages(m, slot, {htlc_id: preimage}))
+    stage.seconds(WITHDRAW_SECONDS + 3)
+    assert slot.state.core.onchain_preimages == {htlc_id: preimage}
+    assert withdrawn(stage, "bob") == 0
+    stage["bob"].disk.held.clear()
+    stage.seconds(3)
+    assert withdrawn(stage, "bob") == 1
+    assert stage.payment("alice").sent is not None
+    core = slot.state.core
+    assert not any((core.outbound, core.outcomes, core.onchain_preimages))
+    carol = stage.m("carol")
+    carol.config = msgspec.structs.replace(carol.config, auto_claim=False)
+    stage.prompt("carol", "fail")
+    _open(stage)
+    stage.pay("alice", "carol", stage.invoice("carol", tag="next"), "next")
+    stage.rest()
+    assert core.next_outbound_id == htlc_id + 1
+    assert stage.payment("alice", "next").failed is not None
+    assert not scenes.core(stage, "bob", "alice").inbound
 
 
 # --- crashes ---------------------------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from leyden.journal.records import OutputSpent
-from leyden.manager.onchain.views import take_in_spends
+from leyden.journal.records import FundingSpent, OutputSpent
+from leyden.manager.onchain.views import take_in_spends, view_of
 from leyden.monitor.resolution import revealed
 from tests.mutants.mutant import Hit, Make, answering, early, mutant, nothing
 
@@ -14,6 +14,8 @@ HAZARDS_CLAIM = "tests.hazards.test_chain_claims:"
 OUTCOMES = "tests.manager.onchain.test_outcomes:"
 BLOCKS = "tests.manager.onchain.test_blocks:"
 SWEEPING = "tests.manager.onchain.test_sweeping:"
+UNCONFIRMED = "tests.manager.onchain.test_unconfirmed_commitments:"
+WITHDRAWING = "tests.manager.test_withdrawing:"
 ARCHIVE = "tests.manager.test_archive:"
 
 
@@ -40,6 +42,36 @@ def _not_those_of_the_chain(original: Any, hit: Hit) -> Any:
         original(m, slot, tuple([htlc_id for htlc_id in htlc_ids if htlc_id not in shown]))
 
     return on_outcomes
+
+
+def _as_in_a_block(_original: Any, hit: Hit) -> Any:
+    def expect_spend(m: Any, slot: Any, transaction: Any) -> None:
+        hit()
+        m.learn(slot, FundingSpent(transaction.serialize(), m.env.block_height, bytes(32)))
+        view_of(m, slot)
+
+    return expect_spend
+
+
+def _forgets_what_was_shown(original: Any, hit: Hit) -> Any:
+    def received_revocation(core: Any, record: Any) -> None:
+        if core.onchain_preimages:
+            hit()
+            core.onchain_preimages.clear()
+        original(core, record)
+
+    return received_revocation
+
+
+def _keeps_what_was_shown(original: Any, hit: Hit) -> Any:
+    def withdrawn(core: Any, record: Any) -> None:
+        shown = dict(core.onchain_preimages)
+        original(core, record)
+        if shown != core.onchain_preimages:
+            hit()
+            core.onchain_preimages.update(shown)
+
+    return withdrawn
 
 
 def _forgets_fulfils(original: Any, hit: Hit) -> Any:
@@ -224,6 +256,46 @@ MUTANTS = (
         why="a peer whose transaction miners leave out is paid after the HTLC upstream has gone back",
         guards="P12",
         scenarios=(f"{OUTCOMES}test_preimage_in_the_mempool_settles_upstream_at_once",),
+    ),
+    mutant(
+        "commitments in the mempool are not looked at",
+        "manager.onchain.blocks:expect_spend",
+        nothing,
+        why="a claim behind a commitment that miners leave out is seen after the HTLC upstream has gone back",
+        guards="P12",
+        scenarios=(f"{UNCONFIRMED}test_commitment_and_claim_may_be_told_at_once_in_any_order[reverse=False]",),
+    ),
+    mutant(
+        "commitment in the mempool counts as one in a block",
+        "manager.onchain.blocks:expect_spend",
+        _as_in_a_block,
+        why="it is evicted, and what was a channel is waited for on the chain for ever",
+        guards="S16; S17",
+        scenarios=(f"{UNCONFIRMED}test_commitment_that_is_evicted_leaves_the_channel_as_it_was",),
+    ),
+    mutant(
+        "failure of the peer wins over a preimage of the mempool",
+        "channel.fold:_FOLDS[ReceivedRevocation]",
+        _forgets_what_was_shown,
+        why="what could be had upstream goes back, and a payment that its payee can prove is made again",
+        guards="S15",
+        scenarios=(f"{UNCONFIRMED}test_failure_after_the_preimage_takes_nothing_back[upstream='lost']",),
+    ),
+    mutant(
+        "id is given again with the preimage of another HTLC",
+        "channel.fold:_FOLDS[Withdrawn]",
+        _keeps_what_was_shown,
+        why="the failure of the HTLC that has the id next is taken for an old story, and upstream is left without it",
+        guards="P18; S15",
+        scenarios=(f"{WITHDRAWING}test_preimage_that_was_seen_goes_upstream_before_its_id_is_given_again",),
+    ),
+    mutant(
+        "id is given again before the preimage of its HTLC is upstream",
+        "manager.withdrawing:_has_outcomes",
+        answering(False),
+        why="the outcome of the HTLC that has the id next takes its place, and a crash the one that was upstream",
+        guards="P8; P18",
+        scenarios=(f"{WITHDRAWING}test_preimage_that_was_seen_goes_upstream_before_its_id_is_given_again",),
     ),
     mutant(
         "failed upstream with the first block",

@@ -90,8 +90,8 @@ class ChannelCore(msgspec.Struct):
     penalty_rows: what justice needs of HTLCs that left the peer's commitments since the last snapshot.
     output_spends: what spends outputs of the commitment that closed the channel, in the order of the chain.
     undone_spend: a spend of the funding output that a reorganisation took away, serialised, until there is another.
-    onchain_preimages: of HTLCs that we offered, as the chain revealed them. onchain_failed: htlc_ids of those that it
-    has decided against. spendable: outputs that the user was told are ours alone, by outpoint.
+    onchain_preimages: of HTLCs that we offered, as the chain or the mempool revealed them. onchain_failed: htlc_ids of
+    those that the chain has decided against. spendable: outputs that the user was told are ours alone, by outpoint.
     """
 
     opened: ChannelOpened

@@ -117,6 +117,9 @@ def _withdrawn(core: ChannelCore, record: Withdrawn) -> None:
     core.remote_prior_point = b""
     for added in signed.adds:
         del core.outbound[added.add.htlc_id]
+        # Its id is given again: what the chain has said is of another HTLC.
+        core.onchain_preimages.pop(added.add.htlc_id, None)
+        core.onchain_failed.pop(added.add.htlc_id, None)
     # The peer has never heard of these ids, and the next HTLC that it hears of must have the first of them.
     core.next_outbound_id -= len(signed.adds)
     for removed, _fulfilled in signed.removals:
@@ -197,9 +200,12 @@ def _received_revocation(core: ChannelCore, record: ReceivedRevocation) -> None:
     core.own_signed = Changes()
     for added in core.peer_signed.adds:
         added.committed = True  # type: ignore[union-attr]
+    shown = core.onchain_preimages
     for removed, fulfilled in core.peer_signed.removals:
         assert type(removed) is OutboundHtlc
         del core.outbound[removed.add.htlc_id]
+        if shown and shown.pop(removed.add.htlc_id, b""):
+            continue  # its preimage went upstream already, whatever the peer says later
         if not fulfilled:
             assert removed.removal is not None
             core.outcomes[removed.add.htlc_id] = _outcome(removed, removed.removal)

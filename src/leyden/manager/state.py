@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from leyden.bitcoin.tx import OutPoint
 from leyden.channel.opening_v1 import Opening
 from leyden.channel.states import ChannelState
 from leyden.journal.node_records import (
@@ -29,6 +30,7 @@ from leyden.journal.records import FailedHtlc, ForwardedPayment
 from leyden.manager.onchain.active import ActiveClaim
 from leyden.manager.outbox import Tail
 from leyden.monitor.closed import ClosedView
+from leyden.monitor.watched import WatchedOutput
 from leyden.payments.outbound import Ledger, fold_payment, fold_summary, forget
 from leyden.sphinx.failures import FailureMessage
 from leyden.sphinx.payload import HopPayload
@@ -60,6 +62,8 @@ class Slot(msgspec.Struct):
     update_timestamp: of our last `channel_update` of this life. stops: how often in a row the peer has stopped in the
     middle of a commitment, stopped_at: (local, remote) commitment numbers at the last time.
     closed_view: the chain's side of a spent channel. onchain_claims: transactions that claim its outputs.
+    unconfirmed_outputs: of the last spend of the funding output that the mempool has shown, those whose spends may show
+    a preimage.
     own_commitment: our published one, serialised, and published_height, since when; anchor_claim: what pays for it.
     """
 
@@ -84,6 +88,7 @@ class Slot(msgspec.Struct):
     stopped_at: tuple[int, int] = (0, 0)
     archived: bool = False
     closed_view: ClosedView | None = None
+    unconfirmed_outputs: dict[OutPoint, WatchedOutput] = {}
     onchain_claims: list[ActiveClaim] = []
     own_commitment: bytes = b""
     published_height: int = 0

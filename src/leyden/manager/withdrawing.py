@@ -20,9 +20,17 @@ WITHDRAW_SECONDS = 10
 def on_time(m: Manager) -> None:
     """Take back what peers that stay away have never heard of."""
     for slot in m.channels.values():
-        if slot.tail.unsent and stays_away(m, slot):
+        if slot.tail.unsent and stays_away(m, slot) and not _has_outcomes(slot):
             m.guarded(slot, Withdraw(slot.tail.unsent))
             slot.tail.unsent = 0
+
+
+def _has_outcomes(slot: Slot) -> bool:
+    """Return whether the chain has said something of an HTLC whose id would be given again, and upstream has not acted
+    on it durably yet: outcomes are kept by id.
+    """
+    core = slot.state.core
+    return any(htlc.add.htlc_id in core.outcomes for htlc in core.own_signed.adds)
 
 
 def stays_away(m: Manager, slot: Slot) -> bool:

@@ -1,10 +1,11 @@
-"""Looking into the mempool: what spends there an output of a closed channel may show a preimage before its block does.
+"""Looking into the mempool: what spends there an output of a commitment may show a preimage before its block does.
 
 An early look and no more: what is missed here comes with its block, so failures wait for the next look.
 """
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from leyden.base.errors import ChainUnavailable
 from leyden.bitcoin.tx import Transaction
@@ -14,6 +15,8 @@ from leyden.node.core import NodeCore
 
 CHECKS_PER_INTERVAL = 20
 """How often a new block is noticed between two looks."""
+ROUNDS = 2
+"""A commitment may wait together with what spends it, which is asked for once the commitment is known."""
 
 
 async def watch_mempool(core: NodeCore) -> None:
@@ -29,14 +32,20 @@ async def look(core: NodeCore, known: dict[bytes, None]) -> dict[bytes, None]:
     wanted = blocks.mempool_watch_list(core.manager) if core.is_synced else []
     if not wanted:
         return {}
-    try:
-        found = {tx.txid(): tx for tx in await core.chain.mempool_spends(wanted)}
-    except ChainUnavailable:
-        return known
-    new = [tx for txid, tx in found.items() if txid not in known]
-    if new:
-        core.runtime.run_on_chain(lambda manager: _tell(manager, new))
-    return dict.fromkeys(found)
+    for _ in range(ROUNDS):
+        try:
+            found = {tx.txid(): tx for tx in await core.chain.mempool_spends(wanted)}
+        except ChainUnavailable:
+            break
+        new = [tx for txid, tx in found.items() if txid not in known]
+        known = dict.fromkeys(found)
+        if not new:
+            break
+        core.runtime.run_on_chain(partial(_tell, transactions=new))
+        asked, wanted = wanted, blocks.mempool_watch_list(core.manager)
+        if not set(wanted) - set(asked):
+            break
+    return known
 
 
 def _tell(manager: Manager, transactions: Sequence[Transaction]) -> None:

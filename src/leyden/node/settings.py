@@ -31,7 +31,8 @@ class BitcoindSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     cookie_file: Annotated[str, Meta(description="file with user:password that bitcoind makes at each start")] = ""
     user: Annotated[str, Meta(description="instead of the cookie file")] = ""
     mempool_seconds: Annotated[
-        int, Meta(ge=1, le=600, description="between two looks into the mempool for what spends from closed channels")
+        int,
+        Meta(ge=1, le=600, description="between two looks into the mempool for preimages in what spends from channels"),
     ] = 5
     password: Annotated[str, Meta(description="instead of the cookie file; better in LEYDEN_BITCOIND_PASSWORD")] = ""
 

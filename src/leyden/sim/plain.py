@@ -60,6 +60,7 @@ APART: dict[type, dict[str, str]] = {
         "state": "by itself", "tail": "in the outbox", "peer": NEVER, "peeled": "its names",
         "closed_view": "follows from the journal",
         "deadline_bound": "follows from the records",
+        "unconfirmed_outputs": "follow from what the node has seen in the mempool",
         "away_since": "counts only while a signature has not left, for longer than links are cut",
         "update_timestamp": "a date that a change of the policy looks at",
     },
