@@ -15,6 +15,7 @@ from benchmarks import machine, report
 from benchmarks.blocks import blocks
 from benchmarks.goals import PARTS, ROWS
 from benchmarks.justice import justice
+from benchmarks.looks import looks
 from benchmarks.micro import micro
 from benchmarks.payments import Figures, delayed, direct, forwarded, store
 from benchmarks.profiling import IN_FLIGHT, profile, text_of
@@ -39,6 +40,7 @@ RUNS: dict[str, tuple[str, Callable[[Run], Figures]]] = {
     "justice": ("a revoked state in a block", justice),
     "blocks": ("blocks", blocks),
     "rescan": ("a start behind many blocks", rescan),
+    "looks": ("looks into the mempool", looks),
     "help": ("the command line", command_line),
 }
 

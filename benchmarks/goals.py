@@ -72,6 +72,7 @@ ROWS: tuple[Row, ...] = (
     Row("blocks", "blocks", "longest of 60 blocks, 1,000 open channels", "ms", 50, None, less=True),
     Row("blocks_closed", "blocks", "longest of 60 blocks, 100 of 1,000 channels closed", "ms", 50, None, less=True),
     Row("rescan", "rescan", "start behind 1,000 blocks, 20 of 100 channels closed in them", "s", 20, None, less=True),
+    Row("look", "looks", "CPU of a look into the mempool, 1,000 channels without anchors", "ms", None, None, less=True),
     Row("help", "help", "`leyden --help`", "s", 0.4, None, less=True),
 )  # fmt: skip
 

@@ -221,6 +221,8 @@ def _on_chain(figures: Mapping[str, Figure]) -> list[str]:
     lines += [_about_blocks(figures[name]) for name in ("blocks", "blocks_closed") if name in figures]
     if (rescan := figures.get("rescan")) is not None:
         lines.append(_about_rescan(rescan.details))
+    if (look := figures.get("look")) is not None:
+        lines.append(_about_look(look))
     return lines
 
 
@@ -251,6 +253,17 @@ def _about_rescan(details: dict[str, Any]) -> str:
         f"- {details['blocks']:,} missed blocks with {details['transactions']:,} transactions, {details['closed']} of "
         f"{details['channels']} channels closed in them with {details['htlcs']} HTLCs: "
         f"{number(details['load_s'], 's')} to load, {number(details['ms_per_block'], 'ms')} a block."
+    )
+
+
+def _about_look(figure: Figure) -> str:
+    details = figure.details
+    return (
+        f"- A look into the mempool asks for {details['channels']:,} outputs, one of each channel without anchors that "
+        f"holds an HTLC of ours: {number(figure.value, 'ms')} of the node's process, "
+        f"{number(details['list_ms'], 'ms')} of them for the list; with the answer of `leyden regtest` it takes "
+        f"{number(details['wall_ms'], 'ms')}. As many channels with anchors cost "
+        f"{number(details['anchors_list_ms'], 'ms')}, and nothing is asked."
     )
 
 

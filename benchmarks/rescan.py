@@ -37,7 +37,7 @@ def rescan(run: Run) -> Figures:
     """
     channels, blocks = min(CHANNELS, run.scale.channels), run.scale.blocks
     run.say(f"{channels} channels")
-    world = _world(channels)
+    world = make_world(channels, CHANNEL_TYPE)
     closed = max(channels * CLOSED_PERCENT // 100, 1)
     run.say(f"{blocks:,} blocks")
     _close(world, closed)
@@ -67,7 +67,7 @@ def rescan(run: Run) -> Figures:
     return {"rescan": Figure(round(seconds, 3), details)}
 
 
-def _world(channels: int) -> World:
+def make_world(channels: int, channel_type: ChannelType) -> World:
     """Two nodes with channels between them; the users of bob, whom alice pays, do not answer."""
     world = World(b"rescan")
     for name in ("alice", "bob"):
@@ -78,7 +78,7 @@ def _world(channels: int) -> World:
     run_to_rest(world, Fair())
     alice, bob = world.nodes["alice"], world.nodes["bob"]
     for _ in range(channels):
-        user.open_channel(alice, bob, CAPACITY_SAT, CAPACITY_SAT * 500, CHANNEL_TYPE)
+        user.open_channel(alice, bob, CAPACITY_SAT, CAPACITY_SAT * 500, channel_type)
         run_to_rest(world, Fair())
         world.mine()
     world.mine(6)
@@ -93,19 +93,20 @@ def _close(world: World, closed: int) -> None:
     alice, bob = world.nodes["alice"], world.nodes["bob"]
     slots = list(alice.manager.channels.values())[:closed]
     for number in range(closed * HTLCS):
-        _pay(world, slots[number % closed], number)
-    _act(world)
+        pay(world, slots[number % closed], number)
+    act(world)
     world.crash("alice", alice.disk.under_way())
     ids = [slot.channel_id for slot in slots]
     for slot in [bob.manager.channels[channel_id] for channel_id in ids]:
         bob.run(partial(closes.force_by_user, slot=slot, without_peer=True))
-    _act(world)
+    act(world)
     for claimable in list(bob.manager.claimables.values())[::2]:
         bob.run(partial(claiming.claim_payment, set_id=claiming.claim_id_of(claimable), preimage=b""))
-    _act(world)
+    act(world)
 
 
-def _pay(world: World, slot: Slot, number: int) -> None:
+def pay(world: World, slot: Slot, number: int) -> None:
+    """alice offers bob an HTLC over one of their channels; nothing has left yet."""
     alice, bob = world.nodes["alice"], world.nodes["bob"]
     amount_msat, expiry = CAPACITY_SAT * 10, alice.manager.env.block_height + EXPIRY_BLOCKS
     text = user.make_invoice(bob, amount_msat, hints=True, tag=str(number))
@@ -115,7 +116,8 @@ def _pay(world: World, slot: Slot, number: int) -> None:
     user.Order("alice", started, "bob").ask(alice)
 
 
-def _act(world: World) -> None:
+def act(world: World) -> None:
+    """Let everything happen that can."""
     while enabled := world.enabled():
         world.perform(enabled[0])
 
@@ -128,4 +130,4 @@ def _mine(world: World, blocks: int) -> None:
             coin = Transaction(2, (TxIn(spent, b"", 0xFFFFFFFF),), (TxOut(1_000, MINER_SCRIPT),), 0)
             world.chain.grant(coin)
         world.mine()
-        _act(world)
+        act(world)

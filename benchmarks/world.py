@@ -138,7 +138,7 @@ class World:
         for node in self.nodes:
             node.kill()
         self.service.kill()
-        self.service.wait()
+        self.service.communicate()  # waits, and closes its pipe
         self._folder.cleanup()
 
     def rpc(self, method: str, *params: Any) -> Any:

@@ -14,6 +14,7 @@ from benchmarks.blocks import blocks
 from benchmarks.goals import PARTS, ROWS, Figure, compared
 from benchmarks.journals import PayerJournal
 from benchmarks.justice import justice
+from benchmarks.looks import looks
 from benchmarks.micro import micro
 from benchmarks.profiling import subsystem_of
 from benchmarks.run import Run
@@ -56,6 +57,7 @@ WANTED = [
     "blocks",
     "blocks_closed",
     "rescan",
+    "look",
     "help",
 ]
 """Every figure that has a goal, and the ones that are wanted without one."""
@@ -158,7 +160,8 @@ def test_subsystems_follow_from_the_file() -> None:
 def test_what_is_measured_on_the_chain_happens() -> None:
     """A penalty that never left, or channels without claims, would be the fastest of all."""
     run = Run(TINY, lambda _what: None, 0.0)
-    seen = justice(run) | blocks(run)
+    seen = justice(run) | blocks(run) | looks(run)
+    assert seen["look"].details["channels"] == TINY.channels
     assert seen["justice_busy"].details["rows"] > 100 * TINY.states
     opened, closed = seen["blocks"].details, seen["blocks_closed"].details
     assert (opened["channels"], opened["closed"], opened["claims"]) == (TINY.channels, 0, 0)

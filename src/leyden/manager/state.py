@@ -62,8 +62,8 @@ class Slot(msgspec.Struct):
     update_timestamp: of our last `channel_update` of this life. stops: how often in a row the peer has stopped in the
     middle of a commitment, stopped_at: (local, remote) commitment numbers at the last time.
     closed_view: the chain's side of a spent channel. onchain_claims: transactions that claim its outputs.
-    unconfirmed_outputs: of the last spend of the funding output that the mempool has shown, those whose spends may show
-    a preimage.
+    unconfirmed_outputs: those of the last spend of the funding output that the mempool has shown; only preimages are
+    taken from what spends them.
     own_commitment: our published one, serialised, and published_height, since when; anchor_claim: what pays for it.
     """
 

@@ -138,6 +138,30 @@ def test_claim_is_asked_for_once_its_commitment_is_known(consensus: Consensus) -
     assert not blocks.mempool_watch_list(m)
 
 
+def test_what_is_settled_off_chain_is_asked_for_no_more() -> None:
+    """Not from the moment at which the peer has told the preimage; nor are outputs of HTLCs that are gone."""
+    stage = parted()
+    m, slot = stage.m("bob"), stage.slot("bob", "carol")
+    funding = slot.state.keys.local_parameters.funding_outpoint
+    offer(stage, chained("carol")[0])
+    bobs_look(stage)
+    assert len(blocks.mempool_watch_list(m)) == 2
+    stage.world.evict()
+    link(stage, is_open=True)
+    question = stage.question("carol")
+    stage["carol"].run(lambda m: claiming.claim_payment(m, question.set_id, b""))
+    while blocks.mempool_watch_list(m):
+        stage.world.perform(stage.world.enabled()[0])
+    [htlc] = slot.state.core.outbound.values()
+    assert htlc.removal is not None
+    stage.seconds(2)
+    assert not slot.state.core.outbound
+    stage.pay("alice", "carol", stage.invoice("carol", tag="next"), "next", deadline_seconds=scenes.PATIENT)
+    stage.seconds(3)
+    assert slot.state.core.outbound
+    assert blocks.mempool_watch_list(m) == [funding]
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_commitment_and_claim_may_be_told_at_once_in_any_order(reverse: bool) -> None:
     """Whoever looks has them as the mempool gives them."""

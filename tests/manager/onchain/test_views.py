@@ -4,6 +4,7 @@ import pytest
 
 from leyden.base.errors import StorageBroken
 from leyden.bitcoin.tx import OutPoint
+from leyden.manager.onchain.blocks import mempool_watch_list
 from leyden.manager.onchain.views import forget_view, upstream_deadline, view_of
 from leyden.monitor.classify import SpendKind
 from leyden.monitor.watched import WatchedKind
@@ -180,6 +181,33 @@ def test_store_that_cannot_read_it_costs_no_more_than_what_only_it_knows(consens
     stage.mine()
     assert all(one in stage.view.spenders for one in left)
     assert all(stage.took(stage.view.outputs[one]) for one in left)
+
+
+def test_outputs_that_only_the_log_could_name_are_looked_at_in_the_mempool_without_it() -> None:
+    """An old commitment waits for its block: whatever spends what is not known may show the preimage of a live one."""
+    stage = Ending("static_remotekey").held(1, 1)
+    number = stage.slot("bob", "alice").state.core.local.number
+    stage.go_on()
+    stage.claim("alice")
+    stage.claim("bob", 2)
+    stage.seconds(3)
+    stage["alice"].compact()
+    stage.pay("alice", "bob", stage.invoice("bob", tag="open"), "open", deadline_seconds=1_000)
+    stage.seconds(3)
+    stage.part()
+    journals = read(stage)
+    stage.publish_old(number)
+    stage.act()
+    outputs = stage.ours.unconfirmed_outputs.values()
+    unknown = [one.outpoint for one in outputs if one.kind is WatchedKind.UNKNOWN]
+    assert len(unknown) == 2, "both HTLCs"
+    assert WatchedKind.REVOKED_TO_LOCAL in [one.kind for one in outputs]
+    funding = stage.ours.state.keys.local_parameters.funding_outpoint
+    assert mempool_watch_list(stage.m("alice")) == [funding, *unknown]
+    assert not watched(stage, "alice", "bob")
+    assert not journals
+    stage.mine()
+    assert journals == [stage.journal()]
 
 
 # --- deadlines from upstream -----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from leyden.manager.manager import Manager
 from leyden.manager.state import Slot
 from leyden.monitor.classify import classify
 from leyden.monitor.closed import ClosedView
-from leyden.monitor.watched import WatchedKind, commitment_outputs
+from leyden.monitor.watched import commitment_outputs
 
 
 def view_of(m: Manager, slot: Slot) -> ClosedView | None:
@@ -37,7 +37,7 @@ def _make(m: Manager, slot: Slot, record: FundingSpent) -> ClosedView:
 
 
 def expect_spend(m: Manager, slot: Slot, transaction: Transaction) -> None:
-    """The mempool has a spend of the funding output: keep those of its outputs whose spends may show a preimage.
+    """The mempool has a spend of the funding output: keep its outputs, whose spends may show preimages.
 
     No view of a close is made of it: another spend may be mined, and until one is the channel is as it was. The penalty
     log is not read: an output that only it could name is looked at like any other that is not known.
@@ -45,11 +45,7 @@ def expect_spend(m: Manager, slot: Slot, transaction: Transaction) -> None:
     points = m.signer.per_commitment_point
     spend = classify(slot.state.core, slot.state.keys, transaction, b"", points)
     found = commitment_outputs(slot.state.core, slot.state.keys, spend, m.env.block_height + 1, points)
-    slot.unconfirmed_outputs = {
-        one.outpoint: one
-        for one in found
-        if one.kind is WatchedKind.UNKNOWN or (one.htlc is not None and one.htlc.offered)
-    }
+    slot.unconfirmed_outputs = {one.outpoint: one for one in found}
 
 
 def forget_view(m: Manager, slot: Slot) -> None:
