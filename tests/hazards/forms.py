@@ -6,11 +6,14 @@ was written; `<` this journal has lost the end of it; `>` the other journals hav
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
 
 import msgspec
 import pytest
 
 from leyden.sim.books import Books
+from leyden.sim.freezing import Freezer
 from leyden.sim.oracles import check_rest
 from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.user import Order
@@ -124,24 +127,63 @@ def prefixes(form: Form, under_way: dict[str, int], this: str) -> Iterator[dict[
             return
 
 
-class _Run:
-    """One run of a hazard, watched at every step."""
+class _Start(NamedTuple):
+    """A base at rest, with its books, to begin any run from; and what freezes the runs."""
 
-    def __init__(self, hazard: Hazard, schedule: Schedule) -> None:
+    freezer: Freezer
+    frozen: bytes
+
+
+@cache
+def _start(base: World) -> _Start:
+    world = base.copy()
+    run_to_rest(world, Fair())
+    freezer = Freezer(world)
+    return _Start(freezer, freezer.freeze((world, Books(world))))
+
+
+class _Moment(NamedTuple):
+    """A moment of a plan, to come back to. under_way: what the disk of the node in question had under way."""
+
+    step: int
+    under_way: dict[str, int]
+    frozen: bytes
+
+
+class _Run:
+    """One run of a hazard, watched at every step; from its beginning, or from a moment of its plan."""
+
+    def __init__(self, hazard: Hazard, schedule: Schedule, moment: _Moment | None = None) -> None:
         self.hazard, self.schedule = hazard, schedule
-        self.world = hazard.base().copy()
-        run_to_rest(self.world, Fair())
-        self.books = Books(self.world)
+        self._freezer, begin = _start(hazard.base())
+        self._wanted: Callable[[dict[str, int]], bool] | None = None
+        self._looked = 0
+        self.moments: list[_Moment] = []
+        if moment is not None:
+            self.world, self.books, self.orders, self.first, self.witness = self._freezer.thaw(moment.frozen)
+            return
+        self.world, self.books = self._freezer.thaw(begin)
         self.orders = hazard.begin(self.world)
         self.first = self.world.steps
         self.witness = Witness(self.world)
-        self.under_way: list[dict[str, int]] = []
+
+    @classmethod
+    def plan(cls, hazard: Hazard, schedule: Schedule, wanted: Callable[[dict[str, int]], bool]) -> "_Run":
+        """Run to the end, and keep the moments before `settle` at which what has come under way is wanted."""
+        run = cls(hazard, schedule)
+        run._wanted = wanted
+        run.finish()
+        return run
 
     def _look(self, world: World) -> bool:
         self.witness.look()
-        node = world.nodes[self.hazard.node]
-        if node.is_up and len(self.under_way) <= world.steps - self.first:
-            self.under_way.append(node.disk.under_way())
+        step = world.steps - self.first
+        if self._wanted is not None and step >= self._looked:
+            self._looked = step + 1
+            under_way = world.nodes[self.hazard.node].disk.under_way()
+            if self._wanted(under_way):
+                parts = (world, self.books, self.orders, self.first, self.witness)
+                self.moments.append(_Moment(step, under_way, self._freezer.freeze(parts)))
         return False
 
     def until(self, step: int) -> None:
@@ -158,12 +200,25 @@ class _Run:
     def finish(self) -> None:
         """Run to rest and check everything."""
         run_to_rest(self.world, self.schedule, self._look)
+        self._wanted = None
         if self.hazard.settle is not None:
             self.hazard.settle(self.world)
             run_to_rest(self.world, self.schedule, self._look)
         self.hazard.oracles(self.world, self.books, self.orders)
         self.hazard.check(self.world, self.orders)
         assert self.witness.messages_seen, "the witness has seen nothing"
+
+
+class _Fresh:
+    """Wants each moment that has something else under way than the one before."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, int] = {}
+
+    def __call__(self, under_way: dict[str, int]) -> bool:
+        """Look at the next moment."""
+        before, self._before = self._before, under_way
+        return bool(under_way) and under_way != before
 
 
 def run_in(form: Form, hazard: Hazard) -> None:
@@ -173,13 +228,10 @@ def run_in(form: Form, hazard: Hazard) -> None:
     """
     tried = 0
     for schedule in schedules_of(form, hazard.node, hazard.this(hazard.base())):
-        plan = _Run(hazard, schedule)
-        plan.finish()
-        before: dict[str, int] = {}
-        for step, under_way in enumerate(plan.under_way):
-            fresh, before = under_way != before, under_way
-            for kept in prefixes(form, under_way, hazard.this(plan.world)) if fresh else ():
-                _crash(hazard, schedule, step, kept)
+        plan = _Run.plan(hazard, schedule, _Fresh() if form.restart else lambda _: False)
+        for moment in plan.moments:
+            for kept in prefixes(form, moment.under_way, hazard.this(plan.world)):
+                _crash(hazard, schedule, moment, kept)
                 tried += 1
     assert tried or not form.restart, "no crash of this form can happen"
 
@@ -190,34 +242,33 @@ def run_with_cuts(store: str, hazard: Hazard, one: str, other: str) -> None:
     Raises: AssertionError, with the cut and the last steps.
     """
     for schedule in schedules_of(Form(store, ""), hazard.node, hazard.this(hazard.base())):
-        plan = _Run(hazard, schedule)
-        plan.finish()
-        for step in range(plan.world.steps - plan.first):
+        for moment in _Run.plan(hazard, schedule, lambda _: True).moments:
+            step = moment.step
             for again in (0,) if step % 3 else (0, 1 + step % 5):
-                _cut(hazard, schedule, step, again, (one, other))
+                _cut(hazard, schedule, moment, again, (one, other))
 
 
-def _cut(hazard: Hazard, schedule: Schedule, step: int, again: int, link: tuple[str, str]) -> None:
-    run = _Run(hazard, schedule)
+def _cut(hazard: Hazard, schedule: Schedule, moment: _Moment, again: int, link: tuple[str, str]) -> None:
+    run = _Run(hazard, schedule, moment)
     try:
-        for at in (step, step + again) if again else (step,):
-            run.until(at)
+        run.world.cut(*link)
+        if again:
+            run.until(moment.step + again)
             run.world.cut(*link)
         run.finish()
     except Exception as error:
-        error.add_note(f"{type(schedule).__name__}: cut at step {step}, again {again} later")
+        error.add_note(f"{type(schedule).__name__}: cut at step {moment.step}, again {again} later")
         error.add_note("\n".join(run.world.trace[-40:]))
         raise
 
 
-def _crash(hazard: Hazard, schedule: Schedule, step: int, kept: dict[str, int]) -> None:
-    run = _Run(hazard, schedule)
+def _crash(hazard: Hazard, schedule: Schedule, moment: _Moment, kept: dict[str, int]) -> None:
+    run = _Run(hazard, schedule, moment)
     try:
-        run.until(step)
         run.restart(kept)
         run.finish()
     except Exception as error:
-        error.add_note(f"{type(schedule).__name__}: crash of {hazard.node} at step {step}, kept {kept}")
+        error.add_note(f"{type(schedule).__name__}: crash of {hazard.node} at step {moment.step}, kept {kept}")
         error.add_note("\n".join(run.world.trace[-40:]))
         raise
 
@@ -229,30 +280,28 @@ def run_with_two_crashes(hazard: Hazard) -> None:
     """
     tried = 0
     for schedule in (StoreFirst(), Late(hazard.node)):
-        plan = _Run(hazard, schedule)
-        plan.finish()
-        before: dict[str, int] = {}
-        for step, under_way in enumerate(plan.under_way):
-            fresh, before = under_way != before, under_way
-            for restart in "<>" if fresh else ():
-                for kept in prefixes(Form("N", restart), under_way, hazard.this(plan.world)):
-                    for later in ((0, 3), (1, 6))[step % 2]:
-                        _crash_twice(hazard, schedule, step, kept, later, keeps=bool(tried % 2))
+        plan = _Run.plan(hazard, schedule, _Fresh())
+        for moment in plan.moments:
+            for restart in "<>":
+                for kept in prefixes(Form("N", restart), moment.under_way, hazard.this(plan.world)):
+                    for later in ((0, 3), (1, 6))[moment.step % 2]:
+                        _crash_twice(hazard, schedule, moment, kept, later, keeps=bool(tried % 2))
                         tried += 1
     assert tried, "no crash can happen"
 
 
 def _crash_twice(
-    hazard: Hazard, schedule: Schedule, step: int, kept: dict[str, int], later: int, *, keeps: bool
+    hazard: Hazard, schedule: Schedule, moment: _Moment, kept: dict[str, int], later: int, *, keeps: bool
 ) -> None:
-    run = _Run(hazard, schedule)
+    run = _Run(hazard, schedule, moment)
     try:
-        run.until(step)
         run.restart(kept)
-        run.until(step + later)
+        run.until(moment.step + later)
         run.restart(run.world.nodes[hazard.node].disk.under_way() if keeps else {})
         run.finish()
     except Exception as error:
-        error.add_note(f"{type(schedule).__name__}: crash at step {step}, kept {kept}, again {later} later ({keeps})")
+        error.add_note(
+            f"{type(schedule).__name__}: crash at step {moment.step}, kept {kept}, again {later} later ({keeps})"
+        )
         error.add_note("\n".join(run.world.trace[-40:]))
         raise
