@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from leyden.bitcoin.tx import OutPoint, Transaction
@@ -15,6 +16,15 @@ from leyden.sim.schedules import Fair, run_to_rest
 from leyden.sim.world import World
 from leyden.wallet.wallet import AddressKind
 from tests.sim.scenarios import scenario
+
+
+class _Holder(msgspec.Struct, frozen=True):
+    """Is shared when it is found in the root, and copied else: what it holds may change."""
+
+    held: list[int]
+
+
+ELSEWHERE = _Holder([])
 
 
 def test_thawed_worlds_go_on_like_the_one_that_was_frozen() -> None:
@@ -110,6 +120,14 @@ def test_two_freezers_do_not_mix_what_they_share() -> None:
 def test_only_what_holds_nothing_that_may_change_is_a_value(kind: type, is_value: bool) -> None:
     """A frozen struct with a list in it could be changed through it."""
     assert _is_value(kind) is is_value
+
+
+def test_what_functions_see_of_their_modules_is_not_looked_at() -> None:
+    """From there one reaches the whole process, which takes seconds, and shares what no world holds."""
+    freezer = Freezer([lambda: ELSEWHERE])
+    [other] = freezer.thaw(freezer.freeze([ELSEWHERE]))
+    assert other == ELSEWHERE
+    assert other is not ELSEWHERE
 
 
 def vars_of(wallet: object) -> dict[bytes, object]:

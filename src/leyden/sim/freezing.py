@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from enum import Enum
 from functools import cache
 from operator import attrgetter
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import msgspec
@@ -208,15 +208,28 @@ def dismantle(*things: object) -> None:
 
 
 def _values(root: object) -> Iterator[object]:
-    """Yield the frozen values that `root` reaches, without those inside of them."""
+    """Yield the frozen values that `root` reaches, without those inside of them.
+
+    Modules are not entered, nor is what functions see of theirs: from there one reaches the whole process.
+    """
     seen: dict[int, object] = {id(root): root}
     waiting = [root]
     while waiting:
         thing = waiting.pop()
-        if isinstance(thing, msgspec.Struct) and thing.__struct_config__.frozen:
+        if _is_frozen(thing):
             yield thing
             continue
-        for part in gc.get_referents(thing):
-            if id(part) not in seen and not isinstance(part, type | CodeType):
+        for part in _parts(thing):
+            if id(part) not in seen and not isinstance(part, type | CodeType | ModuleType):
                 seen[id(part)] = part
                 waiting.append(part)
+
+
+def _is_frozen(thing: object) -> bool:
+    return isinstance(thing, msgspec.Struct) and thing.__struct_config__.frozen
+
+
+def _parts(thing: object) -> list[object]:
+    if isinstance(thing, FunctionType):
+        return [thing.__closure__, thing.__defaults__, thing.__kwdefaults__]
+    return gc.get_referents(thing)
