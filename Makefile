@@ -64,9 +64,9 @@ fix: $(VENV)/installed
 explore: $(VENV)/installed
 	$(BIN)/python -m models
 	$(BIN)/python -m leyden.sim explore --seconds 240
-	$(BIN)/python -m leyden.sim explore --onchain --share 20 --part $(PART) --seconds 6
-	$(BIN)/python -m leyden.sim random --seeds 0..15000
-	$(BIN)/python -m leyden.sim random --onchain --seeds 0..5000
+	$(BIN)/python -m leyden.sim explore --onchain --share 5 --part $(PART) --seconds 30
+	$(BIN)/python -m leyden.sim random --seeds 0..8000
+	$(BIN)/python -m leyden.sim random --onchain --seeds 0..4000
 	$(BIN)/python -m leyden.sim power --images 20000
 	$(BIN)/python -m leyden.demo.kills --rounds 200 --delay-ms 0 50
 
