@@ -38,6 +38,7 @@ def on_block(
     is_tip: no block after it is known; only then something is published for what the chain has decided.
     """
     m.set_env(block_height=height)
+    claims.on_block(m)
     for known in m.channels.values():
         _forget_other_block(m, known, height, block_hash)
         if known.state.core.spent is not None:

@@ -27,7 +27,7 @@ from leyden.journal.records import Acknowledged, ChannelRecord, FailedHtlc, Forw
 from leyden.manager.actions import Action, Disconnect, Report, ShowEvent, Subsystem
 from leyden.manager.config import CloseCause, CloseRequest, ManagerConfig, NodeSigner
 from leyden.manager.events import Event
-from leyden.manager.onchain.active import ActiveSweep
+from leyden.manager.onchain.active import ActiveClaim, ActiveSweep
 from leyden.manager.outbox import Outbox, Tail
 from leyden.manager.replays import SeenOnions
 from leyden.manager.state import ClaimableSet, NodeState, Peer, Slot, Verdict, fold_node
@@ -62,9 +62,10 @@ class Manager:
     claim_channels: claim_id -> channels of a claim that the user was told of and has not acknowledged.
     watched: outputs whose spend is looked for in every block: fundings, and what closed channels leave.
     watched_txids: channels by funding transaction. penalty_log: a journal's rows, from the store.
-    claiming: channels that claims of this life are for, by id. onchain_due: closed channels of which a preimage was
-    decided in this pass. told_uneconomic: claims that cost more than they bring, as the user was told. sweep,
-    unswept_sat: what goes to the wallet, and what is not worth its fee.
+    claiming: channels that claims of this life are for, by id. published: claims that the chain service was given, by
+    txid. onchain_due: closed channels of which a preimage was decided in this pass. told_uneconomic: claims that cost
+    more than they bring, as the user was told. sweep, unswept_sat: what goes to the wallet, and what is not worth its
+    fee.
     feerates: sat/kw by target in blocks, as estimated.
     unpublished: txid -> channels of a batch that was born in this life and is not all durable yet.
     ended_before: payments that had ended when the journals were folded, until the start has told of them.
@@ -124,6 +125,7 @@ class Manager:
         self.unreadable: dict[bytes, str] = {}
         self.watched: dict[OutPoint, Slot] = {}
         self.claiming: dict[bytes, Slot] = {}
+        self.published: dict[bytes, ActiveClaim] = {}
         self.onchain_due: dict[bytes, Slot] = {}
         self.told_uneconomic: dict[bytes, None] = {}
         self.sweep: ActiveSweep | None = None

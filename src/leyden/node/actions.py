@@ -1,6 +1,7 @@
 """Carrying out what the manager wants done outside."""
 
 import logging
+from functools import lru_cache
 
 from leyden.base.errors import ChainUnavailable, CommandRejected
 from leyden.bitcoin.tx import Transaction, TxOut, txid_to_hex
@@ -25,6 +26,8 @@ from leyden.node.claim_coins import fund_claim
 from leyden.node.core import NodeCore
 from leyden.node.onchain import check_reserve_soon, count_anchor_channels
 
+PARSED_MAX = 512
+"""Transactions that are kept parsed: what waits for a block is given to the chain service again at each."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _chain_log = logging.getLogger("leyden.chain")
 
@@ -73,8 +76,16 @@ def _on_chain(core: NodeCore, action: Broadcast | BroadcastPackage | FundClaim |
             core.wallet.forget_pending(txid)
 
 
+_parsed = lru_cache(maxsize=PARSED_MAX)(Transaction.parse)
+
+
+@lru_cache(maxsize=PARSED_MAX)
+def _txid_of(raw: bytes) -> bytes:
+    return _parsed(raw).txid()
+
+
 def _broadcast(core: NodeCore, raws: tuple[bytes, ...], what: str) -> None:
-    transactions = [Transaction.parse(raw) for raw in raws]
+    transactions = [_parsed(raw) for raw in raws]
     for transaction in transactions:
         core.wallet.pending_transaction(transaction)
     check_reserve_soon(core)
@@ -85,7 +96,7 @@ async def _publish(core: NodeCore, raws: tuple[bytes, ...], transactions: list[T
     """Publish transactions, parents first; the manager hears what became of the last one, a claim perhaps."""
     if core.runtime.is_fenced:
         return  # the store was taken over since this was decided
-    txid = transactions[-1].txid()
+    txid = _txid_of(raws[-1])
     what = f"{what} {txid_to_hex(txid)}"
     chain = core.chain
     try:

@@ -44,7 +44,15 @@ def _secret_key(salt: bytes, ikm: bytes, info: bytes) -> bytes:
 class SeedDerivation:
     """The root secrets of a node; `repr` shows none of them."""
 
-    __slots__ = ("_channels_key", "_master", "_network", "_shutdown_script_pubkey", "inbound_key", "node_secret")
+    __slots__ = (
+        "_accounts",
+        "_channels_key",
+        "_master",
+        "_network",
+        "_shutdown_script_pubkey",
+        "inbound_key",
+        "node_secret",
+    )
 
     def __init__(self, seed: bytes, network: Network) -> None:
         """Derive from `seed` (32 to 64 bytes). Raises ValueError for another length."""
@@ -52,6 +60,7 @@ class SeedDerivation:
             raise ValueError("a seed has 32 to 64 bytes")
         self._network = network
         self._shutdown_script_pubkey = b""
+        self._accounts: dict[tuple[int, int], ExtendedPrivateKey] = {}
         self._master = ExtendedPrivateKey.from_seed(seed)
         self._channels_key = hkdf_sha256(_SEED_SALT, seed, b"channels", 32)
         self.node_secret = _secret_key(_SEED_SALT, seed, b"node key")
@@ -84,7 +93,11 @@ class SeedDerivation:
 
     def wallet_account(self, purpose: int, account: int) -> ExtendedPrivateKey:
         """Return the account `m/purpose'/coin'/account'` of the network's coin type."""
-        return self._master.derive_path(account_path(purpose, self._network, account))
+        known = self._accounts.get((purpose, account))
+        if known is None:
+            known = self._master.derive_path(account_path(purpose, self._network, account))
+            self._accounts[purpose, account] = known
+        return known
 
     def shutdown_script_pubkey(self) -> bytes:
         """Return P2WPKH of the first receiving key of BIP 84 account 1: any wallet with the seed finds it."""

@@ -38,7 +38,7 @@ APART: dict[type, dict[str, str]] = {
         "random32": "draws names", "signer": "a witness, among what outlives a crash",
         "node_tail": "one of the outbox's", "outbox": "by itself", "now_seconds": "the world's clock",
         "by_peer": FOLLOWS, "by_short_channel_id": FOLLOWS, "watched": FOLLOWS, "watched_txids": FOLLOWS,
-        "claiming": FOLLOWS, "node": "by itself", "env": "by itself",
+        "claiming": FOLLOWS, "published": FOLLOWS, "node": "by itself", "env": "by itself",
         "channels": "by itself", "claimables": "by itself",
         "dirty": "its names", "moved": "its names", "acks": "its names", "seen_onions": "its names",
         "faults": "how many", "told_uneconomic": "tells", "onchain_due": "empty between passes",

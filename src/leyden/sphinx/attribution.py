@@ -7,6 +7,8 @@ knows where on the route a node is.
 Spec: BOLT 4, "Initialization of `attribution_data`".
 """
 
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Final, final
 
 import msgspec
@@ -30,9 +32,18 @@ _BLOCK_STARTS: Final = tuple(
 _EMPTY: Final = bytes(ATTRIBUTION_LENGTH)
 
 
-def _hmac_at(data: bytes, node: int, distance: int) -> bytes:
+def _hmac_place(node: int, distance: int) -> slice:
     start = _BLOCK_STARTS[node] + _HMAC_LENGTH * (HOPS_MAX - 1 - node - distance)
-    return data[start : start + _HMAC_LENGTH]
+    return slice(start, start + _HMAC_LENGTH)
+
+
+def _covered(distance: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    times = slice(0, _HOLD_TIME_LENGTH * (distance + 1))
+    # Two at least: of one alone there would be no tuple.
+    return itemgetter(slice(0, 0), times, *[_hmac_place(node, distance - node) for node in range(1, distance + 1)])
+
+
+_COVERED: Final = tuple([_covered(distance) for distance in range(HOPS_MAX)])
 
 
 def _hmac_input(data: bytes, distance: int) -> bytes:
@@ -40,8 +51,7 @@ def _hmac_input(data: bytes, distance: int) -> bytes:
 
     Spec: BOLT 4, "Initialization of `attribution_data`".
     """
-    downstream = [_hmac_at(data, node, distance - node) for node in range(1, distance + 1)]
-    return data[: _HOLD_TIME_LENGTH * (distance + 1)] + b"".join(downstream)
+    return b"".join(_COVERED[distance](data))
 
 
 def wrap_attribution(
@@ -100,7 +110,7 @@ def unwrap_attribution(
     clear = chacha20_xor(ammagext_key(shared_secret), attribution_data)
     state = HmacState(um_key(shared_secret), return_packet)
     # Four bytes guard nothing secret, so the time of this comparison tells nobody anything.
-    if state.digest(_hmac_input(clear, distance))[:_HMAC_LENGTH] != _hmac_at(clear, 0, distance):
+    if state.digest(_hmac_input(clear, distance))[:_HMAC_LENGTH] != clear[_hmac_place(0, distance)]:
         return None
     parts = [clear[_HOLD_TIME_LENGTH:_HOLD_TIMES_LENGTH], bytes(_HOLD_TIME_LENGTH)]
     for node in range(1, HOPS_MAX):

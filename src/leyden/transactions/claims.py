@@ -7,6 +7,7 @@ Handling", "Penalty Transactions Weight Calculation".
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -41,8 +42,11 @@ _KEYS = {
     ClaimKind.ANCHOR: ClaimKey.FUNDING,
 }
 """Whose key signs; an anchor that anyone may take is not signed."""
+WEIGHTS_KEPT = 2_048
+"""A claim that waits is weighed several times at each block."""
 
 
+@lru_cache(maxsize=WEIGHTS_KEPT)
 def input_weight(claim: ClaimInput) -> int:
     """Return what an input adds to a signed transaction's weight: exact, but for a signature that is shorter."""
     items = _witness(claim, bytes(SIGNATURE_LENGTH))

@@ -4,7 +4,7 @@ What is there stays in its place: signatures of a peer may commit to an input an
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -73,42 +73,46 @@ class ClaimDraft(msgspec.Struct, frozen=True):
     change_sat: int
 
 
-def fund(template: ClaimTemplate, coins: Sequence[Sequence[Coin]], terms: ClaimTerms) -> ClaimDraft | int:
+def fund(template: ClaimTemplate, coins: Iterable[Sequence[Coin]], terms: ClaimTerms) -> ClaimDraft | int:
     """Return a draft that pays what is asked for, or by how many satoshis the coins fall short of it.
 
     It pays more only by what is not worth a change output.
 
     Args:
-        coins: groups of coins that may be spent, each used only when those before it do not suffice.
+        coins: groups of coins that may be spent, each ascending (`free_coins.place_of`), each asked for and used only
+            when those before it do not suffice.
 
     Raises:
         CommandRejected: what it must pay to be relayed, or to replace others, is above `fee_max_sat` (`fee_too_high`).
     """
     chosen: list[Coin] = []
     draft = _with(template, chosen, terms)
-    for group in coins:
-        if isinstance(draft, int):
-            worth = [coin for coin in group if coin.value_sat > input_fee_sat(coin, terms.feerate_per_kw)]
-            worth.sort(key=lambda coin: (coin.value_sat, coin.txid, coin.vout))
-            draft = _with_group(template, chosen, worth, terms, draft)
+    if isinstance(draft, int):
+        for group in coins:
+            draft = _with_group(template, chosen, group, terms, draft)
+            if not isinstance(draft, int):
+                break
     # Whatever is sent to make up for it costs an input.
     return draft + fee_sat(INPUT_WEIGHT_P2WPKH, terms.feerate_per_kw) if isinstance(draft, int) else draft
 
 
 def _with_group(
-    template: ClaimTemplate, chosen: list[Coin], worth: list[Coin], terms: ClaimTerms, short_sat: int
+    template: ClaimTemplate, chosen: list[Coin], group: Sequence[Coin], terms: ClaimTerms, short_sat: int
 ) -> ClaimDraft | int:
-    """Use the smallest coin that suffices, else the largest ones together; what was used in vain goes to `chosen`.
+    """Use the smallest coin that suffices, else the largest ones together that are worth their input; what was used in
+    vain goes to `chosen`.
 
-    worth: ascending in value. short_sat: how much is missing before.
+    group: ascending in value. short_sat: how much is missing before.
     """
     room = MAX_CLAIM_COINS - len(chosen)
     if not room:
         return short_sat
-    smallest = bisect_left(worth, True, key=lambda coin: not isinstance(_with(template, [*chosen, coin], terms), int))
-    if smallest < len(worth):
-        return _with(template, [*chosen, worth[smallest]], terms)
-    for coin in reversed(worth[-room:]):
+    smallest = bisect_left(group, True, key=lambda coin: not isinstance(_with(template, [*chosen, coin], terms), int))
+    if smallest < len(group):
+        return _with(template, [*chosen, group[smallest]], terms)
+    for coin in reversed(group[-room:]):
+        if coin.value_sat <= input_fee_sat(coin, terms.feerate_per_kw):
+            continue
         chosen.append(coin)
         draft = _with(template, chosen, terms)
         if not isinstance(draft, int):

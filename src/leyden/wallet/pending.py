@@ -22,6 +22,7 @@ class PendingTransaction(msgspec.Struct):
     own_inputs: those of its inputs that spend coins of ours. coins: what it pays to us.
     settled_height: of the block that holds or excludes it, 0 before.
     owner, fee_sat: whom its coins were chosen for, and what it pays; empty and 0 when this life did not choose them.
+    change_end: one above the highest index of a change key that it pays to, 0 without one.
     """
 
     txid: bytes
@@ -31,23 +32,27 @@ class PendingTransaction(msgspec.Struct):
     settled_height: int
     owner: bytes = b""
     fee_sat: int = 0
+    change_end: int = 0
 
 
 @final
 class PendingTransactions:
     """See the module. Kept in the order of arrival, so parents come before children."""
 
-    __slots__ = ("_entries", "_spenders")
+    __slots__ = ("_entries", "_owned", "_spenders")
 
     def __init__(self) -> None:
         self._entries: dict[bytes, PendingTransaction] = {}
         self._spenders: dict[OutPoint, dict[bytes, None]] = {}
+        self._owned: dict[bytes, dict[bytes, None]] = {}
 
     def add(self, entry: PendingTransaction) -> None:
         """Take a transaction in; one that is known already is left alone."""
         if entry.txid in self._entries:
             return
         self._entries[entry.txid] = entry
+        if entry.owner:
+            self._owned.setdefault(entry.owner, {})[entry.txid] = None
         for tx_in in entry.transaction.inputs:
             self._spenders.setdefault(tx_in.prevout, {})[entry.txid] = None
 
@@ -61,6 +66,11 @@ class PendingTransactions:
             del spenders[txid]
             if not spenders:
                 del self._spenders[tx_in.prevout]
+        if entry.owner:
+            owned = self._owned[entry.owner]
+            del owned[txid]
+            if not owned:
+                del self._owned[entry.owner]
 
     def is_known(self, txid: bytes) -> bool:
         """Tell whether a transaction is kept, settled or not."""
@@ -82,6 +92,10 @@ class PendingTransactions:
     def spenders(self, outpoint: OutPoint) -> list[bytes]:
         """Return the txids of those on their way that spend an output."""
         return [txid for txid in self._spenders.get(outpoint, ()) if not self._entries[txid].settled_height]
+
+    def owned_by(self, owner: bytes) -> list[bytes]:
+        """Return the txids of those on their way whose coins were chosen for `owner`."""
+        return [txid for txid in self._owned.get(owner, ()) if not self._entries[txid].settled_height]
 
     def pays_us(self, outpoint: OutPoint) -> bool:
         """Tell whether an output of a transaction on its way is ours."""

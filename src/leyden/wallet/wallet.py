@@ -5,8 +5,9 @@ to the `node` journal and give it to `fold`, before anything else is asked of th
 locks, and transactions of others (`pending_transaction`), which their owners bring again after a restart.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import chain as one_after_another
 from typing import final
 
 import msgspec
@@ -31,6 +32,7 @@ from leyden.wallet.blocks import changes_of_block, find_outputs
 from leyden.wallet.building import Draft, SpendTerms, build, build_all, sign, sign_coins
 from leyden.wallet.checks import check_feerate, check_output
 from leyden.wallet.claims import ClaimDraft, ClaimTemplate, ClaimTerms, fund
+from leyden.wallet.free_coins import FreeCoins, Lock, lock_of, place_of
 from leyden.wallet.keys import (
     CHANGE_P2WPKH,
     GAP_LIMIT,
@@ -87,18 +89,6 @@ class Balance(msgspec.Struct, frozen=True):
     spendable_sat: int
 
 
-class _Lock(msgspec.Struct, frozen=True):
-    txid: bytes
-    outpoints: tuple[OutPoint, ...]
-    change_index: int
-    fee_sat: int
-
-
-def _lock_of(draft: Draft | ClaimDraft) -> _Lock:
-    change_index = draft.change_path.index if draft.change_path is not None else -1
-    return _Lock(draft.transaction.txid(), tuple([coin.outpoint for coin in draft.coins]), change_index, draft.fee_sat)
-
-
 def creation_record(network: Network, signer: WalletSigner, birth_height: int, restored: bool) -> WalletCreated:
     """Return the first record of a new wallet.
 
@@ -139,7 +129,8 @@ class Wallet:
         self._signer = signer
         self._keyring = Keyring(signer)
         self._pending = PendingTransactions()
-        self._locks: dict[bytes, _Lock] = {}
+        self._locks: dict[bytes, Lock] = {}
+        self._ordered: FreeCoins | None = None
         if created.account_keys != _account_keys(self._keyring):
             raise CommandRejected("this data directory belongs to another seed", code="wrong_seed")
         self._watch()
@@ -151,6 +142,7 @@ class Wallet:
     def fold(self, record: WalletRecord) -> None:
         """Take in a record that this wallet returned (or that the journal replays)."""
         undoes = isinstance(record, CoinsChanged) and self.state.last_height() >= record.height
+        self._ordered = None
         durable.fold(self.state, record)
         match record:
             case CoinsChanged():
@@ -189,7 +181,7 @@ class Wallet:
 
         After `WalletDisconnected` look at `rescan_from`. The wallet's height is that of this block from now on.
         """
-        self.height = height
+        self.height, self._ordered = height, None
         state = self.state
         known = state.blocks.get(height)
         if known is not None and known.block_hash == block_hash:
@@ -201,7 +193,7 @@ class Wallet:
 
     def disconnect_blocks(self, fork_height: int) -> WalletDisconnected | None:
         """Undo every block above `fork_height`; None when none of them touched the wallet. Then see `rescan_from`."""
-        self.height = min(self.height, fork_height)
+        self.height, self._ordered = min(self.height, fork_height), None
         self._pending.undo_above(fork_height)
         if max(self.state.last_height(), self.state.forgotten_height) <= fork_height:
             return None
@@ -248,8 +240,7 @@ class Wallet:
 
     def _next_change(self) -> tuple[Keychain, int]:
         taken = [self.state.chain(CHANGE_P2WPKH).used_end]
-        on_the_way = (coin for entry in self._pending.live() for coin in entry.coins)
-        taken += [coin.path.index + 1 for coin in on_the_way if CHANGE_P2WPKH.path(coin.path.index) == coin.path]
+        taken += [entry.change_end for entry in self._pending.live()]
         taken += [lock.change_index + 1 for lock in self._locks.values()]
         return CHANGE_P2WPKH, max(taken)
 
@@ -290,25 +281,41 @@ class Wallet:
             mature_sat, unconfirmed_sat, immature_sat, locked_sat, reserved_sat, target_sat, free_sat - reserved_sat
         )
 
-    def _free(self) -> tuple[list[Coin], list[Coin]]:
-        """Return the coins that may be spent now: confirmed ones, and own change on its way."""
-        locked, certain = self._locked(), self._pending.certain()
-        confirmed = [
-            coin
-            for outpoint, coin in self.state.coins.items()
-            if not coin.spent_height
-            and outpoint not in locked
-            and self._is_mature(coin)
-            and not self._pending.is_spent(outpoint)
-        ]
-        own = [
+    def _is_free(self, coin: Coin, locked: Container[OutPoint]) -> bool:
+        outpoint = coin.outpoint
+        is_taken = coin.spent_height or outpoint in locked or self._pending.is_spent(outpoint)
+        return not is_taken and self._is_mature(coin)
+
+    def _note(self, outpoints: Iterable[OutPoint]) -> None:
+        """Coins may have been taken, or given back."""
+        if self._ordered is not None:
+            locked = self._locked()
+            for coin in [coin for outpoint in outpoints if (coin := self.state.coins.get(outpoint)) is not None]:
+                self._ordered.note(coin, is_free=self._is_free(coin, locked))
+
+    def _free_confirmed(self) -> Sequence[Coin]:
+        """Return the coins in blocks that may be spent now, ascending."""
+        if self._ordered is None:
+            locked = self._locked()
+            self._ordered = FreeCoins([coin for coin in self.state.coins.values() if self._is_free(coin, locked)])
+        return self._ordered.coins
+
+    def _free_change(self) -> list[Coin]:
+        """Return own change on its way that may be spent now, ascending."""
+        certain, locked = self._pending.certain(), self._locked()
+        found = [
             coin
             for coin in self._pending.coins(self.state.coins)
-            if coin.outpoint not in locked
-            and coin.txid in certain
+            if coin.txid in certain
+            and coin.outpoint not in locked
             and self._pending.ancestors(coin.txid) < MAX_UNCONFIRMED_ANCESTORS
         ]
-        return confirmed, own
+        return sorted(found, key=place_of)
+
+    def _free(self) -> Iterator[Sequence[Coin]]:
+        """Yield the coins that may be spent now: confirmed ones, then own change on its way."""
+        yield self._free_confirmed()
+        yield self._free_change()
 
     # ----------------------------------------------------------------------------------------------------- spending
 
@@ -330,7 +337,7 @@ class Wallet:
         """
         self.release(owner)
         draft = self._build(outputs, feerate_per_kw, self.anchor_channels + new_anchor_channels, entropy)
-        self._locks[owner] = _lock_of(draft)
+        self._lock(owner, draft)
         return draft
 
     def fund_claim(self, owner: bytes, template: ClaimTemplate, feerate_per_kw: int, fee_max_sat: int) -> ClaimDraft:
@@ -357,6 +364,7 @@ class Wallet:
         check_feerate(feerate_per_kw)
         rivals = self._rivals(owner, template.transaction)
         freed = [coin for entry in rivals for i in entry.own_inputs if (coin := self._coin(i)) is not None]
+        freed.sort(key=place_of)
         change_path = self._change_path(rivals)
         terms = ClaimTerms(
             feerate_per_kw,
@@ -365,16 +373,16 @@ class Wallet:
             change_path,
             self._keyring.script_pubkey(change_path),
         )
-        confirmed, own = self._free()
-        draft = fund(template, [freed, confirmed, own], terms)
+        draft = fund(template, one_after_another((freed,), self._free()), terms)
         if isinstance(draft, int):
-            raise self._insufficient_for_claim(draft, sum(coin.value_sat for coin in (*confirmed, *own)))
-        self._locks[owner] = _lock_of(draft)
+            raise self._insufficient_for_claim(draft)
+        self._lock(owner, draft)
         return draft
 
     def _rivals(self, owner: bytes, transaction: Transaction) -> list[PendingTransaction]:
-        taken = {txid for tx_in in transaction.inputs for txid in self._pending.spenders(tx_in.prevout)}
-        return [entry for entry in self._pending.live() if entry.owner == owner or entry.txid in taken]
+        taken = [txid for tx_in in transaction.inputs for txid in self._pending.spenders(tx_in.prevout)]
+        txids = dict.fromkeys([*self._pending.owned_by(owner), *taken])
+        return [entry for txid in txids if (entry := self._pending.get(txid)) is not None]
 
     def _coin(self, outpoint: OutPoint) -> Coin | None:
         """Return what a transaction on its way spends of ours; None when a reorganisation took it away."""
@@ -390,8 +398,9 @@ class Wallet:
         used = [coin.path for entry in rivals for coin in entry.coins if keychain_of(coin.path) == chain]
         return used[0] if used else chain.path(index)
 
-    def _insufficient_for_claim(self, short_sat: int, free_sat: int) -> CommandRejected:
+    def _insufficient_for_claim(self, short_sat: int) -> CommandRejected:
         balance = self.balance()
+        free_sat = sum(coin.value_sat for group in self._free() for coin in group)
         parts = [f"{balance.confirmed_sat + balance.unconfirmed_sat} sat in the wallet"]
         parts += [f"{balance.locked_sat} sat of them locked for fundings and claims"] if balance.locked_sat else []
         parts += [f"{balance.immature_sat} sat immature"] if balance.immature_sat else []
@@ -400,9 +409,15 @@ class Wallet:
             return CommandRejected(f"{what}: the others wait for a block", code="coins_in_use")
         return CommandRejected(f"{what}: send at least that to an address of the wallet", code="insufficient_funds")
 
+    def _lock(self, owner: bytes, draft: Draft | ClaimDraft) -> None:
+        lock = self._locks[owner] = lock_of(draft)
+        self._note(lock.outpoints)
+
     def release(self, owner: bytes) -> None:
         """Give the coins back that were locked for `owner`; an unknown owner has none."""
-        self._locks.pop(owner, None)
+        lock = self._locks.pop(owner, None)
+        if lock is not None:
+            self._note(lock.outpoints)
 
     def sign(self, draft: Draft | ClaimDraft) -> Transaction:
         """Return the draft's transaction, signed; of a claim the inputs that spend coins of the wallet."""
@@ -508,7 +523,7 @@ class Wallet:
             for txid in [*self._pending.descendants(rival), rival]:
                 # What the wallet sent is an orphan without its parent, until it is abandoned or a block decides.
                 if txid not in self.state.sent:
-                    self._pending.remove(txid)
+                    self._forget(txid)
 
     def forget_pending(self, txid: bytes) -> None:
         """Let go of a transaction of others (32-byte txid) that will never confirm, published or not yet; its coins are
@@ -517,7 +532,13 @@ class Wallet:
         for owner in [owner for owner, lock in self._locks.items() if lock.txid == txid]:
             self.release(owner)
         if txid not in self.state.sent:
-            self._pending.remove(txid)
+            self._forget(txid)
+
+    def _forget(self, txid: bytes) -> None:
+        entry = self._pending.get(txid)
+        self._pending.remove(txid)
+        if entry is not None:
+            self._note(entry.own_inputs)
 
     def _add_sent(self, transaction: Transaction, settled_height: int) -> None:
         self._add_pending(
@@ -541,7 +562,11 @@ class Wallet:
             )
             for new in find_outputs(self._keyring, [transaction], [txid])
         ]
-        self._pending.add(PendingTransaction(txid, transaction, own_inputs, coins, settled_height, owner, fee))
+        change = [coin.path.index + 1 for coin in coins if keychain_of(coin.path) == CHANGE_P2WPKH]
+        self._pending.add(
+            PendingTransaction(txid, transaction, own_inputs, coins, settled_height, owner, fee, max(change, default=0))
+        )
+        self._note(own_inputs)
 
     def abandon(self, txid: bytes) -> TransactionAbandoned:
         """Give up a transaction of ours (32-byte txid) that is not in a block, with those of ours that rest on it.

@@ -7,7 +7,7 @@ asks for smaller ones.
 Spec: BOLT 5, "HTLC Output Handling", "Penalty Transactions Weight Calculation", "On-chain Transactions".
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 
 from leyden.bitcoin.script import p2wsh_of_script
@@ -347,20 +347,13 @@ def _ask_for_coins(m: Manager, active: ActiveClaim, feerate_per_kw: int) -> None
 
 
 def _find(m: Manager, claim_id: bytes) -> tuple[Slot, ActiveClaim] | None:
-    for slot, active in _all(m):
-        if active.claim_id == claim_id:
-            return slot, active
-    return None
-
-
-def _all(m: Manager) -> Iterator[tuple[Slot, ActiveClaim]]:
-    for channel_id, slot in list(m.claiming.items()):
-        if not slot.onchain_claims and slot.anchor_claim is None:
-            del m.claiming[channel_id]
+    for slot in m.claiming.values():
         for active in slot.onchain_claims:
-            yield slot, active
-        if slot.anchor_claim is not None:
-            yield slot, slot.anchor_claim
+            if active.claim_id == claim_id:
+                return slot, active
+        if slot.anchor_claim is not None and slot.anchor_claim.claim_id == claim_id:
+            return slot, slot.anchor_claim
+    return None
 
 
 def claim_funded(m: Manager, claim_id: bytes, transaction: Transaction, fee_sat: int) -> bool:
@@ -411,11 +404,18 @@ def claim_not_funded(m: Manager, claim_id: bytes, reason: str, *, too_dear: bool
         signing.publish(m, active)
 
 
+def on_block(m: Manager) -> None:
+    """Let go of what is not out any more."""
+    m.published = {key: one for key, one in m.published.items() if one.txid == key and not one.dropped}
+    m.claiming = {key: slot for key, slot in m.claiming.items() if slot.onchain_claims or slot.anchor_claim}
+
+
 def on_broadcast_result(m: Manager, txid: bytes, accepted: bool, reason: str) -> None:
     """The chain service took a transaction, or did not: a claim that it refused pays more in the next block."""
-    for slot, active in _all(m):
-        if active is slot.anchor_claim:
-            bumping.on_result(active, txid, accepted, reason)
-        elif active.txid == txid:
-            note_result(active, accepted, reason)
+    active = m.published.get(txid)
+    if active is not None and active.txid == txid and not active.dropped:
+        note_result(active, accepted, reason)
+    for slot in m.claiming.values():
+        if slot.anchor_claim is not None:
+            bumping.on_result(slot.anchor_claim, txid, accepted, reason)
     sweeping.on_broadcast_result(m, txid, accepted)

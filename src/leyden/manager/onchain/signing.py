@@ -47,4 +47,5 @@ def ask(m: Manager, slot: Slot, active: ActiveClaim, transaction: Transaction, o
 def publish(m: Manager, active: ActiveClaim) -> None:
     """Offer the latest version to the chain service."""
     active.sent_height = m.env.block_height
+    m.published[active.txid] = active
     m.actions.append(Broadcast(active.transaction, describe(active)))
