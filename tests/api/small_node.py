@@ -115,8 +115,10 @@ def sweeps(**changes: Any) -> ov.SweepsView:
         outputs=[
             ov.SweepOutputView(
                 channel_id=OTHER_CHANNEL, outpoint=f"{CLOSING_TXID}:{index}", kind="to_local",
-                amount_sat=90 if state == "uneconomic" else 600_000, state=state, ready_height=height,
-                txid=SWEEP_TXID if state in ("sweeping", "swept") else None, confirmations=23 * (state == "swept"),
+                amount_sat=90 if state == "uneconomic" else 600_000, state=state,
+                ready_height=None if state in ("sweeping", "swept") else height,
+                txid=SWEEP_TXID if state in ("sweeping", "swept") else None,
+                spent_height=height if state == "swept" else None, confirmations=23 * (state == "swept"),
             )
             for index, (state, height) in enumerate(states)
         ],

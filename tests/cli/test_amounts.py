@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leyden.base.errors import CommandRejected
-from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_feerate, show_msat, show_sat
+from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_count, show_feerate, show_msat, show_sat
 
 GOOD = [
     ("0", 0),
@@ -98,3 +98,18 @@ def test_what_is_no_feerate_is_refused(text: str) -> None:
 def test_feerate_is_shown_as_wallets_show_it(feerate_per_kw: int, shown: str) -> None:
     """One vbyte is four weight units: a factor that is easily lost."""
     assert show_feerate(feerate_per_kw) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "shown"),
+    [
+        (0, ("block",), "0 blocks"),
+        (1, ("block",), "1 block"),
+        (2, ("block",), "2 blocks"),
+        (1, ("batch", "batches"), "1 batch"),
+        (1_500, ("batch", "batches"), "1,500 batches"),
+    ],
+)
+def test_what_is_counted_is_one_or_many(number: int, words: tuple[str, ...], shown: str) -> None:
+    """One confirmation is what a user waits for, and reads most."""
+    assert show_count(number, *words) == shown

@@ -109,11 +109,11 @@ def test_channel_says_what_of_it_is_not_durable(
     monkeypatch.setattr(node, "channels", channels)
     shown = leyden("channels", CHANNEL).stdout
     assert "2 records, 345 bytes, the oldest for 6.1 s" in shown
-    assert "1 facts, 0 events" in shown
+    assert "1 fact, 0 events" in shown
     assert json.loads(leyden("channels", "--json").stdout)[0]["journal"]["records_waiting"] == 2
     assert "not durable yet" not in leyden("channels").stdout, "the list for pipes is a table and no more"
     monkeypatch.setattr(channel_commands, "is_terminal", lambda: True)
-    assert "not durable yet: 2 records of 1 channels" in leyden("channels").stdout
+    assert "not durable yet: 2 records of 1 channel" in leyden("channels").stdout
 
 
 @pytest.mark.parametrize(("name", "said"), [("c", "no channel `c`"), ("abcd", "no channel"), ("", "no channel")])

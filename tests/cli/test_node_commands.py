@@ -164,7 +164,7 @@ def test_info_shows_how_the_store_keeps_up(leyden: Leyden, node: SmallNode, monk
 
     monkeypatch.setattr(node, "info", info)
     shown = leyden("info").stdout
-    assert "12 records, 3456 bytes, the oldest for 2.3 s; 7 effects held back" in shown
+    assert "12 records, 3,456 bytes, the oldest for 2.3 s; 7 effects held back" in shown
     assert "1.25 ms (p99 80 ms) for 3 records (p99 40); 90 batches, 4 refused for a time" in shown
     assert json.loads(leyden("info", "--json").stdout)["store"]["oldest_waiting_ms"] == 2340
 

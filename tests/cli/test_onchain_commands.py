@@ -87,8 +87,12 @@ def test_sweeps_tell_waiting_from_swept(leyden: Leyden, node: SmallNode) -> None
     assert [[cell.strip() for cell in line if cell.strip()][3] for line in states] == [
         "waiting", "ready", "sweeping", "swept", "uneconomic",
     ]  # fmt: skip
-    assert f"{SWEEP_TXID}     23" in shown
-    assert "next                 height 944" in shown
+    cells = {line[3]: line for line in [[cell.strip() for cell in one if cell.strip()] for one in states]}
+    assert {state: line[4] for state, line in cells.items()} == {
+        "waiting": "944", "ready": "812", "sweeping": "-", "swept": "-", "uneconomic": "700",
+    }  # fmt: skip
+    assert cells["swept"][5:] == [SWEEP_TXID, "790 (23 confirmations)"]
+    assert "next                 ready at height 944" in shown
     assert "90 sat are not worth their fee at 2.00 sat/vB" in shown
     assert row(shown, SWEEP_TXID) == [SWEEP_TXID, "2", "published", "600,000", "240", "2.00 sat/vB", "822", "-"]
     assert json.loads(leyden("sweeps", "--json").stdout)["uneconomic_sat"] == 90

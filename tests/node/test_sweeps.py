@@ -48,6 +48,7 @@ def test_output_waits_goes_and_is_there(form: str, how: str) -> None:
     waiting = only(stage)
     assert (waiting.state, waiting.txid, waiting.confirmations) == ("waiting", None, 0)
     assert waiting.kind == ("to_local" if how == "local" else "to_remote")
+    assert waiting.ready_height is not None
     stage.mine_to(waiting.ready_height - 1)
     assert only(stage).state == "waiting"
     sweep(stage, 500)
@@ -57,10 +58,12 @@ def test_output_waits_goes_and_is_there(form: str, how: str) -> None:
     assert view.sweep is not None
     assert going.state == "sweeping"
     assert going.txid == view.sweep.txid
+    assert (going.ready_height, going.spent_height) == (None, None)
     assert (view.sweep.outpoints, view.sweep.amount_sat) == ([going.outpoint], going.amount_sat)
     stage.mine(3)
     swept = only(stage)
     assert (swept.state, swept.txid, swept.confirmations) == ("swept", going.txid, 3)
+    assert (swept.ready_height, swept.spent_height) == (None, stage.height - 2)
     assert told(stage).sweep is None
 
 
@@ -69,7 +72,7 @@ def test_user_pays_more_and_never_less(how: str) -> None:
     """One that is out is replaced; a feerate below its own would be refused by every mempool."""
     stage = closed("static_remotekey", how)
     stage.world.dislike(stage.us, dislikes=True)
-    stage.mine_to(only(stage).ready_height)
+    stage.mine_to(only(stage).ready_height or 0)
     first = told(stage).sweep
     assert first is not None
     sweep(stage, 10_000)

@@ -122,6 +122,25 @@ def test_child_is_shown_when_the_commitment_needs_one(feerate: int, needed: bool
     if view.commitment.child is not None:
         assert view.commitment.child.state == "published"
         assert view.commitment.child.feerate_per_kw > view.commitment.feerate_per_kw
+        assert view.commitment.child.deadline_height is None, "without HTLCs it is only late"
+
+
+def test_child_has_the_deadline_of_what_its_commitment_holds() -> None:
+    """An anchor has none: what is lost when the commitment comes too late are the HTLCs that we can take."""
+    stage = Ending("anchors").held(0, 1)
+    stage.world.set_fees(5_000, 253)
+    stage.close("local", 1)
+    expiry = next(iter(stage.ours.state.core.inbound.values())).add.cltv_expiry
+    commitment = told(stage).commitment
+    assert commitment is not None
+    assert commitment.child is not None
+    assert commitment.child.deadline_height == expiry - 6, "the HTLC transaction needs a block of its own"
+    stage.world.dislike("alice", dislikes=False)
+    stage.mine()
+    after = told(stage).commitment
+    assert after is not None
+    assert after.height == stage.height
+    assert after.child is None or after.child.deadline_height is None
 
 
 def test_preimage_and_who_takes_what_are_told() -> None:

@@ -61,6 +61,11 @@ def show_sat(amount_sat: int) -> str:
     return f"{amount_sat:,}"
 
 
+def show_count(number: int, one: str, many: str = "") -> str:
+    """Return a number and what it counts: `many` is the plural, `one` with an s unless it is given."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def show_feerate(feerate_per_kw: int) -> str:
     """Return satoshi per vbyte, to two digits."""
     hundredths = feerate_per_kw * 4 // 10

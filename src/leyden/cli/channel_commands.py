@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_msat, show_sat
+from leyden.cli.amounts import parse_feerate, parse_msat, parse_sat, show_count, show_msat, show_sat
 from leyden.cli.context import AsJson, DataDir, node
 from leyden.cli.exits import Commands, refuse, register, say
 from leyden.cli.finding import ChannelArgument, find_channel
@@ -209,7 +209,9 @@ def channels(
     late = [view for view in views if view.journal.records_waiting]
     if late and is_terminal():
         records = sum([view.journal.records_waiting for view in late])
-        print_text(f"not durable yet: {records} records of {len(late)} channels wait for the store")
+        print_text(
+            f"not durable yet: {show_count(records, 'record')} of {show_count(len(late), 'channel')} wait for the store"
+        )
 
 
 _CLOSING = ("mutual_close", "force_closing", "stale", "spent", "closed")
@@ -260,17 +262,19 @@ def _deadline(view: "ChannelView") -> str | None:
 def _unacknowledged(journal: "JournalView") -> str | None:
     if not journal.facts_unacknowledged and not journal.events_unacknowledged:
         return None
-    return f"{journal.facts_unacknowledged} facts, {journal.events_unacknowledged} events"
+    return f"{show_count(journal.facts_unacknowledged, 'fact')}, {show_count(journal.events_unacknowledged, 'event')}"
 
 
 def _show_channel(view: "ChannelView") -> None:
     policy = view.policy
     forwarding = (
         f"{policy.fee_base_msat} msat + {policy.fee_proportional_millionths} millionths, "
-        f"{policy.cltv_expiry_delta} blocks, at least {policy.htlc_minimum_msat} msat"
+        f"{show_count(policy.cltv_expiry_delta, 'block')}, at least {policy.htlc_minimum_msat} msat"
         + (", disabled" if policy.is_disabled else "")
     )
-    confirmed = f"{view.confirmations} confirmations" + ("" if view.is_zero_conf else f", {view.minimum_depth} needed")
+    confirmed = show_count(view.confirmations, "confirmation") + (
+        "" if view.is_zero_conf else f", {view.minimum_depth} needed"
+    )
     print_fields([
         ("channel id", view.channel_id),
         ("short channel id", view.short_channel_id or "not confirmed yet"),
@@ -397,7 +401,7 @@ def policy(
         return
     print_fields([
         ("fee", f"{view.fee_base_msat} msat + {view.fee_proportional_millionths} millionths"),
-        ("cltv_expiry_delta", f"{view.cltv_expiry_delta} blocks"),
+        ("cltv_expiry_delta", show_count(view.cltv_expiry_delta, "block")),
         ("smallest HTLC", f"{view.htlc_minimum_msat} msat"),
         ("forwards", "nothing: it is disabled" if view.is_disabled else "yes"),
     ])  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from leyden.cli import launch
+from leyden.cli.amounts import show_count
 from leyden.cli.context import AsJson, DataDir, data_dir
 from leyden.cli.exits import REJECTED, Stop, guarded
 from leyden.cli.output import print_json, print_json_line, print_table, print_text, progress, short
@@ -48,7 +49,7 @@ def show(
         if as_json:
             print_json_line(record)
             continue
-        print_text(f"{record.position:>6}  {record.kind}  ({record.bytes} bytes)")
+        print_text(f"{record.position:>6}  {record.kind}  ({show_count(record.bytes, 'byte')})")
         for name, value in record.fields.items():
             print_text(f"        {name}: {_brief(value)}")
 

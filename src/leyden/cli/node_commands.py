@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from leyden.cli import launch
+from leyden.cli.amounts import show_count
 from leyden.cli.context import AsJson, DataDir, data_dir, node
 from leyden.cli.exits import Stop, refuse, register, say
 from leyden.cli.output import is_terminal, print_fields, print_json, print_text, progress, waiting_line
@@ -149,7 +150,9 @@ def info(directory: DataDir = None, as_json: AsJson = False) -> None:
         print_json(view)
         return
     channels = f"{view.channels_usable} usable, {view.channels_pending} pending, {view.channels_closing} closing"
-    behind = f" ({view.blocks_behind:,} blocks behind, catching up)" if view.blocks_behind else " (catching up)"
+    behind = (
+        f" ({show_count(view.blocks_behind, 'block')} behind, catching up)" if view.blocks_behind else " (catching up)"
+    )
     synced = f"{view.block_height}" + ("" if view.is_synced else behind)
     print_fields([
         ("node id", view.node_id),
@@ -175,8 +178,8 @@ def info(directory: DataDir = None, as_json: AsJson = False) -> None:
 def _commits(store: "StoreView") -> str:
     return (
         f"{store.commit_ms_p50:g} ms (p99 {store.commit_ms_p99:g} ms) for "
-        f"{store.batch_records_p50} records (p99 {store.batch_records_p99}); "
-        f"{store.batches} batches, {store.refusals} refused for a time"
+        f"{show_count(store.batch_records_p50, 'record')} (p99 {store.batch_records_p99}); "
+        f"{show_count(store.batches, 'batch', 'batches')}, {store.refusals} refused for a time"
     )
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leyden.cli.amounts import parse_feerate, show_feerate, show_msat, show_sat
+from leyden.cli.amounts import parse_feerate, show_count, show_feerate, show_msat, show_sat
 from leyden.cli.context import AsJson, DataDir, node
 from leyden.cli.exits import guarded, register
 from leyden.cli.finding import ChannelArgument, find_channel
@@ -84,7 +84,7 @@ def _show_head(channel: "ChannelView", view: "TimelineView") -> None:
     deadline = None
     if view.deadline_height is not None:
         left = view.deadline_height - view.block_height
-        deadline = f"height {view.deadline_height} (in {left} blocks) if its HTLCs stay as they are"
+        deadline = f"height {view.deadline_height} (in {show_count(left, 'block')}) if its HTLCs stay as they are"
     archived = None
     if view.archive_height is not None:
         archived = f"not before height {view.archive_height}"
@@ -113,7 +113,7 @@ def _show_commitment(view: "CommitmentFateView") -> None:
     number = "" if view.number is None else f" {view.number}"
     where = "in no block yet: heights below are as if it were in the next"
     if view.height is not None:
-        where = f"{view.height} ({view.confirmations} confirmations)"
+        where = f"{view.height} ({show_count(view.confirmations, 'confirmation')})"
     print_fields([
         ("closed by", _WHOSE[view.kind] + number),
         ("txid", view.txid),
@@ -222,22 +222,24 @@ def _show_sweeps(view: "SweepsView") -> None:
             _KINDS.get(one.kind, one.kind),
             show_sat(one.amount_sat),
             one.state,
-            str(one.ready_height),
+            "-" if one.ready_height is None else str(one.ready_height),
             short(one.txid, 10),
-            str(one.confirmations) if one.state == "swept" else "-",
+            "-"
+            if one.spent_height is None
+            else f"{one.spent_height} ({show_count(one.confirmations, 'confirmation')})",
         )
         for one in view.outputs
     ]
-    columns = ("channel", "what", "amount>", "state", "height>", "txid", "depth>")
+    columns = ("channel", "what", "amount>", "state", "ready at>", "txid", "in block>")
     print_table(columns, rows, "no closed channel has an output of ours")
     if view.sweep is not None:
         print_text("")
         print_text("the sweep that waits for a block:")
         show_claims([view.sweep])
-    waiting = [one for one in view.outputs if one.state == "waiting"]
+    waiting = [one.ready_height for one in view.outputs if one.state == "waiting" and one.ready_height is not None]
     left = f"{show_sat(view.uneconomic_sat)} sat are not worth their fee at {show_feerate(view.feerate_per_kw)}"
     print_fields([
-        ("next", f"height {min([one.ready_height for one in waiting])}" if waiting else None),
+        ("next", f"ready at height {min(waiting)}" if waiting else None),
         ("left for lower fees", left if view.uneconomic_sat else None),
     ])  # fmt: skip
 

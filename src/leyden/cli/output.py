@@ -9,6 +9,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from leyden.cli.amounts import show_count
+
 if TYPE_CHECKING:
     from leyden.api.views import JournalView, StoreView
 
@@ -155,9 +157,9 @@ def waiting_line(waiting: "JournalView | StoreView") -> str:
     """Say what waits for the store."""
     if not waiting.records_waiting:
         return "nothing"
-    held_back = f"; {waiting.effects_waiting} effects held back" if waiting.effects_waiting else ""
+    held_back = f"; {show_count(waiting.effects_waiting, 'effect')} held back" if waiting.effects_waiting else ""
     return (
-        f"{waiting.records_waiting} records, {waiting.bytes_waiting} bytes, "
+        f"{show_count(waiting.records_waiting, 'record')}, {show_count(waiting.bytes_waiting, 'byte')}, "
         f"the oldest for {waiting.oldest_waiting_ms / 1000:.1f} s{held_back}"
     )
 

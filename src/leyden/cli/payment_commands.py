@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leyden.cli.amounts import parse_msat, show_msat
+from leyden.cli.amounts import parse_msat, show_count, show_msat
 from leyden.cli.context import AsJson, DataDir, node
 from leyden.cli.exits import PAYMENT_FAILED, PAYMENT_PENDING, Stop, refuse, register, say
 from leyden.cli.output import is_terminal, print_fields, print_json, print_table, print_text, progress, short
@@ -70,7 +70,8 @@ def decode(
         return
     hints = [
         " > ".join(f"{hop.node_id} over {hop.short_channel_id} ({hop.fee_base_msat} msat + "
-                   f"{hop.fee_proportional_millionths} millionths, {hop.cltv_expiry_delta} blocks)" for hop in hint)
+                   f"{hop.fee_proportional_millionths} millionths, {show_count(hop.cltv_expiry_delta, 'block')})"
+                   for hop in hint)
         for hint in view.route_hints
     ]  # fmt: skip
     print_fields([
@@ -82,7 +83,7 @@ def decode(
         ("payment hash", view.payment_hash),
         ("created", show_time(view.created_seconds)),
         ("expires", show_time(view.expires_seconds) + (", EXPIRED" if view.is_expired else "")),
-        ("last hop needs", f"{view.min_final_cltv_expiry_delta} blocks"),
+        ("last hop needs", show_count(view.min_final_cltv_expiry_delta, "block")),
         *[("on-chain address", address) for address in view.fallback_addresses],
         *[("route hint", hint) for hint in hints],
     ])  # fmt: skip

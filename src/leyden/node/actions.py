@@ -4,7 +4,7 @@ import logging
 from functools import lru_cache
 
 from leyden.base.errors import ChainUnavailable, CommandRejected
-from leyden.bitcoin.tx import Transaction, TxOut, txid_to_hex
+from leyden.bitcoin.tx import OutPoint, Transaction, TxOut, txid_to_hex
 from leyden.manager import opening
 from leyden.manager.actions import (
     Action,
@@ -105,27 +105,33 @@ async def _publish(core: NodeCore, raws: tuple[bytes, ...], transactions: list[T
         if result.accepted:
             _chain_log.info("%s is published", what)
             return
-        rivals = ", ".join(filter(None, [await _taken_by_others(core, one) for one in transactions]))
+        rivals = ", ".join([str(one) for one in await _taken(core, transactions, in_block=False)])
+        gone = ", ".join([str(one) for one in await _taken(core, transactions, in_block=True)])
     except ChainUnavailable as error:
         _chain_log.warning("%s waits for the chain service: %s", what, error)
         return
-    if rivals:
+    if gone:
+        # A block has come in between, with this or with what was faster; the node hears of it with that block. Or one
+        # was undone, and with it what this spends.
+        _chain_log.info("%s is not needed now: %s is not there to be spent", what, gone)
+    elif rivals:
         # Two that close a channel at once both publish. Each is asked for again until one is in a block.
         _chain_log.info("%s has a rival: what spends %s waits for a block already; one of them gets in", what, rivals)
     else:
         _chain_log.warning("%s was refused: %s", what, result.reject_reason)
 
 
-async def _taken_by_others(core: NodeCore, transaction: Transaction) -> str:
-    """Name what a transaction spends that another one spends too, which waits for a block."""
-    chain, spends = core.chain, [one.prevout for one in transaction.inputs]
-    taken = [
-        f"{txid_to_hex(prevout.txid)}:{prevout.vout}"
+async def _taken(core: NodeCore, transactions: list[Transaction], *, in_block: bool) -> list[OutPoint]:
+    """Return what transactions spend of others that is spent already: in a block, or by what waits for one."""
+    chain, made = core.chain, [_txid_of(one.serialize()) for one in transactions]
+    spends = [one.prevout for transaction in transactions for one in transaction.inputs]
+    return [
+        prevout
         for prevout in spends
-        if await chain.get_txout(prevout, include_mempool=True) is None
-        and await chain.get_txout(prevout, include_mempool=False) is not None
+        if prevout.txid not in made
+        and await chain.get_txout(prevout, include_mempool=True) is None
+        and (await chain.get_txout(prevout, include_mempool=False) is None) is in_block
     ]
-    return ", ".join(taken)
 
 
 def _fund(core: NodeCore, action: FundChannels) -> None:

@@ -117,7 +117,8 @@ class TimelineView(msgspec.Struct, frozen=True, kw_only=True):
 class SweepOutputView(msgspec.Struct, frozen=True, kw_only=True):
     """An output that is ours alone. state: `waiting` for ready_height (its lock, or its depth); `sweeping`: in a
     transaction that waits for a block; `swept`; `uneconomic`: not worth its fee at the feerate of now; `ready`: it goes
-    with the next block.
+    with the next block. ready_height: once the chain is that high it is swept; None when it is, or was.
+    spent_height: of the block that holds the sweep, which has so many confirmations.
     """
 
     channel_id: str
@@ -125,8 +126,9 @@ class SweepOutputView(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     amount_sat: int
     state: SweepStateName
-    ready_height: int
+    ready_height: int | None
     txid: str | None = None
+    spent_height: int | None = None
     confirmations: int = 0
 
 

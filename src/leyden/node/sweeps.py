@@ -58,10 +58,10 @@ def _outputs(m: Manager, slot: Slot) -> Iterator[SweepOutputView]:
         if seen is not None:
             if taker_of(view, one) is Taker.US:
                 confirmations = m.env.block_height - seen.height + 1
-                yield _view(slot, one, "swept", seen.height, txid_to_hex(seen.txid), confirmations)
+                yield _view(slot, one, "swept", None, txid_to_hex(seen.txid), seen.height, confirmations)
         elif is_in_sweep and m.sweep is not None:
             txid = txid_to_hex(m.sweep.txid) if m.sweep.txid else None
-            yield _view(slot, one, "sweeping", m.env.block_height, txid)
+            yield _view(slot, one, "sweeping", None, txid)
         elif claim is not None:
             yield _view(slot, one, _state(m, slot, one, claim), forecast.ready_height(m, one, claim))
 
@@ -76,8 +76,9 @@ def _view(
     slot: Slot,
     output: WatchedOutput,
     state: SweepStateName,
-    ready_height: int,
+    ready_height: int | None,
     txid: str | None = None,
+    spent_height: int | None = None,
     confirmations: int = 0,
 ) -> SweepOutputView:
     return SweepOutputView(
@@ -88,5 +89,6 @@ def _view(
         state=state,
         ready_height=ready_height,
         txid=txid,
+        spent_height=spent_height,
         confirmations=confirmations,
     )

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from leyden.bitcoin.tx import OutPoint, Transaction, txid_to_hex
 from leyden.manager.manager import Manager
-from leyden.manager.onchain import claims, forecast, sweeping
+from leyden.manager.onchain import bumping, claims, forecast, sweeping
 from leyden.manager.onchain.active import ActiveClaim, ActiveSweep
 from leyden.manager.onchain.deadlines import close_height
 from leyden.manager.onchain.views import view_of
@@ -68,8 +70,15 @@ def _commitment(m: Manager, slot: Slot, view: ClosedView, expected: bool) -> Com
         confirmations=0 if height is None else m.env.block_height - height + 1,
         fee_sat=fee_sat,
         feerate_per_kw=_feerate(spend, fee_sat),
-        child=None if child is None else claim_view(m, child, forecast.child_bump_height(m, slot)),
+        child=None if child is None else _child(m, slot, child),
     )
+
+
+def _child(m: Manager, slot: Slot, child: ActiveClaim) -> OnchainClaimView:
+    """An anchor has no deadline of its own: it is there for those of the commitment, while that is in no block."""
+    deadline = None if slot.state.core.spent is not None else bumping.deadline_height(m, slot)
+    view = claim_view(m, child, forecast.child_bump_height(m, slot))
+    return msgspec.structs.replace(view, deadline_height=deadline)
 
 
 def _feerate(spend: Spend, fee_sat: int) -> int:

@@ -181,6 +181,12 @@ def bump_height(m: Manager, slot: Slot, ahead_blocks: int) -> int | None:
     return next((height for height in heights if _bid(m, slot, active, possible, height) is not None), None)
 
 
+def deadline_height(m: Manager, slot: Slot) -> int | None:
+    """Return the first height at which something is lost if our commitment is in no block; None: only time is."""
+    possible = local_possible(slot.state.core, slot.state.keys, m.signer.per_commitment_point)
+    return min([due.deadline_height for due in _stake(m, slot, possible).dues], default=None)
+
+
 class _Stake(NamedTuple):
     """What is lost while the commitment does not confirm: HTLCs from a height on, and our balance, which is late."""
 
