@@ -23,6 +23,7 @@ MOVE_SECONDS: Final = 45.0
 """Longer than between two looks at the estimates."""
 TIMED_CHANNELS: Final = 6
 TIMER_SECONDS: Final = 3_900.0
+TIMER_LOOK_SECONDS: Final = 2.0
 DUST_MSAT: Final = 300_000
 EXPOSURE_MSAT: Final = 4_000_000
 HELD_AT_ONCE: Final = 20
@@ -108,6 +109,7 @@ async def theirs_by_its_timer(world: World) -> None:
     await world.set_feerate(2 * FEERATE_PER_KW)
 
     async def moved() -> bool:
+        await asyncio.sleep(TIMER_LOOK_SECONDS)
         return any([await _feerate(world, pair) not in (before[pair.channel_id], None) for pair in pairs])
 
     begun = time.monotonic()
