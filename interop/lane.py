@@ -21,7 +21,10 @@ UNKNOWN_VERSION: Final = "?"
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One cell of the matrix. reason: why it is not `pass`; of a pass, what there is to say of it, mostly nothing."""
+    """One cell of the matrix. reason: why it is not `pass`; of a pass, what there is to say of it, mostly nothing.
+
+    is_long: of the long lane, where the scenario does more.
+    """
 
     scenario: str
     peer: str
@@ -29,6 +32,7 @@ class Result(msgspec.Struct, frozen=True):
     outcome: Outcome
     reason: str
     seconds: float
+    is_long: bool = False
 
 
 @final
@@ -78,7 +82,8 @@ class Lane:
         seconds = round(time.monotonic() - begun, 1)
         if outcome == "fail" or scenario.alone:
             await self._end_world(scenario.key if outcome == "fail" else None)
-        return Result(scenario.key, self._kind, self._version, outcome, reason, seconds)
+        is_long = self._extent.is_long and (scenario.grows or scenario.long)
+        return Result(scenario.key, self._kind, self._version, outcome, reason, seconds, is_long)
 
     async def _outcome(self, scenario: Scenario) -> tuple[Outcome, str]:
         try:

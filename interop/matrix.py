@@ -21,7 +21,7 @@ Go for LND and Rust for LDK, and nothing else needs them.
 
 A cell says what the last run of that scenario showed: *pass*; *fail*; *not offered*: the peer has no such thing;
 *peer's fault*: the peer itself breaks the protocol or loses its own state, with where that shows. Numbers lead to the
-reasons.
+reasons. `LONG=1` repeats some scenarios more often; such runs have rows of their own.
 """
 
 
@@ -33,14 +33,14 @@ def load(path: Path = RESULTS) -> list[Result]:
 def merge(old: Iterable[Result], new: Iterable[Result], scenarios: Sequence[Scenario]) -> list[Result]:
     """Return the newest result of each cell that still exists, in the order of the scenarios."""
     order = {scenario.key: number for number, scenario in enumerate(scenarios)}
-    newest = {(result.scenario, result.peer): result for result in [*old, *new] if result.scenario in order}
-    return sorted(newest.values(), key=lambda result: (order[result.scenario], result.peer))
+    newest = {(one.scenario, one.is_long, one.peer): one for one in [*old, *new] if one.scenario in order}
+    return sorted(newest.values(), key=lambda one: (order[one.scenario], one.is_long, one.peer))
 
 
 def page(results: Sequence[Result], scenarios: Sequence[Scenario]) -> str:
     """Return `docs/interop.md`."""
     peers = sorted({result.peer for result in results})
-    cells = {(result.scenario, result.peer): result for result in results}
+    cells = {(one.scenario, one.is_long, one.peer): one for one in results}
     versions = {peer: {result.version for result in results if result.peer == peer} for peer in peers}
     lines = [_HEAD]
     reasons: list[str] = []
@@ -50,9 +50,11 @@ def page(results: Sequence[Result], scenarios: Sequence[Scenario]) -> str:
             continue
         heads = [f"{peer} {' / '.join(sorted(versions[peer]))}" for peer in peers]
         lines += [f"## {title}", "", _row(["", *heads]), _row(["---"] * (len(peers) + 1))]
-        for scenario in rows:
-            shown = [_cell(cells.get((scenario.key, peer)), reasons) for peer in peers]
-            lines.append(_row([f"{scenario.title} (`{scenario.key}`)", *shown]))
+        for scenario, is_long in [(one, is_long) for one in rows for is_long in _extents(one)]:
+            found = [cells.get((scenario.key, is_long, peer)) for peer in peers]
+            if any(found) or not is_long:
+                name = f"{scenario.title}{', with LONG=1' if is_long else ''} (`{scenario.key}`)"
+                lines.append(_row([name, *[_cell(one, reasons) for one in found]]))
         lines.append("")
     if reasons:
         lines += ["## Reasons", "", *[f"{number}. {reason}" for number, reason in enumerate(reasons, 1)], ""]
@@ -65,12 +67,17 @@ def save(results: Sequence[Result], scenarios: Sequence[Scenario]) -> None:
     PAGE.write_text(page(results, scenarios))
 
 
+def _extents(scenario: Scenario) -> tuple[bool, ...]:
+    """Return which rows a scenario may have: of the usual lane, of the long one (True)."""
+    return (True,) if scenario.long else (False, True) if scenario.grows else (False,)
+
+
 def _cell(result: Result | None, reasons: list[str]) -> str:
     if result is None:
         return "not run"
     if not result.reason:
         return _SIGNS[result.outcome]
-    reason = f"{result.peer}, `{result.scenario}`: {result.reason}"
+    reason = f"{result.peer}, `{result.scenario}`{', LONG=1' if result.is_long else ''}: {result.reason}"
     reasons.append(reason)
     return f"{_SIGNS[result.outcome]} ({len(reasons)})"
 

@@ -34,6 +34,7 @@ class PeerAtFault(Exception):
 
 
 LONG_ROUNDS: Final = 50
+LONG_PAYMENTS: Final = 10_000
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +50,8 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_long(self) -> bool:
-        """Whether scenarios that mostly wait are run too."""
-        return self.rounds >= LONG_ROUNDS
+        """Whether this is the long lane, whose results have rows of their own."""
+        return self.rounds >= LONG_ROUNDS or self.payments >= LONG_PAYMENTS
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -58,7 +59,8 @@ class Scenario(msgspec.Struct, frozen=True):
 
     key: stable name, `subject.name`. seconds_max: it has failed when it takes longer, at the usual extent. alone: it
     gets a world of its own, because it leaves nodes behind that nothing else can be tried with. once: all kinds of
-    peers are in it, so one run of it is the result of each. long: only run when the extent is.
+    peers are in it, so one run of it is the result of each. grows: it does more when the extent is larger. long: it is
+    only run when the extent is long.
     """
 
     key: str
@@ -68,6 +70,7 @@ class Scenario(msgspec.Struct, frozen=True):
     seconds_max: int
     alone: bool
     once: bool = False
+    grows: bool = False
     long: bool = False
 
 
@@ -86,6 +89,7 @@ class Registry:
         seconds_max: int = 60,
         alone: bool = False,
         once: bool = False,
+        grows: bool = False,
         long: bool = False,
     ) -> Callable[[ScenarioFunction], ScenarioFunction]:
         """Decorate a scenario. subject: number in `SUBJECTS`. title: what it shows, in a few words."""
@@ -94,7 +98,7 @@ class Registry:
             name = getattr(function, "__name__", "")
             module = function.__module__.rpartition(".")[2]
             self.scenarios.append(
-                Scenario(f"{module}.{name}", subject, title, function, seconds_max, alone, once, long)
+                Scenario(f"{module}.{name}", subject, title, function, seconds_max, alone, once, grows, long)
             )
             return function
 

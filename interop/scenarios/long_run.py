@@ -41,7 +41,12 @@ class Triangle(msgspec.Struct, frozen=True):
 
 
 @scenario(
-    9, "the triangle of all three: random payments both ways, restarts of each", seconds_max=480, alone=True, once=True
+    9,
+    "the triangle of all three: random payments both ways, restarts of each",
+    seconds_max=480,
+    alone=True,
+    once=True,
+    grows=True,
 )
 async def triangle(world: World) -> None:
     """All balances are right in the end, to the millisatoshi, and every payment ended alike at both ends."""

@@ -32,25 +32,25 @@ DISOWNED: Final = {
 """Why a peer fails payments that it goes on to tell as received, and where that shows."""
 
 
-@scenario(6, "kill -9 of Leyden under load", seconds_max=150)
+@scenario(6, "kill -9 of Leyden under load", seconds_max=150, grows=True)
 async def kill_us(world: World) -> None:
     """No payment is lost or made twice, no channel closes, and balances agree to the millisatoshi."""
     await _rounds(world, kills_us=True, delay_ms=0)
 
 
-@scenario(6, f"kill -9 of Leyden under load, its store {LATE_MS} ms late", seconds_max=150)
+@scenario(6, f"kill -9 of Leyden under load, its store {LATE_MS} ms late", seconds_max=150, grows=True)
 async def kill_us_late_store(world: World) -> None:
     """No payment is lost or made twice, no channel closes, and balances agree to the millisatoshi."""
     await _rounds(world, kills_us=True, delay_ms=LATE_MS)
 
 
-@scenario(6, "kill -9 of the peer under load", seconds_max=150)
+@scenario(6, "kill -9 of the peer under load", seconds_max=150, grows=True)
 async def kill_peer(world: World) -> None:
     """No payment is lost or made twice, no channel closes, and balances agree to the millisatoshi."""
     await _rounds(world, kills_us=False, delay_ms=0)
 
 
-@scenario(6, f"kill -9 of the peer under load, our store {LATE_MS} ms late", seconds_max=150)
+@scenario(6, f"kill -9 of the peer under load, our store {LATE_MS} ms late", seconds_max=150, grows=True)
 async def kill_peer_late_store(world: World) -> None:
     """No payment is lost or made twice, no channel closes, and balances agree to the millisatoshi."""
     await _rounds(world, kills_us=False, delay_ms=LATE_MS)
