@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from leyden.base.errors import StorageBroken
-from leyden.sim.explore import Limits, Tier, explore
+from leyden.sim.explore import Limits, Result, Tier, explore
 from leyden.sim.fingerprint import Fingerprints, digest
 from leyden.sim.node import SimNode
 from leyden.sim.scenario import Crash, Cut, Scenario, replay
@@ -17,6 +18,7 @@ from leyden.sim.user import Order
 from leyden.sim.world import World
 from tests.sim.scenarios import scenario
 
+WHOLE = Limits()
 ROOT = Path(__file__).resolve().parents[2]
 COUNTED = """
 from leyden.sim.explore import Tier, explore
@@ -24,6 +26,12 @@ from tests.sim.scenarios import scenario
 result = explore(scenario("direct"), Tier.TIERED)
 print(result.base_worlds, result.combinations, result.fresh, result.rests, result.digest.hex())
 """
+
+
+@cache
+def explored(tier: Tier = Tier.TIERED, limits: Limits = WHOLE) -> Result:
+    """What one payment came to; several tests compare with it."""
+    return explore(scenario("direct"), tier, limits)
 
 
 def test_payment_survives_everything_and_the_count_is_complete() -> None:
@@ -41,8 +49,8 @@ def test_payment_survives_everything_and_the_count_is_complete() -> None:
 
 def test_parts_have_all_crashes_between_them() -> None:
     """Each is spread over the whole run, and another one."""
-    whole = explore(scenario("direct"))
-    parts = [explore(scenario("direct"), limits=Limits(share=3, part=part)) for part in range(3)]
+    whole = explored(Tier.FIXED)
+    parts = [explored(Tier.FIXED, Limits(share=3, part=part)) for part in range(3)]
     assert all(one.is_complete and one.base_worlds == whole.base_worlds for one in parts)
     assert sum([one.combinations for one in parts]) == whole.combinations
     assert len({one.digest for one in parts}) == 3
@@ -51,7 +59,7 @@ def test_parts_have_all_crashes_between_them() -> None:
 
 def test_messages_may_arrive_one_by_one() -> None:
     """Each may be the last that a node hears before a crash, or the only one that a pass handles."""
-    together, apart = explore(scenario("direct")), explore(scenario("direct"), limits=Limits(reads=True))
+    together, apart = explored(), explored(limits=Limits(reads=True))
     assert apart.violation is None
     assert apart.is_complete
     assert apart.base_worlds > together.base_worlds
@@ -59,7 +67,7 @@ def test_messages_may_arrive_one_by_one() -> None:
 
 def test_fixed_orders_are_fewer_and_crashes_as_steps_are_more() -> None:
     """What a tier leaves out is known."""
-    fixed, tiered, every = [explore(scenario("direct"), tier) for tier in (Tier.FIXED, Tier.TIERED, Tier.ALL)]
+    fixed, tiered, every = [explored(tier, Limits(cuts=False)) for tier in (Tier.FIXED, Tier.TIERED, Tier.ALL)]
     assert fixed.violation is tiered.violation is every.violation is None
     assert fixed.is_complete
     assert every.is_complete
@@ -176,8 +184,8 @@ def test_close_that_must_be_is_missed_though_all_else_is_as_it_was(monkeypatch: 
 
 def test_lost_connections_are_deviations_too() -> None:
     """Without them fewer combinations are tried."""
-    with_cuts = explore(scenario("direct"))
-    without = explore(scenario("direct"), limits=Limits(cuts=False))
+    with_cuts = explored()
+    without = explored(limits=Limits(cuts=False))
     assert with_cuts.combinations > without.combinations
     assert Cut(3, "alice", "bob") != Cut(3, "alice", "bob", 1)
 
@@ -188,7 +196,8 @@ def test_a_world_that_comes_back_on_its_way_is_a_livelock(monkeypatch: pytest.Mo
 
     def always_the_same(prints: Fingerprints, world: World, *rest: object) -> bytes:
         crashed = any(line.startswith("crash") for line in world.trace)
-        return b"the same" if crashed else true_print(prints, world, *rest)  # type: ignore[arg-type]
+        true = true_print(prints, world, *rest)  # type: ignore[arg-type]
+        return b"the same" if crashed else true
 
     monkeypatch.setattr(Fingerprints, "future", always_the_same)
     found = explore(scenario("direct")).violation
