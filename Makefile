@@ -45,7 +45,7 @@ demo-onchain: $(VENV)/installed
 	$(BIN)/python -m leyden.demo --onchain $(if $(JSON),--json)
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .

@@ -94,6 +94,6 @@ SCENARIOS: dict[str, tuple[Callable[[], World], Callable[[World], list[Order]]]]
     "hold forwarded": (partial(topologies.line, "carol"), _payment("alice", "carol")),
 }
 MAIN = list(SCENARIOS)
-"""The main stories: default tests try every crash of these."""
+"""The main stories: tests try every crash of these."""
 SCENARIOS |= {**scenarios_claims.SCENARIOS, **scenarios_payments.SCENARIOS, **scenarios_channels.SCENARIOS}
 CHECKS: dict[str, Check] = {**scenarios_claims.CHECKS, **scenarios_payments.CHECKS, **scenarios_channels.CHECKS}

@@ -1,4 +1,4 @@
-"""Every crash of every node with every combination of kept prefixes, and every lost connection, in the main stories.
+"""Crashes of every node with every combination of kept prefixes, and lost connections, in the main stories.
 
 A run that fails says which actions and deviations show it; `replay` with `Scripted` runs it again.
 """
@@ -14,10 +14,12 @@ from leyden.sim.schedules import Draws, Fair
 from tests.sim.scenarios import MAIN, scenario
 
 EVERY_ORDER = ["direct", "failure", "two parts"]
-SHARES = {"two parts": 10}
-"""Of this one default tests try every order, and one crash or lost connection in so many."""
+SHARES = {"direct": 1, "failure": 1, "two parts": 10}
+"""Of the last one default tests try every order, and one crash or lost connection in so many."""
+FIXED_SHARE = 3
+"""Of the others a few orders, and one in so many; all of them in the slow tests."""
 SLOW = ["forward", "two parts"]
-"""These have all crashes in every order in the slow tests and in `make explore`."""
+"""These have all crashes in every order in the slow tests; and in `make explore`, like what is as large as they are."""
 LARGE = "two parts forwarded"
 FIXED = [name for name in MAIN if name not in (*EVERY_ORDER, LARGE)]
 SECOND_CRASHES = int(os.environ.get("LEYDEN_SECOND_CRASHES", "12"))
@@ -32,7 +34,7 @@ def assert_holds(result: Result) -> None:
 @pytest.mark.parametrize("name", EVERY_ORDER)
 def test_any_crash_in_any_order_loses_nothing(name: str) -> None:
     """Whatever the order of messages and writes, and whatever a crash left of each journal, everything is there."""
-    assert_holds(explore(scenario(name), Tier.TIERED, Limits(share=SHARES.get(name, 1))))
+    assert_holds(explore(scenario(name), Tier.TIERED, Limits(share=SHARES[name])))
 
 
 @pytest.mark.slow
@@ -50,12 +52,20 @@ def test_any_second_crash_in_the_recovery_loses_nothing() -> None:
 @pytest.mark.parametrize("name", FIXED)
 def test_any_crash_under_fair_and_unfair_schedules_loses_nothing(name: str) -> None:
     """A store or a link that is always last lets everything else run ahead of it."""
-    assert_holds(explore(scenario(name), Tier.FIXED))
+    assert_holds(explore(scenario(name), Tier.FIXED, Limits(share=FIXED_SHARE)))
 
 
 def test_a_crash_of_any_of_four_nodes_loses_nothing() -> None:
     """Two parts over two forwarders: the most journals that depend on each other."""
-    assert_holds(explore(scenario(LARGE), Tier.FIXED, Limits(cuts=False)))
+    assert_holds(explore(scenario(LARGE), Tier.FIXED, Limits(cuts=False, share=FIXED_SHARE)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*FIXED, LARGE])
+@pytest.mark.parametrize("part", range(1, FIXED_SHARE))
+def test_the_other_crashes_under_fair_and_unfair_schedules_lose_nothing(name: str, part: int) -> None:
+    """What the default tests leave out."""
+    assert_holds(explore(scenario(name), Tier.FIXED, Limits(cuts=name != LARGE, share=FIXED_SHARE, part=part)))
 
 
 @pytest.mark.parametrize("name", [*FIXED, LARGE])
