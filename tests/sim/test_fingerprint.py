@@ -192,6 +192,7 @@ def test_what_only_oracles_remember_is_not_of_the_future() -> None:
     assert remembered(begun.world) == Remembered(frozenset({("bob", "x")}), frozenset({channel_id}))
     node.shown.append(Shown(node.lives, told))
     assert remembered(begun.world).is_told_twice
+    assert remembered(begun.world).told == frozenset({("bob", "x")})
     assert Fingerprints().future(begun.world, begun.orders) == before
 
 
@@ -201,6 +202,10 @@ def test_what_is_remembered_ends_with_a_life() -> None:
     assert both.without("bob") == Remembered(frozenset({("alice", "x")}), frozenset({bytes(32)}))
     assert both.without("bob").told_too(frozenset({("bob", "x")})) == both
     assert both.told_too(frozenset({("bob", "x")})).is_told_twice
+    begun = on_the_way()
+    bob(begun).shown += [Shown(bob(begun).lives, ev.PaymentClaimAbandoned("x", b"", b""))] * 2
+    begun.world.restart("bob")
+    assert remembered(begun.world) == Remembered(frozenset(), frozenset(), is_told_twice=True)
 
 
 def test_counts_that_are_far_from_deciding_anything_do_not_count() -> None:

@@ -44,7 +44,7 @@ class Remembered(NamedTuple):
 
     told: events, as (node, event_id), that were told in lives that still last: not to be told again there. must_close:
     channels (channel_id) that have to be closed at rest; whether they only may is part of the world. is_told_twice:
-    something was told in a life that had been told there, so all is lost already.
+    something was told in a life, also one that is over, that had been told there; so all is lost already.
     """
 
     told: frozenset[tuple[str, str]]
@@ -66,15 +66,11 @@ class Remembered(NamedTuple):
 
 def remembered(world: World) -> Remembered:
     """Return what is remembered of a world."""
-    told = [
-        (node.name, shown.event.event_id)
-        for node in world.nodes.values()
-        if node.is_up
-        for shown in node.shown
-        if shown.life == node.lives
-    ]
+    told = [(node.name, shown.life, shown.event.event_id) for node in world.nodes.values() for shown in node.shown]
+    lasting = {name: node.lives for name, node in world.nodes.items() if node.is_up}
+    told_there = frozenset([(name, event_id) for name, life, event_id in told if lasting.get(name) == life])
     must_close = frozenset([one for one, must in world.closes_asked.items() if must])
-    return Remembered(frozenset(told), must_close, len(set(told)) < len(told))
+    return Remembered(told_there, must_close, len(set(told)) < len(told))
 
 
 def digest(*parts: object) -> bytes:
