@@ -2,7 +2,7 @@
 
 A signature is made while the store is at work and dies with its connection. If none of its bytes was given to the
 transport in this life, it may be taken back by a record; behind that its HTLCs go elsewhere. After a restart nobody
-knows any more what has left, so nothing is taken back.
+knows any more what has left, so nothing is taken back. Nor is anything while upstream has yet to act on an outcome.
 """
 
 from leyden.channel import effects as fx

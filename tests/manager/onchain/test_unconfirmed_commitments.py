@@ -335,9 +335,9 @@ def test_reorganisation_brings_the_commitment_back_to_the_mempool(consensus: Con
     assert slot.state.core.spent is None
 
 
-def mempool_of_the_past(consensus: Consensus) -> Stage:
+def mempool_of_the_past() -> Stage:
     """bob has seen a preimage in the mempool this moment, nothing of it is durable, and the mempool has lost it."""
-    stage = parted(consensus)
+    stage = parted()
     offer(stage, *chained("carol"))
     bobs_look(stage)
     assert list(scenes.core(stage, "bob", "carol").onchain_preimages) == [0]
@@ -345,9 +345,9 @@ def mempool_of_the_past(consensus: Consensus) -> Stage:
     return stage
 
 
-def test_preimage_survives_every_crash_that_leaves_a_record_of_it(consensus: Consensus) -> None:
+def test_preimage_survives_every_crash_that_leaves_a_record_of_it() -> None:
     """The mempool shows it once; a crash after each step, with every prefix of every journal kept."""
-    base = mempool_of_the_past(consensus)
+    base = mempool_of_the_past()
     journals = [base.slot("bob", peer).tail.journal for peer in ("carol", "alice")]
     under_way: list[dict[str, int]] = [base["bob"].disk.under_way()]
     assert all(under_way[0][journal] for journal in journals)
@@ -357,7 +357,7 @@ def test_preimage_survives_every_crash_that_leaves_a_record_of_it(consensus: Con
     forgotten, tried = 0, 0
     for step, counts in enumerate(under_way):
         for kept in combinations(counts):
-            stage = mempool_of_the_past(consensus)
+            stage = mempool_of_the_past()
             for _ in range(step):
                 stage.world.perform(stage.world.enabled()[0])
             stage.world.restart("bob", dict(kept))
@@ -429,6 +429,46 @@ def test_failure_after_the_preimage_takes_nothing_back(upstream: str) -> None:
     assert not any((core.outcomes, core.onchain_preimages))
     assert not stage.m("bob").forwards
     assert balance_msat(stage["bob"]) - before == inbound.add.amount_msat + scenes.AMOUNT_MSAT
+
+
+def refused_after_the_preimage() -> Stage:
+    """bob has just seen the preimage in the mempool, which has lost it, and carol is about to refuse the payment."""
+    stage = mempool_of_the_past()
+    question = stage.question("carol")
+    stage["carol"].run(lambda m: claiming.fail_payment(m, question.set_id))
+    link(stage, is_open=True)
+    return stage
+
+
+def test_any_crash_between_the_preimage_and_the_failure_loses_nothing() -> None:
+    """A crash after each step, with every prefix of every journal: while one has the preimage, upstream gets it."""
+    base = refused_after_the_preimage()
+    [inbound] = scenes.core(base, "bob", "alice").inbound.values()
+    journals = [base.slot("bob", peer).tail.journal for peer in ("carol", "alice")]
+    before = balance_msat(base["bob"])
+    plan = [base["bob"].disk.under_way()]
+    while base.world.enabled():
+        base.world.perform(base.world.enabled()[0])
+        plan.append(base["bob"].disk.under_way())
+    assert len(plan) > 15
+    for step, counts in enumerate(plan):
+        for kept in combinations(counts):
+            stage = refused_after_the_preimage()
+            for _ in range(step):
+                stage.world.perform(stage.world.enabled()[0])
+            stage.world.restart("bob", dict(kept))
+            stage.act()
+            stage.seconds(2)
+            won_msat = balance_msat(stage["bob"]) - before
+            if step == 0 and not any(dict(kept).get(journal) for journal in journals):
+                assert stage.payment("alice").failed is not None, "nobody has said anything else"
+                assert won_msat == scenes.AMOUNT_MSAT
+            else:
+                assert paid_upstream(stage)
+                assert won_msat == inbound.add.amount_msat + scenes.AMOUNT_MSAT
+            assert is_untouched(stage)
+            assert not scenes.core(stage, "bob", "carol").outcomes
+            assert not stage.m("bob").forwards
 
 
 @pytest.mark.parametrize("restarts", [False, True])
