@@ -1,8 +1,9 @@
 """The steps, in order, but for the cheating (`cheat.py`) and the reckoning (`accounts.py`).
 
-Bob closes his channel with carol, and carol hers with alice, while payments are in them both ways. Of each kind one is
-claimed by its payee when the channel is closed, on the chain, and one is never answered. Alice pays carol over bob too:
-he reads the preimage from the chain. Fees rise meanwhile, so that his commitment needs a child.
+Bob closes the channel that he has opened with carol, and alice the one that carol has opened with her, while payments
+are in them both ways. Of each kind one is claimed by its payee when the channel is closed, on the chain, and one is
+never answered; one more is too small for an output. Alice pays carol over bob too: he reads the preimage from the
+chain. Fees rise meanwhile, so that his commitment needs a child.
 """
 
 import hashlib
@@ -43,12 +44,14 @@ HELD: Final = (
     ("alice", "carol", 150_000_000, False),
     ("carol", "alice", 350_000_000, True),
     ("carol", "alice", 200_000_000, False),
+    ("carol", "alice", 300_000, False),
 )
 """Payer, payee, amount in msat, and whether the payee claims it once the channel is closed. The first is more than
-alice has in her channel with carol, so it goes over bob.
+alice has in her channel with carol, so it goes over bob. The last is dust: what carol has offered goes to the fee of
+the commitment, which she pays as the one who opened the channel.
 """
-CLOSED: Final = (("bob", "carol"), ("carol", "alice"))
-"""Who closes by force, and with whom."""
+CLOSED: Final = (("bob", "carol"), ("alice", "carol"))
+"""Who closes by force, and with whom: an opener, and one who accepted."""
 _SETTINGS: Final = f"\n[channels]\nto_self_delay = {TO_SELF_DELAY}\n\n[payments]\nauto_claim = false\n"
 
 Restart: TypeAlias = Callable[[str], Awaitable[None]]
@@ -120,7 +123,7 @@ async def open_channels(world: World, screen: Screen) -> list[Opened]:
 
 async def hold_payments(world: World, screen: Screen) -> list[HeldPayment]:
     """Payments in flight both ways, which their payees let wait."""
-    with screen.step("Leave eight payments in flight, with anchors and without, both ways") as step:
+    with screen.step("Leave nine payments in flight, with anchors and without, both ways") as step:
         held: list[HeldPayment] = []
         for payer, payee, amount_msat, is_claimed in HELD:
             held.append(await hold(world, payer, payee, amount_msat, is_claimed=is_claimed))
@@ -158,11 +161,12 @@ async def close_by_force(world: World, screen: Screen, held: list[HeldPayment], 
 
     restart: kills a node and starts it again.
     """
-    with screen.step("bob and carol close by force; claims, kill -9, and ten blocks undone") as step:
+    with screen.step("bob and alice close by force; claims, kill -9, and ten blocks undone") as step:
         for closer, other in CLOSED:
             await world.node(closer).api.close(await channel_between(world, closer, other), force=True)
         await until_in_mempool(world, len(CLOSED))
-        step.say("bob closes bob-carol (anchors), carol carol-alice (static_remotekey)")
+        step.say("bob closes bob-carol (anchors), which he has opened")
+        step.say("alice closes carol-alice (static_remotekey), which carol has opened")
         await pay_for_the_parent(world, restart)
         step.say("fees rise; kill -9 bob: he is back with a child for his commitment")
         await world.mine(1)
