@@ -19,7 +19,7 @@ channel alice bob 1000000 500000000
 open bob alice 200000
 close alice alice-bob
 """
-RANDOM_WORLDS = 30
+RANDOM_WORLDS = 60
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from leyden.sim.random_world import RandomWorld
 from leyden.sim.script import script_of
 
 KEPT = Path(__file__).parent / "seeds.txt"
-FIRST, LAST = map(int, os.environ.get("LEYDEN_RANDOM_WORLDS", "0..600").split(".."))
+FIRST, LAST = map(int, os.environ.get("LEYDEN_RANDOM_WORLDS", "0..1000").split(".."))
 GROUP = 25
 
 
